@@ -1,0 +1,87 @@
+"""The networks, one a file, and the two files that keep a trained one."""
+
+import json
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import nn
+
+WEIGHTS_FILE = "weights.safetensors"
+DESCRIPTION_FILE = "network.json"
+NETWORK_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE)
+
+NETWORKS = {
+    "normal_cnn": "wbc_pipeline.models.normal_cnn:NormalCNN",
+    "blend_cnn": "wbc_pipeline.models.blend_cnn:BlendCNN",
+    "adaptive_blend_cnn": "wbc_pipeline.models.adaptive_blend_cnn:AdaptiveBlendCNN",
+    "soft_mask_cnn": "wbc_pipeline.models.soft_mask_cnn:SoftMaskCNN",
+    "learnable_canny_cnn": "wbc_pipeline.models.learnable_canny_cnn:LearnableCannyCNN",
+}
+
+
+def network_class(name: str) -> "type[nn.Module]":
+    """Find a network by the name that YAML gives it.
+
+    Raises
+    ------
+    ValueError
+        If no network has that name; the message lists those that are known.
+    """
+    if name not in NETWORKS:
+        raise ValueError(f"No network is called {name!r}; known are {', '.join(NETWORKS)}.")
+    module, class_name = NETWORKS[name].split(":")
+    return getattr(import_module(module), class_name)
+
+
+def build_network(name: str, arguments: dict, *, seed: int) -> "nn.Module":
+    """Build an untrained network; the same seed gives the same weights."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return network_class(name)(**arguments)
+
+
+def save_network(folder: Path, network: "nn.Module", description: dict) -> None:
+    """Write ``weights.safetensors`` and ``network.json``.
+
+    Parameters
+    ----------
+    folder
+        An existing folder.
+    network
+        The trained network.
+    description
+        ``name`` and ``arguments`` rebuild the network; the rest (classes in the order of the
+        outputs, chains of its views, …) travels with it.
+    """
+    from safetensors.torch import save_file
+
+    weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    save_file(weights, folder / WEIGHTS_FILE)
+    (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2))
+
+
+def load_network(folder: Path) -> "tuple[nn.Module, dict]":
+    """Rebuild a network from the folder that :func:`save_network` wrote, in evaluation mode.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the folder holds no saved network.
+    """
+    from safetensors.torch import load_file
+
+    path = Path(folder) / DESCRIPTION_FILE
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"No saved network in {folder} (looked for {' and '.join(NETWORK_FILES)}); "
+            "name the folder of a finished run, such as "
+            "data/06_models/<dataset>/blend/<variant>/<protocol>-<seed>."
+        )
+    description = json.loads(path.read_text())
+    network = network_class(description["name"])(**description["arguments"])
+    network.load_state_dict(load_file(path.with_name(WEIGHTS_FILE)))
+    return network.eval(), description

@@ -1,0 +1,45 @@
+"""Parameters of the blend paper."""
+
+from pydantic import field_validator
+
+from wbc_pipeline.options import Options
+from wbc_pipeline.pipelines.experiment.options import VariantOptions
+from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.training.options import TrainerOptions, TrainOptions
+
+
+class ViewsOptions(Options):
+    """Chains of steps that make the networks' inputs from the packed images."""
+
+    image: list[dict]
+    foreground: list[dict]
+
+    @field_validator("image", "foreground")
+    @classmethod
+    def _is_a_chain(cls, steps: list[dict]) -> list[dict]:
+        from wbc_pipeline.imaging.chain import build_chain
+
+        build_chain(steps)
+        return steps
+
+
+class VariantsOptions(Options):
+    """The variants' networks."""
+
+    normal: VariantOptions
+    blend: VariantOptions
+    learnable_canny: VariantOptions
+    soft_mask: VariantOptions
+    adaptive_blend: VariantOptions
+
+
+class BlendOptions(Options):
+    """Everything under ``blend`` in the parameters."""
+
+    paper: PaperOptions
+    views: ViewsOptions
+    variants: VariantsOptions
+    train: TrainOptions
+    trainer: TrainerOptions
+    score: ScoreOptions
+    published: Published

@@ -1,0 +1,162 @@
+"""Nodes that describe the training of a variant and its predictions, run by run."""
+
+import json
+from functools import partial
+from pathlib import Path
+
+import pandas as pd
+
+from wbc_pipeline.datasets.images import ImageArray
+from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.keys import digest, source_digest
+from wbc_pipeline.pipelines.experiment.options import VariantOptions
+from wbc_pipeline.training.options import TrainerOptions, TrainOptions
+
+
+def choose_precision(
+    view: ImageArray,
+    variant: VariantOptions,
+    train: TrainOptions,
+    trainer: TrainerOptions,
+    device: str,
+) -> Task:
+    """Describe the choice of precision and memory layout: what YAML says, or a probe finds.
+
+    One choice for all variants, kept on disk: variants stay comparable, and a command that
+    goes on with what is missing trains it like the rest.
+    """
+    from wbc_pipeline.models import network_class
+    from wbc_pipeline.training import devices
+
+    chosen = devices.choose_device(device)
+    image_size = view.pixels.shape[1]
+    build = partial(
+        network_class(variant.network), classes=2, image_size=image_size, **variant.arguments
+    )
+    asked = trainer.model_dump(include={"precision", "channels_last"})
+
+    def compute(folder: Path) -> None:
+        choice = (
+            devices.probe_precision(
+                build, image_size=image_size, batch_size=train.batch_size, device=chosen
+            )
+            if "auto" in asked.values()
+            else {}
+        )
+        choice |= {name: value for name, value in asked.items() if value != "auto"}
+        (folder / "precision.json").write_text(json.dumps(choice, indent=2))
+
+    key = {
+        "hardware": devices.describe_hardware(chosen),
+        "asked": asked,
+        "variant": variant.model_dump(),
+        "batch_size": train.batch_size,
+        "image_size": image_size,
+        "code": source_digest(build.func, devices),
+    }
+    return Task(key, compute)
+
+
+def train_runs(
+    *,
+    manifest: pd.DataFrame,
+    splits: pd.DataFrame,
+    images: ImageArray,
+    identity: dict[str, str],
+    precision: Result,
+    dataset: str,
+    variant: VariantOptions,
+    train: TrainOptions,
+    trainer: TrainerOptions,
+    device: str,
+    **views: ImageArray,
+) -> dict[str, Task]:
+    """Describe the training of a variant under each protocol and seed.
+
+    Parameters
+    ----------
+    manifest, splits
+        See ``design``.
+    images
+        The packed images, of which a tracked model takes examples.
+    identity
+        ``paper`` and ``variant``.
+    precision
+        The kept choice of precision and memory layout.
+    dataset
+        Name of the data set, for tracking.
+    variant, train, trainer
+        The network, the schedule, and where it runs.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    views
+        Arrays by the names that the network's ``views`` ask for.
+
+    Returns
+    -------
+    dict of str to Task
+        By run name; each makes a folder with ``weights.safetensors``, ``network.json``,
+        ``history.parquet``, ``paths.parquet`` and ``summary.json``.
+    """
+    from wbc_pipeline.pipelines.experiment.runs import Experiment, iterate_runs
+    from wbc_pipeline.training.devices import choose_device
+
+    choice = precision.json("precision")
+    accepted = manifest[manifest["status"] == "ok"]
+    experiment = Experiment(
+        identity=identity,
+        dataset=dataset,
+        images=accepted,
+        examples=images.pixels[:2],
+        views=views,
+        variant=variant,
+        train=train,
+        trainer=trainer.model_copy(
+            update={name: choice[name] for name in ("precision", "channels_last")}
+        ),
+        device=choose_device(device),
+    )
+    return {
+        run.name: Task(experiment.key(run), partial(experiment.fit, run=run), collective=True)
+        for run in iterate_runs(splits, accepted)
+    }
+
+
+def predict_runs(
+    *,
+    manifest: pd.DataFrame,
+    splits: pd.DataFrame,
+    identity: dict[str, str],
+    runs: dict[str, Result],
+    device: str,
+    **views: ImageArray,
+) -> dict[str, Task]:
+    """Describe the predictions of every run on its test part.
+
+    Returns
+    -------
+    dict of str to Task
+        By run name; each makes a folder with ``predictions.parquet``.
+    """
+    from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run
+    from wbc_pipeline.training import predict
+    from wbc_pipeline.training.devices import choose_device
+
+    images = manifest[manifest["status"] == "ok"]
+    shared = {
+        "identity": identity,
+        "images": images,
+        "views": views,
+        "device": choose_device(device),
+    }
+    return {
+        run.name: Task(
+            key={
+                "run": runs[run.name].digest,
+                "sources": digest(images["source_id"].astype(str).tolist()),
+                "code": source_digest(predict),
+            },
+            compute=partial(predict_run, run=run, result=runs[run.name], **shared),
+        )
+        for run in iterate_runs(splits, images)
+    }

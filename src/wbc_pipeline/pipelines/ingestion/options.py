@@ -1,0 +1,49 @@
+"""Parameters of the sources and of ingestion."""
+
+from pydantic import Field
+
+from wbc_pipeline.options import Options
+
+
+class DemoOptions(Options):
+    """Size of the rendered demo set; ``null`` takes the renderer's own choice of classes."""
+
+    cells_per_class: int = Field(gt=0)
+    views_per_cell: int = Field(gt=0)
+    image_size: int = Field(ge=32)
+    seed: int = 0
+    classes: list[str] | None = None
+
+
+class ImageFolderOptions(Options):
+    """Any folder of class folders, absolute or below ``raw``."""
+
+    folder: str
+
+
+class SourcesOptions(Options):
+    """What single data sets need to know, each under its name."""
+
+    demo: DemoOptions
+    image_folder: ImageFolderOptions
+
+
+class IngestionOptions(Options):
+    """How files become rows of one array.
+
+    Parameters
+    ----------
+    image_size
+        Height and width in pixels that every image is scaled to.
+    max_pixels
+        An image of more is refused before it is decoded.
+    max_rejected
+        Share of refused files above which the run stops.
+    duplicate_similarity
+        Correlation of pixels from which two images, turned or mirrored, show one cell.
+    """
+
+    image_size: int = Field(ge=8)
+    max_pixels: int = Field(gt=0)
+    max_rejected: float = Field(ge=0, le=1)
+    duplicate_similarity: float = Field(gt=0, le=1)

@@ -1,0 +1,26 @@
+"""Raw files to one manifest and one array."""
+
+from kedro.pipeline import Pipeline, node
+
+from wbc_pipeline.pipelines.ingestion.nodes import build_manifest, list_images, pack_images
+
+
+def create_pipeline() -> Pipeline:
+    """List the raw images, decode them once, and say what each shows or why it was refused."""
+    return Pipeline(
+        [
+            node(list_images, ["source", "params:sources"], "listing", name="list_images"),
+            node(pack_images, ["listing", "params:ingestion"], "images", name="pack_images"),
+            node(
+                build_manifest,
+                ["source", "listing", "images", "params:ingestion"],
+                ["manifest", "rejects"],
+                name="build_manifest",
+            ),
+        ],
+        namespace="ingestion",
+        inputs={"source"},
+        outputs={"images", "manifest", "rejects"},
+        parameters={"params:sources", "params:ingestion"},
+        tags="ingestion",
+    )

@@ -1,0 +1,215 @@
+"""Nodes that gather runs, score predictions, draw figures and write the report."""
+
+import platform
+from collections.abc import Iterator
+from datetime import datetime
+from importlib.metadata import version
+from typing import Any
+
+import pandas as pd
+
+from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+
+RUN_KEYS = ["variant", "protocol", "seed"]
+VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "opencv-python", "numpy")
+
+
+def collect_predictions(
+    splits: pd.DataFrame, **predictions: dict[str, Result]
+) -> pd.DataFrame:
+    """Put the predictions of all variants, protocols and seeds of this command into one table.
+
+    Parameters
+    ----------
+    splits
+        Names the protocols and seeds; results of earlier commands beyond these stay out.
+    predictions
+        By variant, the finished results by run name.
+
+    Returns
+    -------
+    DataFrame
+        See ``design``: predictions.
+    """
+    tables = [result.table("predictions") for _, result in _results(splits, predictions)]
+    return pd.concat(tables, ignore_index=True)
+
+
+def collect_runs(
+    splits: pd.DataFrame, **runs: dict[str, Result]
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Put what all trainings of this command left behind into three tables.
+
+    Returns
+    -------
+    runs
+        A row per run: epochs, seconds, precision, hardware.
+    history
+        A row per run and epoch: losses and accuracies.
+    paths
+        A row per run, step and tracked scalar.
+    """
+    found = list(_results(splits, runs))
+    summaries = pd.DataFrame([{**run, **result.json("summary")} for run, result in found])
+    history, paths = (
+        pd.concat([result.table(name).assign(**run) for run, result in found], ignore_index=True)
+        for name in ("history", "paths")
+    )
+    return summaries, history, paths
+
+
+def score_runs(
+    predictions: pd.DataFrame, options: ScoreOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Score every run from its saved predictions alone.
+
+    Returns
+    -------
+    metrics
+        A row per variant, protocol, seed and condition, with intervals.
+    per_class
+        Precision, recall, F1 and support of each class.
+    reliability
+        Confidence and accuracy in each bin.
+    calibration
+        What right and wrong answers add to the log loss.
+    """
+    from wbc_pipeline.evaluation.calibration import loss_decomposition, reliability_table
+    from wbc_pipeline.evaluation.scores import per_class_scores, score_predictions
+
+    return (
+        score_predictions(predictions, **options.model_dump()),
+        per_class_scores(predictions),
+        reliability_table(predictions, options.bins),
+        loss_decomposition(predictions),
+    )
+
+
+def compare_with_paper(
+    predictions: pd.DataFrame,
+    runs: pd.DataFrame,
+    published: Published,
+    paper: PaperOptions,
+    options: ScoreOptions,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put published, reproduced and leak-free numbers side by side, and variants against the first.
+
+    Returns
+    -------
+    published
+        A row per variant and metric.
+    paired
+        A row per protocol and variant: its difference to the first variant on the same images.
+    """
+    from wbc_pipeline.evaluation.comparison import (
+        compare_published,
+        measured_times,
+        paired_differences,
+    )
+
+    reference = predictions["variant"].iloc[0]
+    times = measured_times(runs, predictions, reference_variant=reference)
+    bootstrap = {"resamples": options.resamples, "level": options.level}
+    return (
+        compare_published(
+            predictions,
+            published,
+            paper_protocol=paper.protocol,
+            extra=times,
+            bins=options.bins,
+            **bootstrap,
+        ),
+        paired_differences(predictions, reference, **bootstrap),
+    )
+
+
+def draw_figures(
+    manifest: pd.DataFrame,
+    predictions: pd.DataFrame,
+    metrics: pd.DataFrame,
+    history: pd.DataFrame,
+    runs: pd.DataFrame,
+    published: Published,
+    dataset: str,
+) -> dict[str, Any]:
+    """Draw the figures that every paper's report has, by name."""
+    from wbc_pipeline.evaluation import figures
+
+    return {
+        "samples_per_class": figures.samples_per_class(manifest, dataset=dataset),
+        "score_intervals": figures.score_intervals(metrics, published, dataset=dataset),
+        "training_curves": figures.training_curves(history, dataset=dataset),
+        "confusion_matrices": figures.confusion_matrices(predictions, dataset=dataset),
+        "reliability_diagram": figures.reliability_diagram(predictions, dataset=dataset),
+        "loss_by_outcome": figures.loss_by_outcome(predictions, dataset=dataset),
+        "inference_time": figures.inference_time(metrics, runs, dataset=dataset),
+        "scores_chart": figures.plotly_scores(metrics, dataset=dataset),
+        "curves_chart": figures.plotly_curves(history, dataset=dataset),
+    }
+
+
+def draw_run_figures(predictions: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """Draw each run's own confusion matrix, by file name."""
+    from wbc_pipeline.evaluation.figures import confusion_matrices
+
+    return {
+        "-".join(str(key) for key in keys) + ".png": confusion_matrices(run, dataset=dataset)
+        for keys, run in predictions.groupby(RUN_KEYS)
+    }
+
+
+def write_report(
+    *,
+    dataset: str,
+    command: str,
+    paper: PaperOptions,
+    splits: pd.DataFrame,
+    metrics: pd.DataFrame,
+    per_class: pd.DataFrame,
+    calibration: pd.DataFrame,
+    runs: pd.DataFrame,
+    published: pd.DataFrame,
+    paired: pd.DataFrame,
+    **figures: bytes,
+) -> str:
+    """Write the paper's report as one page of HTML that opens offline."""
+    from wbc_pipeline.evaluation.report import render_report
+
+    return render_report(
+        title=paper.title,
+        dataset=dataset,
+        is_demo=dataset == "demo",
+        summary={
+            "data set": dataset,
+            "command": command,
+            "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+            "protocols": sorted(splits["protocol"].unique()),
+            "seeds": splits["seed"].nunique(),
+            "the paper's protocol": paper.protocol,
+            "hardware": sorted(runs["hardware"].unique()),
+            "precision": sorted(runs["precision"].unique()),
+            "versions": {"python": platform.python_version()}
+            | {name: version(name) for name in VERSIONS_SHOWN},
+        },
+        tables={
+            "published": published,
+            "metrics": metrics,
+            "paired": paired,
+            "per_class": per_class,
+            "calibration": calibration,
+            "runs": runs,
+        },
+        figures=figures,
+        notes=paper.notes,
+    )
+
+
+def _results(
+    splits: pd.DataFrame, by_variant: dict[str, dict[str, Result]]
+) -> Iterator[tuple[dict, Result]]:
+    asked = splits[["protocol", "seed"]].drop_duplicates()
+    for variant, results in by_variant.items():
+        for protocol, seed in asked.itertuples(index=False):
+            run = {"variant": variant, "protocol": protocol, "seed": int(seed)}
+            yield run, results[f"{protocol}-{seed}"]

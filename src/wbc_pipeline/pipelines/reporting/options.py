@@ -1,0 +1,45 @@
+"""Parameters of scores and of what a paper prints."""
+
+from pydantic import Field
+
+from wbc_pipeline.options import Options
+
+# A number; several where the paper prints several; text where trailing zeros count.
+Printed = float | str | list[float | str]
+Published = dict[str, dict[str, Printed]]
+
+
+class ScoreOptions(Options):
+    """How scores and their intervals are computed.
+
+    Parameters
+    ----------
+    bins
+        Equal-width confidence bins of the expected calibration error.
+    resamples
+        Bootstrap resamples, each of sources with all their images.
+    level
+        Coverage of the intervals.
+    """
+
+    bins: int = Field(gt=1)
+    resamples: int = Field(gt=0)
+    level: float = Field(gt=0, lt=1)
+
+
+class PaperOptions(Options):
+    """What the report says of the paper.
+
+    Parameters
+    ----------
+    title
+        Title of the paper.
+    protocol
+        The protocol that the paper followed.
+    notes
+        Facts that a reader of the numbers should know.
+    """
+
+    title: str
+    protocol: str
+    notes: list[str] = []

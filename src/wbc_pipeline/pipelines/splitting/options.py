@@ -1,0 +1,27 @@
+"""Parameters of splitting."""
+
+from typing import Any, Literal
+
+from pydantic import Field, RootModel, model_validator
+
+from wbc_pipeline.options import Options
+
+Protocol = Literal["random", "published", "source"]
+
+
+class Protocols(RootModel[list[Protocol]]):
+    """Names of protocols: a list, or text with ``+`` between, as ``--params`` splits at commas."""
+
+    root: list[Protocol] = Field(min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _split_text(cls, value: Any) -> Any:
+        return value.split("+") if isinstance(value, str) else value
+
+
+class SplittingOptions(Options):
+    """Shares of the images for validation and test; the rest trains."""
+
+    validation: float = Field(gt=0, lt=0.5)
+    test: float = Field(gt=0, lt=0.5)

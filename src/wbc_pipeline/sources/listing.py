@@ -1,0 +1,228 @@
+"""What every source returns, and how a source is found by its name."""
+
+import difflib
+import hashlib
+import importlib
+import inspect
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+LISTING_COLUMNS = (
+    "image_id",  # posix path relative to the data set's folder
+    "path",  # absolute
+    "label",
+    "source_id",  # which physical cell or original image it shows; missing: not known
+    "domain",  # stain or laboratory
+    "published_part",
+    "box",  # [xmin, ymin, xmax, ymax] in pixels of the file
+    "mask_path",
+)
+
+SOURCES = {
+    "demo": "wbc_pipeline.sources.demo",
+    "leukemia5": "wbc_pipeline.sources.leukemia5",
+    "blood_cells": "wbc_pipeline.sources.blood_cells",
+    "image_folder": "wbc_pipeline.sources.image_folder",
+}
+
+_CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
+
+
+class MissingDataError(FileNotFoundError):
+    """A data set, or a folder of it, is not where it was looked for."""
+
+
+class LayoutError(ValueError):
+    """A folder is there, but its contents are not a data set."""
+
+
+def list_source(
+    name: str, raw: Path, *, data: Path, options: dict[str, Any] | None = None
+) -> pd.DataFrame:
+    """List the images of the source called ``name``.
+
+    Parameters
+    ----------
+    name
+        A key of ``SOURCES``.
+    raw
+        Folder that holds the public data sets, each under its own name.
+    data
+        Folder of the project's outputs; the demo images live in ``<data>/01_raw/demo``.
+    options
+        Keyword arguments of the source's ``list_images``.
+
+    Returns
+    -------
+    DataFrame with ``LISTING_COLUMNS``, a row per image, sorted by ``image_id``. Text columns are
+    of dtype ``str`` (missing where not known), ``box`` holds lists of 4 numbers or None.
+
+    Raises
+    ------
+    ValueError
+        If there is no such source, or the source has no such option; the message names the known.
+    MissingDataError
+        If the files are not there; the message says where they were looked for.
+    """
+    module = load_source(name)
+    options = options or {}
+    _check_options(name, module, options)
+    folder = Path(data) / "01_raw" / "demo" if name == "demo" else Path(raw)
+    return as_listing(module.list_images(folder, **options))
+
+
+def load_source(name: str) -> ModuleType:
+    """Import the module of the source called ``name``.
+
+    Raises
+    ------
+    ValueError
+        If there is no such source; the message lists the known ones and the closest.
+    """
+    if name not in SOURCES:
+        close = difflib.get_close_matches(str(name), SOURCES, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise ValueError(
+            f"No data set is called {name!r}.{hint} Known: {', '.join(SOURCES)}. "
+            "Set `dataset` to one of them."
+        )
+    return importlib.import_module(SOURCES[name])
+
+
+def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
+    """Bring rows into the form of a listing: columns, order, dtypes.
+
+    Columns that are not given are missing throughout.
+
+    Raises
+    ------
+    ValueError
+        If two rows share an ``image_id``, or a file's name is not UTF-8.
+    """
+    rows = pd.DataFrame(rows).reindex(columns=list(LISTING_COLUMNS))
+    for name in rows.columns.drop("box"):
+        rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
+        try:
+            rows[name] = pd.Series(list(rows[name]), dtype="str", index=rows.index)
+        except UnicodeEncodeError as error:
+            raise LayoutError(
+                f"A file name is not valid UTF-8: {error.object!r}. Rename the file and run again."
+            ) from None
+    rows["box"] = rows["box"].astype(object).where(rows["box"].notna(), None)
+    rows = rows.sort_values("image_id", ignore_index=True)
+    twice = rows["image_id"][rows["image_id"].duplicated()]
+    if len(twice):
+        raise LayoutError(
+            f"{len(twice)} image_ids occur twice, the first is {twice.iloc[0]!r}; a listing needs "
+            "one row per file."
+        )
+    return rows
+
+
+def listing_digest(listing: pd.DataFrame) -> str:
+    """Digest of what is listed and of the files behind it, without opening them.
+
+    Two equal digests mean: the same images with the same labels, sources, domains, parts, boxes
+    and masks, each file of the same size and time of change. Where the data set lies does not
+    count. A file that is missing counts as missing.
+
+    Returns
+    -------
+    64 hexadecimal digits.
+    """
+    columns = ["image_id", "label", "source_id", "domain", "published_part"]
+    known = listing[columns].astype(object).where(listing[columns].notna(), None)
+    digest = hashlib.sha256()
+    rows = zip(
+        known.itertuples(index=False, name=None),
+        listing["box"],
+        listing["path"],
+        listing["mask_path"],
+        strict=True,
+    )
+    for texts, box, path, mask in rows:
+        box_numbers = None if box is None else [float(number) for number in box]
+        mask_stamp = None if pd.isna(mask) else _stamp(mask)
+        digest.update(repr((texts, box_numbers, _stamp(path), mask_stamp)).encode())
+    return digest.hexdigest()
+
+
+def relative_files(folder: Path) -> Iterator[str]:
+    """Every file at any depth below ``folder``, as posix paths relative to it.
+
+    Left out are hidden files and folders and what file managers leave behind (``Thumbs.db`` and
+    the like). Broken links, and links to folders (which could loop), are listed, so that reading
+    refuses them with a reason instead of their vanishing here.
+
+    Raises
+    ------
+    OSError
+        If a folder may not be read.
+    """
+    for parent, folders, files in os.walk(folder, onerror=_raise):
+        links = [name for name in folders if os.path.islink(os.path.join(parent, name))]
+        folders[:] = [name for name in folders if is_visible(name) and name not in links]
+        prefix = Path(parent).relative_to(folder).as_posix() + "/"
+        prefix = "" if prefix == "./" else prefix
+        yield from (prefix + name for name in files + links if is_visible(name))
+
+
+def is_visible(name: str) -> bool:
+    """Whether a file or folder of this name is part of a data set."""
+    return not name.startswith(".") and name.lower() not in _CLUTTER
+
+
+def require_folder(folder: Path, public_name: str, put_at: Path) -> Path:
+    """Return ``folder`` made absolute if it exists.
+
+    Parameters
+    ----------
+    folder
+        What is looked for.
+    public_name
+        Name of the download that holds it.
+    put_at
+        Where the unpacked download belongs.
+
+    Raises
+    ------
+    MissingDataError
+        If it does not exist; the message says what to download and where to put it.
+    """
+    absolute = Path(os.path.abspath(folder))
+    if not absolute.is_dir():
+        raise MissingDataError(
+            f"No folder {absolute}. It is part of {public_name}: put that at "
+            f"{os.path.abspath(put_at)}, or say where your data sets lie with "
+            '--params="raw=/your/folder" or the environment variable WBC_DATA. '
+            'Without any download: --params="dataset=demo".'
+        )
+    return absolute
+
+
+def _check_options(name: str, module: ModuleType, options: dict[str, Any]) -> None:
+    signature = inspect.signature(module.list_images)
+    try:
+        signature.bind(None, **options)
+    except TypeError as error:
+        known = ", ".join(list(signature.parameters)[1:]) or "none"
+        raise ValueError(
+            f"Wrong options for the data set {name!r}: {error}. Its options: {known}."
+        ) from None
+
+
+def _stamp(path: str) -> tuple[int, int] | str:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return "missing"
+    return status.st_size, status.st_mtime_ns
+
+
+def _raise(error: OSError) -> None:
+    raise error

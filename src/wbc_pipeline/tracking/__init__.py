@@ -1,0 +1,45 @@
+"""Tracking in MLflow: one flat run per variant, protocol and seed.
+
+The hook in :mod:`.hook` starts a tracker before a pipeline runs; whatever trains asks for it
+here. Without one (tracking is off, the server is dead, a notebook) nothing is tracked, and
+nothing is lost: results are on disk in any case.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from wbc_pipeline.tracking.tracker import TrackedRun, Tracker
+
+current_tracker: "ContextVar[Tracker | None]" = ContextVar("current_tracker", default=None)
+
+
+class UntrackedRun:
+    """Stands in for a tracked run where nothing tracks."""
+
+    callbacks = ()
+
+    def log_result(self, folder: Path, *, example: "np.ndarray") -> None:
+        """Log nothing."""
+
+
+@contextmanager
+def track_run(key: dict[str, Any]) -> "Iterator[TrackedRun | UntrackedRun]":
+    """Track the training of one run while the block lasts.
+
+    Parameters
+    ----------
+    key
+        The key of the run's result: paper, variant, protocol, seed, data set, parameters.
+    """
+    tracker = current_tracker.get()
+    if tracker is None:
+        yield UntrackedRun()
+        return
+    with tracker.run(key) as tracked:
+        yield tracked

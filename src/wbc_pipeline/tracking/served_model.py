@@ -1,0 +1,104 @@
+"""A trained network as MLflow serves it: images in, class probabilities out.
+
+MLflow runs this file when it loads a model ("models from code"), so no code is pickled.
+"""
+
+import shutil
+from importlib.metadata import version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+
+REQUIREMENTS = ("numpy", "opencv-python", "pandas", "pydantic", "safetensors", "torch")
+
+
+class ImageClassifier(mlflow.pyfunc.PythonModel):
+    """Make the network's views from images and predict, on the CPU."""
+
+    def load_context(self, context: Any) -> None:
+        """Rebuild network and chains from the saved folder."""
+        from wbc_pipeline.imaging.chain import build_chain
+        from wbc_pipeline.models import load_network
+
+        self._network, self._description = load_network(Path(context.artifacts["network"]))
+        self._chains = {
+            name: build_chain(steps) for name, steps in self._description["views"].items()
+        }
+
+    def predict(self, model_input: np.ndarray, params: dict | None = None) -> pd.DataFrame:
+        """Predict.
+
+        Parameters
+        ----------
+        model_input
+            uint8 [B, H, W, 3], RGB, of any one size.
+        params
+            Not used.
+
+        Returns
+        -------
+        DataFrame
+            A row per image, a probability column per class.
+        """
+        import torch
+
+        from wbc_pipeline.training.predict import predict_probabilities
+
+        views = [
+            np.stack([self._chains[name](image) for image in model_input])
+            for name in self._network.views
+        ]
+        probabilities, _ = predict_probabilities(
+            self._network, views, np.arange(len(model_input)), device=torch.device("cpu")
+        )
+        return pd.DataFrame(probabilities, columns=self._description["classes"])
+
+
+def log_model(folder: Path, example: np.ndarray, *, run_id: str, uri: str) -> None:
+    """Log the network of a result's folder to its run, with signature and input example.
+
+    Parameters
+    ----------
+    folder
+        Holds ``weights.safetensors`` and ``network.json``.
+    example
+        uint8 [B, H, W, 3], RGB, packed images.
+    run_id, uri
+        The MLflow run and the store it is in.
+    """
+    import wbc_pipeline
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+    from wbc_pipeline.models import NETWORK_FILES, load_network
+
+    _, description = load_network(folder)
+    signature = ModelSignature(
+        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
+        outputs=Schema([ColSpec(DataType.double, name) for name in description["classes"]]),
+    )
+    previous = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(uri)
+    try:
+        with TemporaryDirectory() as clean, mlflow.start_run(run_id=run_id):
+            network = Path(clean) / "network"
+            network.mkdir()
+            for name in NETWORK_FILES:
+                shutil.copy(folder / name, network)
+            mlflow.pyfunc.log_model(
+                name="model",
+                python_model=__file__,
+                artifacts={"network": str(network)},
+                code_paths=[str(Path(wbc_pipeline.__file__).parent)],
+                signature=signature,
+                input_example=np.array(example),
+                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+            )
+    finally:
+        mlflow.set_tracking_uri(previous)
+
+
+mlflow.models.set_model(ImageClassifier())

@@ -1,0 +1,116 @@
+"""Where networks run, and in which precision they run fastest there."""
+
+import os
+import platform
+import time
+from collections.abc import Callable
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+# A change of precision or layout must gain this much; timing noise alone decides nothing.
+WORTHWHILE = 1.1
+
+
+def choose_device(device: str) -> torch.device:
+    """Find the device that ``auto``, ``cpu`` or ``cuda`` stands for.
+
+    Raises
+    ------
+    ValueError
+        If ``cuda`` is asked for and torch finds no GPU.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ValueError(
+            "device is 'cuda', but torch finds no CUDA GPU on this machine; "
+            "say device=auto or device=cpu, or mend the driver (nvidia-smi should list the GPU)."
+        )
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    return torch.device(device)
+
+
+def describe_hardware(device: torch.device) -> str:
+    """Name the processor, and the GPU where one is used, in a line."""
+    cores = f"{_processor()}, {len(os.sched_getaffinity(0))} cores"
+    if device.type == "cuda":
+        return f"{torch.cuda.get_device_name(device)} ({cores})"
+    return cores
+
+
+def _processor() -> str:
+    try:
+        with open("/proc/cpuinfo") as lines:
+            names = [line.split(":")[1].strip() for line in lines if line.startswith("model name")]
+        return names[0]
+    except (OSError, IndexError):
+        return platform.processor() or platform.machine()
+
+
+def probe_precision(
+    build: Callable[[], nn.Module],
+    *,
+    image_size: int,
+    batch_size: int,
+    device: torch.device,
+    steps: int = 3,
+) -> dict:
+    """Time training steps in both precisions and layouts, and choose the fastest.
+
+    Parameters
+    ----------
+    build
+        Makes the network, whose inputs are all float [B, 3, image_size, image_size].
+    image_size, batch_size
+        Shape of the random input.
+    device
+        Where to run.
+    steps
+        Timed steps after one that warms up; the fastest counts.
+
+    Returns
+    -------
+    dict
+        ``precision`` and ``channels_last`` as Lightning and torch name them, and
+        ``images_per_second`` of all four combinations. Plain float32 unless another is faster
+        by a tenth.
+    """
+    speeds = {}
+    for precision in ("32-true", "bf16-mixed"):
+        for channels_last in (False, True):
+            speeds[precision, channels_last] = _images_per_second(
+                build(), precision, channels_last, image_size, batch_size, device, steps
+            )
+    best = max(speeds, key=speeds.get)
+    if speeds[best] < WORTHWHILE * speeds["32-true", False]:
+        best = ("32-true", False)
+    return {
+        "precision": best[0],
+        "channels_last": best[1],
+        "images_per_second": {
+            f"{precision}, {'channels last' if last else 'channels first'}": round(speed, 1)
+            for (precision, last), speed in speeds.items()
+        },
+    }
+
+
+def _images_per_second(network, precision, channels_last, image_size, batch_size, device, steps):
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    network = network.to(device, memory_format=layout).train()
+    optimizer = torch.optim.Adam(network.parameters())
+    images = torch.rand(batch_size, 3, image_size, image_size, device=device)
+    images = images.contiguous(memory_format=layout)
+    labels = torch.zeros(batch_size, dtype=torch.long, device=device)
+    seconds = []
+    for _ in range(steps + 1):
+        start = time.perf_counter()
+        with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
+            loss = functional.cross_entropy(network(*[images] * len(network.views)), labels)
+        loss.backward()
+        optimizer.step()
+        optimizer.zero_grad()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds.append(time.perf_counter() - start)
+    return batch_size / min(seconds[1:])

@@ -1,0 +1,158 @@
+"""The one Lightning module: any network of this project on arrays held once, on the device."""
+
+import time
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader, Dataset
+
+from wbc_pipeline.training.augmentation import augment
+from wbc_pipeline.training.options import TrainOptions
+
+
+class Rows(Dataset):
+    """Row numbers of one part: what a data loader hands out instead of images.
+
+    Fetched a batch at a time, so no Python runs for each image.
+    """
+
+    def __init__(self, rows: Tensor):
+        self.rows = rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitems__(self, positions: list[int]) -> Tensor:
+        return self.rows[torch.as_tensor(positions)]
+
+
+def row_loader(rows: Tensor, *, batch_size: int, shuffle: bool) -> DataLoader:
+    """Hand out batches of row numbers.
+
+    A shuffled loader drops a last batch that is not full: one image alone has no batch
+    statistics.
+    """
+    return DataLoader(
+        Rows(rows),
+        batch_size=batch_size,
+        shuffle=shuffle,
+        drop_last=shuffle and len(rows) > batch_size,
+        collate_fn=_as_is,
+    )
+
+
+def _as_is(batch: Tensor) -> Tensor:
+    return batch
+
+
+def take_views(arrays: list[Tensor], rows: Tensor, *, channels_last: bool) -> list[Tensor]:
+    """Take a batch out of the arrays as the networks want it.
+
+    Parameters
+    ----------
+    arrays
+        uint8 tensors [N, H, W, 3], RGB, one a view.
+    rows
+        Row numbers, int64 [B].
+    channels_last
+        Memory layout of the result.
+
+    Returns
+    -------
+    list of Tensor
+        float32 [B, 3, H, W] in 0…1, one a view.
+    """
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    return [
+        array[rows].permute(0, 3, 1, 2).to(torch.float32, memory_format=layout).div_(255)
+        for array in arrays
+    ]
+
+
+class Classifier(lightning.LightningModule):
+    """Train a network on rows of arrays that stay on the device.
+
+    Parameters
+    ----------
+    network
+        Takes one float tensor [B, 3, H, W] for each of its ``views``, gives logits [B, classes].
+    arrays
+        uint8 tensors [N, H, W, 3], RGB, in the order of ``network.views``.
+    labels
+        Class numbers, int64 [N].
+    options
+        The schedule.
+    channels_last
+        Memory layout of images and weights.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        arrays: list[Tensor],
+        labels: Tensor,
+        options: TrainOptions,
+        *,
+        channels_last: bool,
+    ):
+        super().__init__()
+        layout = torch.channels_last if channels_last else torch.contiguous_format
+        self.network = network.to(memory_format=layout)
+        self.arrays = arrays
+        self.labels = labels
+        self.options = options
+        self.channels_last = channels_last
+
+    def on_fit_start(self) -> None:
+        """Move the arrays to the device, once for the whole training."""
+        self.arrays = [array.to(self.device) for array in self.arrays]
+        self.labels = self.labels.to(self.device)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Use Adam at a constant rate, as the paper does."""
+        return torch.optim.Adam(self.parameters(), lr=self.options.learning_rate)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's clock."""
+        self._start = time.perf_counter()
+
+    def training_step(self, rows: Tensor) -> Tensor:  # int64 [B]
+        """Learn from one augmented batch; returns its loss."""
+        views = take_views(self.arrays, rows, channels_last=self.channels_last)
+        if self.options.augmentation is not None:
+            views = augment(views, self.options.augmentation)
+        return self._loss("train", views, self.labels[rows])
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Log the network's own scalars while their gradients are at hand."""
+        if hasattr(self.network, "tracked"):
+            self.log_dict(self.network.tracked(), on_step=True, on_epoch=False)
+
+    def validation_step(self, rows: Tensor) -> None:  # int64 [B]
+        """Score one batch."""
+        views = take_views(self.arrays, rows, channels_last=self.channels_last)
+        self._loss("val", views, self.labels[rows])
+
+    def on_train_epoch_end(self) -> None:
+        """Log how long the epoch took, validation included."""
+        self.log("seconds", time.perf_counter() - self._start, sync_dist=self._is_distributed)
+
+    def _loss(self, part: str, views: list[Tensor], labels: Tensor) -> Tensor:
+        logits = self.network(*views).float()
+        loss = functional.cross_entropy(logits, labels)
+        accuracy = (logits.argmax(dim=1) == labels).float().mean()
+        self.log_dict(
+            {f"{part}_loss": loss, f"{part}_accuracy": accuracy},
+            on_step=False,
+            on_epoch=True,
+            batch_size=len(labels),
+            prog_bar=True,
+            sync_dist=self._is_distributed,
+        )
+        return loss
+
+    @property
+    def _is_distributed(self) -> bool:
+        return self.trainer.world_size > 1

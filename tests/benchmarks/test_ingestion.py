@@ -1,0 +1,59 @@
+"""Ingestion against the bare ``cv2.imread`` and ``cv2.resize`` of the same files."""
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import numpy as np
+import pytest
+
+from wbc_pipeline.imaging.packing import pack_images
+from wbc_pipeline.sources.listing import list_source
+
+WORKERS = min(2, os.cpu_count())
+CHUNK = 64
+SIZE = 128
+
+
+@pytest.fixture(scope="module")
+def listing(real_data, tmp_path_factory):
+    return list_source("blood_cells", real_data, data=tmp_path_factory.mktemp("data"))
+
+
+def read_bare(paths, target):
+    """Read and scale in threads into a memory-mapped array, and check nothing."""
+    shape = (len(paths), SIZE, SIZE, 3)
+    array = np.lib.format.open_memmap(target, "w+", np.uint8, shape)
+
+    def read(start):
+        for row, path in enumerate(paths[start : start + CHUNK], start):
+            image = cv2.imread(path, cv2.IMREAD_COLOR_RGB)
+            cv2.resize(image, (SIZE, SIZE), dst=array[row], interpolation=cv2.INTER_AREA)
+
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    with ThreadPoolExecutor(WORKERS) as pool:
+        list(pool.map(read, range(0, len(paths), CHUNK)))
+    cv2.setNumThreads(threads)
+    array.flush()
+
+
+def test_ingestion_reaches_four_fifths_of_bare_opencv(benchmark, listing, tmp_path):
+    def floor():
+        start = time.perf_counter()
+        read_bare(listing["path"].tolist(), tmp_path / "bare.npy")
+        return time.perf_counter() - start
+
+    def ours():
+        start = time.perf_counter()
+        pack_images(listing, tmp_path / "ours.npy", image_size=SIZE, workers=WORKERS)
+        return time.perf_counter() - start
+
+    floor()  # the files are in the page cache from here on
+    pairs = [(floor(), ours()) for _ in range(3)]
+    benchmark.pedantic(ours, rounds=1)
+    ratio = float(np.median([bare / packed for bare, packed in pairs]))
+    benchmark.extra_info["share of bare OpenCV's speed"] = round(ratio, 2)
+    benchmark.extra_info["images per second"] = round(len(listing) / min(p for _, p in pairs))
+    assert ratio >= 0.8

@@ -1,0 +1,71 @@
+"""What the blend costs: an epoch of ``blend`` against an epoch of ``normal``."""
+
+import time
+
+import numpy as np
+import pytest
+import torch
+
+from wbc_pipeline.models import build_network
+from wbc_pipeline.training.fit import fit_network
+from wbc_pipeline.training.options import AugmentationOptions, TrainerOptions, TrainOptions
+
+IMAGES, SIZE, EPOCHS = 512, 64, 3
+
+
+@pytest.fixture(scope="module")
+def task():
+    random = np.random.default_rng(0)
+    labels = np.arange(IMAGES) % 5
+    image = random.integers(0, 255, (IMAGES, SIZE, SIZE, 3), dtype=np.uint8)
+    return {"image": image, "foreground": image // 2, "labels": labels}
+
+
+def seconds_per_epoch(name, task):
+    network = build_network(name, {"classes": 5, "image_size": SIZE}, seed=0)
+    fit = fit_network(
+        network,
+        arrays=[task[view] for view in network.views],
+        labels=task["labels"],
+        train_rows=np.arange(IMAGES - 64),
+        validation_rows=np.arange(IMAGES - 64, IMAGES),
+        train=TrainOptions(
+            epochs=EPOCHS,
+            patience=EPOCHS,
+            batch_size=32,
+            learning_rate=1e-3,
+            augmentation=AugmentationOptions(rotation=180, shift=0.05, zoom=0.1, brightness=0.1),
+        ),
+        trainer=TrainerOptions(precision="bf16-mixed", channels_last=True),
+        device=torch.device("cpu"),
+        seed=0,
+    )
+    return fit.history["seconds"].min()
+
+
+def test_blend_costs_at_most_a_tenth_more_than_normal(benchmark, task):
+    seconds_per_epoch("normal_cnn", task)  # kernels are set up from here on
+    pairs = [
+        (seconds_per_epoch("normal_cnn", task), seconds_per_epoch("blend_cnn", task))
+        for _ in range(3)
+    ]
+    benchmark.pedantic(seconds_per_epoch, args=("blend_cnn", task), rounds=1)
+    ratio = float(np.median([blend / normal for normal, blend in pairs]))
+    benchmark.extra_info["blend / normal, seconds per epoch"] = round(ratio, 3)
+    benchmark.extra_info["images per second"] = round(IMAGES / min(blend for _, blend in pairs))
+    assert ratio <= 1.10
+
+
+def test_augmentation_is_a_small_part_of_a_step(benchmark, task):
+    from wbc_pipeline.training.augmentation import augment
+    from wbc_pipeline.training.module import take_views
+
+    arrays = [torch.from_numpy(task[view]) for view in ("image", "foreground")]
+    options = AugmentationOptions(rotation=180, shift=0.05, zoom=0.1, brightness=0.1)
+    views = take_views(arrays, torch.arange(32), channels_last=True)
+    benchmark(augment, views, options)
+    start = time.perf_counter()
+    seconds_per_epoch("normal_cnn", task)
+    step = (time.perf_counter() - start) / EPOCHS / ((IMAGES - 64) // 32)
+    benchmark.extra_info["share of a training step"] = round(benchmark.stats["median"] / step, 3)
+    assert benchmark.stats["median"] < 0.3 * step

@@ -1,0 +1,128 @@
+import json
+
+import numpy as np
+import pytest
+import torch
+
+from wbc_pipeline.models import NETWORKS, build_network, load_network, network_class, save_network
+from wbc_pipeline.models.learnable_canny_cnn import LearnableCannyCNN
+
+ARGUMENTS = {"classes": 4, "image_size": 32}
+CANNY = {"canny": {"low": 30, "high": 90, "sigma": 1.0}}
+
+
+def arguments_of(name):
+    return ARGUMENTS | (CANNY if name == "learnable_canny_cnn" else {})
+
+
+def views_for(network, batch=2):
+    generator = torch.Generator().manual_seed(0)
+    return [torch.rand(batch, 3, 32, 32, generator=generator) for _ in network.views]
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_gives_a_logit_for_each_class(name):
+    network = build_network(name, arguments_of(name), seed=0).eval()
+    assert network(*views_for(network)).shape == (2, 4)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_saved_network_predicts_the_same(name, tmp_path):
+    network = build_network(name, arguments_of(name), seed=0).eval()
+    save_network(tmp_path, network, {"name": name, "arguments": arguments_of(name)})
+    loaded, description = load_network(tmp_path)
+    views = views_for(network)
+    assert torch.equal(loaded(*views), network(*views))
+    assert description["name"] == name
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_every_weight_learns(name):
+    network = build_network(name, arguments_of(name), seed=0)
+    network(*views_for(network, batch=4)).sum().backward()
+    still = [key for key, weight in network.named_parameters() if weight.grad is None]
+    assert still == []
+
+
+def test_same_seed_builds_the_same_weights():
+    one, other, another = (
+        build_network("normal_cnn", ARGUMENTS, seed=seed).state_dict() for seed in (0, 0, 1)
+    )
+    assert all(torch.equal(one[name], other[name]) for name in one)
+    assert not all(torch.equal(one[name], another[name]) for name in one)
+
+
+def test_normal_cnn_is_the_papers():
+    network = network_class("normal_cnn")(classes=5, image_size=64)
+    convolutions = [m for m in network.modules() if isinstance(m, torch.nn.Conv2d)]
+    assert [m.out_channels for m in convolutions] == [32, 32, 64, 64, 128, 128]
+    assert [m.p for m in network.modules() if isinstance(m, torch.nn.Dropout)] == [0.25] * 3 + [0.5]
+    dense = [m for m in network.modules() if isinstance(m, torch.nn.Linear)]
+    assert [m.out_features for m in dense] == [512, 5]
+
+
+def test_image_size_that_pooling_cannot_halve_is_refused():
+    with pytest.raises(ValueError, match="multiple of 8"):
+        network_class("normal_cnn")(classes=5, image_size=60)
+
+
+@pytest.mark.parametrize(("alpha", "expected"), [(0.0, 0), (1.0, 1), (0.25, 0.25)])
+def test_alpha_is_the_share_of_the_foreground(alpha, expected):
+    network = network_class("blend_cnn")(**ARGUMENTS, alpha=alpha)
+    image, foreground = torch.zeros(1, 3, 32, 32), torch.ones(1, 3, 32, 32)
+    assert torch.allclose(network.blend(image, foreground), torch.tensor(float(expected)))
+
+
+def test_adaptive_blend_gives_each_image_its_own_share():
+    network = build_network("adaptive_blend_cnn", ARGUMENTS, seed=0)
+    image = torch.zeros(2, 3, 32, 32)
+    foreground = torch.stack([torch.full((3, 32, 32), 0.2), torch.ones(3, 32, 32)])
+    shares = network.blend(image, foreground)[:, 0, 0, 0] / foreground[:, 0, 0, 0]
+    assert shares[0] != shares[1]
+    assert (shares > 0).all()
+    assert (shares < 1).all()
+
+
+def blob():
+    image = np.full((1, 32, 32, 3), 220, np.uint8)
+    rows, columns = np.mgrid[:32, :32]
+    image[0, (rows - 16) ** 2 + (columns - 16) ** 2 < 64] = (90, 40, 120)
+    return torch.from_numpy(image).permute(0, 3, 1, 2) / 255
+
+
+def test_learnable_canny_starts_from_the_fixed_foreground():
+    from wbc_pipeline.imaging.edges import canny_foreground
+
+    network = LearnableCannyCNN(**ARGUMENTS, **CANNY)
+    image = blob()
+    pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
+    fixed = torch.from_numpy(canny_foreground(pixels, **CANNY["canny"])).permute(2, 0, 1)[None] / 255
+    assert torch.allclose(network.foreground(image), fixed)
+
+
+def test_canny_gradient_is_the_central_difference():
+    network = LearnableCannyCNN(**ARGUMENTS, **CANNY, step=0.5)
+    image = blob()
+    network.foreground(image).sum().backward()
+    shift = torch.tensor([0.0, 0.0, 0.5])
+    change = [
+        (image * network._segment(image, network.numbers.detach() + sign * shift)).sum()
+        for sign in (1, -1)
+    ]
+    assert network.numbers.grad[2].item() == pytest.approx((change[0] - change[1]).item(), abs=1e-3)
+
+
+def test_unknown_network_names_the_known():
+    with pytest.raises(ValueError, match="normal_cnn"):
+        network_class("resnet_9000")
+
+
+def test_missing_network_says_where_it_looked(tmp_path):
+    with pytest.raises(FileNotFoundError, match=str(tmp_path)):
+        load_network(tmp_path)
+
+
+def test_description_is_json_a_person_can_read(tmp_path):
+    network = build_network("blend_cnn", ARGUMENTS, seed=0)
+    save_network(tmp_path, network, {"name": "blend_cnn", "arguments": ARGUMENTS})
+    assert json.loads((tmp_path / "network.json").read_text())["arguments"]["classes"] == 4

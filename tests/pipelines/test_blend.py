@@ -1,0 +1,138 @@
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score, f1_score, log_loss
+
+from wbc_pipeline.models import load_network
+from wbc_pipeline.pipelines.blend.pipeline import VARIANTS
+
+PROJECT = Path(__file__).parents[2]
+RUN_KEYS = ["variant", "protocol", "seed"]
+
+
+def modified_times(data):
+    finished = data.glob("06_models/*/blend/*/[!.]*/weights.safetensors")
+    return {path: path.stat().st_mtime_ns for path in finished}
+
+
+def test_all_outputs_stand_where_the_design_says(blended):
+    reports = blended / "08_reporting/demo/blend"
+    for name in ("metrics.csv", "published.csv", "report.html"):
+        assert (reports / name).is_file()
+    assert (blended / "07_model_output/demo/blend/predictions.parquet").is_file()
+    assert not [path for path in blended.rglob("*") if path.name.startswith(".")]
+
+
+def test_every_variant_protocol_and_seed_is_scored(blended):
+    metrics = pd.read_csv(blended / "08_reporting/demo/blend/metrics.csv")
+    assert len(metrics) == len(VARIANTS) * 2
+    assert set(metrics["variant"]) == set(VARIANTS)
+    assert set(metrics["protocol"]) == {"random", "source"}
+
+
+def test_scores_can_be_recomputed_from_predictions(blended):
+    predictions = pd.read_parquet(blended / "07_model_output/demo/blend/predictions.parquet")
+    metrics = pd.read_csv(blended / "08_reporting/demo/blend/metrics.csv").set_index(RUN_KEYS)
+    columns = [name for name in predictions if name.startswith("p_")]
+    classes = [name.removeprefix("p_") for name in columns]
+    for keys, run in predictions.groupby(RUN_KEYS):
+        probabilities = run[columns].to_numpy()
+        guessed = np.array(classes)[probabilities.argmax(axis=1)]
+        row = metrics.loc[keys]
+        assert row["accuracy"] == pytest.approx(accuracy_score(run["label"], guessed), abs=1e-6)
+        assert row["macro_f1"] == pytest.approx(
+            f1_score(run["label"], guessed, labels=classes, average="macro", zero_division=0),
+            abs=1e-6,
+        )
+        assert row["log_loss"] == pytest.approx(
+            log_loss(run["label"], probabilities, labels=classes), abs=1e-6
+        )
+
+
+def test_predictions_are_of_the_test_part_alone(blended):
+    predictions = pd.read_parquet(blended / "07_model_output/demo/blend/predictions.parquet")
+    splits = pd.read_parquet(blended / "05_model_input/demo/splits.parquet")
+    tested = splits[splits["part"] == "test"]
+    for variant, run in predictions.groupby("variant"):
+        merged = run.merge(tested, on=["image_id", "protocol", "seed"])
+        assert len(merged) == len(run) == len(tested), variant
+
+
+def test_report_opens_offline_and_is_called_demo(blended):
+    page = (blended / "08_reporting/demo/blend/report.html").read_text()
+    assert "DEMO DATA" in page
+    assert 'src="http' not in page
+    assert page.count("<img") >= 10
+
+
+def test_saved_networks_rebuild(blended):
+    for folder in blended.glob("06_models/demo/blend/*/*"):
+        network, description = load_network(folder)
+        assert description["classes"] == ["basophil", "lymphocyte", "seg_neutrophil"]
+        assert not network.training
+
+
+def test_a_second_run_trains_nothing(run_pipeline, blended):
+    before = modified_times(blended)
+    run_pipeline("blend", blended)
+    assert modified_times(blended) == before
+
+
+def test_changed_parameters_make_runs_again_and_only_those(run_pipeline, blended):
+    before = modified_times(blended)
+    variants = {"blend": {"arguments": {"alpha": 0.3}}}
+    run_pipeline("blend", blended, blend={"variants": variants})
+    changed = {path.parent.parent.name for path, when in modified_times(blended).items()
+               if before[path] != when}
+    assert changed == {"blend"}
+
+
+def test_two_data_sets_do_not_overwrite_each_other(run_pipeline, tmp_path, blended):
+    images = blended / "01_raw/demo/images"
+    run_pipeline(
+        "blend",
+        tmp_path,
+        dataset="image_folder",
+        sources={"image_folder": {"folder": str(images)}},
+        protocols=["random"],
+    )
+    assert (tmp_path / "08_reporting/image_folder/blend/report.html").is_file()
+    assert not (tmp_path / "08_reporting/demo").exists()
+
+
+def test_missing_data_set_says_where_it_looked_and_what_to_do(run_pipeline, tmp_path):
+    with pytest.raises(Exception, match="dataset=demo") as caught:
+        run_pipeline("blend", tmp_path, dataset="leukemia5", raw=str(tmp_path))
+    assert str(tmp_path) in str(caught.value)
+
+
+def test_interrupted_command_goes_on_with_what_is_missing(tmp_path):
+    command = [
+        sys.executable, "-m", "kedro", "run", "--env=test", "--pipelines=blend",
+        f"--params=data={tmp_path},seeds=2,blend.train.epochs=2,blend.train.patience=2",
+    ]
+    interrupted = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
+    while len(modified_times(tmp_path)) < 2:
+        assert interrupted.poll() is None
+        time.sleep(0.1)
+    interrupted.send_signal(signal.SIGKILL)
+    interrupted.wait()
+    before = modified_times(tmp_path)
+    assert len(before) < len(VARIANTS) * 4
+    subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, env=os.environ)
+    after = modified_times(tmp_path)
+    assert len(after) == len(VARIANTS) * 4
+    assert before.items() <= after.items()
+
+
+def test_keys_name_what_a_run_depends_on(blended):
+    key = json.loads(next(blended.glob("06_models/demo/blend/normal/*/key.json")).read_text())
+    assert {"train", "trainer", "views", "rows", "labels", "code", "seed"} <= set(key)

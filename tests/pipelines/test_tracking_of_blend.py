@@ -1,0 +1,52 @@
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from wbc_pipeline.pipelines.blend.pipeline import VARIANTS
+
+
+@pytest.fixture(scope="module")
+def runs(blended):
+    client = mlflow.MlflowClient(f"sqlite:///{blended}/mlflow.db")
+    experiment = client.get_experiment_by_name("blend")
+    return client, client.search_runs([experiment.experiment_id])
+
+
+def test_one_flat_run_for_each_variant_protocol_and_seed(runs):
+    _, found = runs
+    identities = {(run.data.tags["variant"], run.data.tags["protocol"]) for run in found}
+    assert identities == {(name, protocol) for name in VARIANTS for protocol in ("random", "source")}
+    assert not any("mlflow.parentRunId" in run.data.tags for run in found)
+    assert {run.info.status for run in found} == {"FINISHED"}
+
+
+def test_runs_have_curves_scores_and_where_they_come_from(runs):
+    client, found = runs
+    run = next(run for run in found if run.data.tags["variant"] == "blend")
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")] == [0]
+    assert {"test_accuracy", "test_log_loss", "alpha", "training_seconds"} <= set(run.data.metrics)
+    assert {"key", "data_digest", "command", "dataset", "hardware"} <= set(run.data.tags)
+
+
+def test_test_scores_are_those_of_the_report(runs, blended):
+    _, found = runs
+    metrics = pd.read_csv(blended / "08_reporting/demo/blend/metrics.csv")
+    scores = metrics.set_index(["variant", "protocol"])["accuracy"]
+    for run in found:
+        tags = run.data.tags
+        if tags["seed"] == "0" and "entered" not in tags:
+            expected = scores[tags["variant"], tags["protocol"]]
+            assert run.data.metrics["test_accuracy"] == pytest.approx(expected)
+
+
+def test_logged_model_predicts_from_images(runs, blended):
+    client, found = runs
+    run = next(run for run in found if run.data.tags["variant"] == "blend")
+    mlflow.set_tracking_uri(f"sqlite:///{blended}/mlflow.db")
+    model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+    images = np.load(blended / "03_primary/demo/images/images.npy")[:3]
+    probabilities = model.predict(images)
+    assert list(probabilities.columns) == ["basophil", "lymphocyte", "seg_neutrophil"]
+    assert np.allclose(probabilities.sum(axis=1), 1)
+    assert model.metadata.signature is not None

@@ -1,0 +1,73 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from kedro.config import OmegaConfigLoader
+from kedro.framework.startup import bootstrap_project
+
+from wbc_pipeline.parameters import ParameterError, check_parameters
+
+PROJECT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def load():
+    """Load the parameters of an environment with run-time parameters merged in."""
+    bootstrap_project(PROJECT)
+    from kedro.framework.project import settings
+
+    def load(env="base", **runtime):
+        loader = OmegaConfigLoader(
+            str(PROJECT / "conf"), env=env, runtime_params=runtime, **settings.CONFIG_LOADER_ARGS
+        )
+        return loader["parameters"]
+
+    return load
+
+
+@pytest.mark.parametrize("env", ["base", "test", "paper"])
+def test_shipped_parameters_are_accepted(load, env):
+    check_parameters(load(env))
+
+
+def test_an_environment_changes_only_what_it_names(load):
+    base, test = load("base")["blend"], load("test")["blend"]
+    assert test["train"]["epochs"] != base["train"]["epochs"]
+    assert test["published"] == base["published"]
+
+
+@pytest.mark.parametrize(
+    ("runtime", "expected"),
+    [
+        ({"datset": "demo"}, "datset: there is no such parameter; did you mean dataset?"),
+        ({"blend": {"train": {"epoch": 3}}}, "blend.train.epoch: .* did you mean epochs?"),
+        ({"blend": {"train": {"epochs": 0}}}, "blend.train.epochs: .*greater than 0"),
+        ({"seeds": "many"}, "seeds: .*integer"),
+        ({"protocols": "random+sauce"}, "protocols"),
+        ({"device": "tpu"}, "device: .*'cuda'"),
+        ({"blend": {"variants": {"normal": {"network": "vgg"}}}}, "no network is called 'vgg'"),
+        ({"blend": {"views": {"image": [{"rezise": {}}]}}}, "did you mean 'resize'"),
+        ({"sources": {"demo": {"cells": 3}}}, "sources.demo.cells: .* no such parameter"),
+    ],
+)
+def test_a_mistake_is_refused_and_named(load, runtime, expected):
+    with pytest.raises(ParameterError, match=expected):
+        check_parameters(load(**runtime))
+
+
+def test_data_moves_every_output(load, tmp_path):
+    assert str(tmp_path) in load(data=str(tmp_path))["tracking"]["uri"]
+
+
+def test_command_line_stops_before_any_node(tmp_path):
+    run = subprocess.run(
+        [sys.executable, "-m", "kedro", "run", f"--params=data={tmp_path},sedes=2"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode != 0
+    assert "did you mean seeds?" in run.stderr + run.stdout
+    assert list(tmp_path.iterdir()) == []

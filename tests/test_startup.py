@@ -1,0 +1,41 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+REPORT = "import sys; print(*sorted({'torch', 'mlflow', 'lightning', 'sklearn'} & set(sys.modules)))"
+
+
+def run(code):
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=PROJECT, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines()
+
+
+def test_importing_the_package_loads_nothing_heavy():
+    assert run(f"import wbc_pipeline; {REPORT}") == [""]
+
+
+@pytest.mark.parametrize("words", [["registry", "list"], ["--help"]])
+def test_kedro_loads_nothing_heavy(words):
+    code = f"""
+import sys
+from kedro.framework.cli.cli import main
+sys.argv = ["kedro", *{words}]
+try:
+    main()
+except SystemExit:
+    pass
+{REPORT}
+"""
+    assert run(code)[-1] == ""
+
+
+def test_kedro_run_alone_runs_blend():
+    from wbc_pipeline.pipeline_registry import register_pipelines
+
+    pipelines = register_pipelines()
+    assert pipelines["__default__"].nodes == pipelines["blend"].nodes

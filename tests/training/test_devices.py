@@ -1,0 +1,56 @@
+import pytest
+import torch
+
+from wbc_pipeline.models import build_network
+from wbc_pipeline.training import devices
+
+
+def test_auto_finds_a_device():
+    assert devices.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_missing_gpu_is_named():
+    with pytest.raises(ValueError, match="device=cpu"):
+        devices.choose_device("cuda")
+
+
+def probe(monkeypatch, speeds):
+    monkeypatch.setattr(devices, "_images_per_second", lambda build, *args: speeds[args[:2]])
+    return devices.probe_precision(
+        lambda: None, image_size=16, batch_size=4, device=torch.device("cpu")
+    )
+
+
+def test_the_fastest_precision_is_chosen(monkeypatch):
+    speeds = {
+        ("32-true", False): 100.0,
+        ("32-true", True): 110.0,
+        ("bf16-mixed", False): 150.0,
+        ("bf16-mixed", True): 200.0,
+    }
+    choice = probe(monkeypatch, speeds)
+    assert (choice["precision"], choice["channels_last"]) == ("bf16-mixed", True)
+
+
+def test_a_gain_within_noise_keeps_plain_float32(monkeypatch):
+    speeds = {
+        ("32-true", False): 100.0,
+        ("32-true", True): 101.0,
+        ("bf16-mixed", False): 105.0,
+        ("bf16-mixed", True): 90.0,
+    }
+    choice = probe(monkeypatch, speeds)
+    assert (choice["precision"], choice["channels_last"]) == ("32-true", False)
+
+
+def test_the_probe_runs_for_real():
+    choice = devices.probe_precision(
+        lambda: build_network("blend_cnn", {"classes": 2, "image_size": 16}, seed=0),
+        image_size=16,
+        batch_size=4,
+        device=torch.device("cpu"),
+        steps=1,
+    )
+    assert len(choice["images_per_second"]) == 4
+    assert min(choice["images_per_second"].values()) > 0

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+import torch
+
+from wbc_pipeline.models import build_network
+from wbc_pipeline.training.predict import SMALLEST_PROBABILITY, predict_probabilities
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def network():
+    return build_network("normal_cnn", {"classes": 3, "image_size": 16}, seed=0)
+
+
+def test_probabilities_sum_to_one_and_are_never_zero(toy, network):
+    with torch.no_grad():
+        network.head[-1].weight.mul_(1e4)  # far too sure
+    rows = np.arange(10)
+    probabilities, _ = predict_probabilities(network, toy["arrays"], rows, device=CPU)
+    assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-12)
+    assert probabilities.min() >= SMALLEST_PROBABILITY * 0.99
+
+
+def test_batches_do_not_change_the_answer(toy, network):
+    rows = np.array([5, 3, 80, 41, 7])
+    one, _ = predict_probabilities(network, toy["arrays"], rows, device=CPU, batch_size=2)
+    other, _ = predict_probabilities(network, toy["arrays"], rows, device=CPU, batch_size=5)
+    assert np.allclose(one, other, atol=1e-6)
+
+
+def test_every_image_has_its_time(toy, network):
+    rows = np.arange(70)
+    _, milliseconds = predict_probabilities(network, toy["arrays"], rows, device=CPU)
+    assert milliseconds.shape == (70,)
+    assert (milliseconds > 0).all()
