@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-REPORT = "import sys; print(*sorted({'torch', 'mlflow', 'lightning', 'sklearn'} & set(sys.modules)))"
+HEAVY = {"torch", "mlflow", "lightning", "sklearn", "cv2", "matplotlib"}
+REPORT = f"import sys; print(*sorted({HEAVY} & set(sys.modules)))"
 
 
 def run(code):

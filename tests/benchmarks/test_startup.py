@@ -13,8 +13,12 @@ ENVIRONMENT = os.environ | {"KEDRO_DISABLE_TELEMETRY": "1"}
 def kedro(*words):
     command = [sys.executable, "-m", "kedro", *words]
     return subprocess.Popen(
-        command, cwd=PROJECT, env=ENVIRONMENT, stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE, text=True,
+        command,
+        cwd=PROJECT,
+        env=ENVIRONMENT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 

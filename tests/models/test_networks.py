@@ -96,7 +96,8 @@ def test_learnable_canny_starts_from_the_fixed_foreground():
     network = LearnableCannyCNN(**ARGUMENTS, **CANNY)
     image = blob()
     pixels = (image[0].permute(1, 2, 0) * 255).round().byte().numpy()
-    fixed = torch.from_numpy(canny_foreground(pixels, **CANNY["canny"])).permute(2, 0, 1)[None] / 255
+    fixed = torch.from_numpy(canny_foreground(pixels, **CANNY["canny"])).permute(2, 0, 1) / 255
+    fixed = fixed[None]
     assert torch.allclose(network.foreground(image), fixed)
 
 

@@ -90,8 +90,11 @@ def test_changed_parameters_make_runs_again_and_only_those(run_pipeline, blended
     before = modified_times(blended)
     variants = {"blend": {"arguments": {"alpha": 0.3}}}
     run_pipeline("blend", blended, blend={"variants": variants})
-    changed = {path.parent.parent.name for path, when in modified_times(blended).items()
-               if before[path] != when}
+    changed = {
+        path.parent.parent.name
+        for path, when in modified_times(blended).items()
+        if before[path] != when
+    }
     assert changed == {"blend"}
 
 
@@ -116,7 +119,12 @@ def test_missing_data_set_says_where_it_looked_and_what_to_do(run_pipeline, tmp_
 
 def test_interrupted_command_goes_on_with_what_is_missing(tmp_path):
     command = [
-        sys.executable, "-m", "kedro", "run", "--env=test", "--pipelines=blend",
+        sys.executable,
+        "-m",
+        "kedro",
+        "run",
+        "--env=test",
+        "--pipelines=blend",
         f"--params=data={tmp_path},seeds=2,blend.train.epochs=2,blend.train.patience=2",
     ]
     interrupted = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)

@@ -79,9 +79,9 @@ def test_refused_images_take_no_part():
 
 def test_a_leaking_split_fails_the_run():
     images = manifest(cells=1, views=3, classes=1)
-    splits = pd.DataFrame(
-        {"image_id": images["image_id"], "protocol": "source", "seed": 0}
-    ).assign(part=["train", "validation", "test"])
+    splits = pd.DataFrame({"image_id": images["image_id"], "protocol": "source", "seed": 0}).assign(
+        part=["train", "validation", "test"]
+    )
     with pytest.raises(SplitError, match="leaks"):
         check_splits(splits, images)
 

@@ -1,3 +1,5 @@
+from itertools import product
+
 import mlflow
 import numpy as np
 import pandas as pd
@@ -16,7 +18,7 @@ def runs(blended):
 def test_one_flat_run_for_each_variant_protocol_and_seed(runs):
     _, found = runs
     identities = {(run.data.tags["variant"], run.data.tags["protocol"]) for run in found}
-    assert identities == {(name, protocol) for name in VARIANTS for protocol in ("random", "source")}
+    assert identities == set(product(VARIANTS, ("random", "source")))
     assert not any("mlflow.parentRunId" in run.data.tags for run in found)
     assert {run.info.status for run in found} == {"FINISHED"}
 
@@ -41,7 +43,7 @@ def test_test_scores_are_those_of_the_report(runs, blended):
 
 
 def test_logged_model_predicts_from_images(runs, blended):
-    client, found = runs
+    _, found = runs
     run = next(run for run in found if run.data.tags["variant"] == "blend")
     mlflow.set_tracking_uri(f"sqlite:///{blended}/mlflow.db")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")

@@ -71,8 +71,12 @@ def scores(key):
     run = {"variant": "normal", "protocol": "source", "seed": 0}
     metrics = pd.DataFrame([{**run, "condition": "clean", "accuracy": 0.75, "auc": np.nan}])
     summary = {
-        "key": key, "epochs": 1, "best_epoch": 0, "training_seconds": 1.0,
-        "seconds_per_epoch": 1.0, "parameters": 10,
+        "key": key,
+        "epochs": 1,
+        "best_epoch": 0,
+        "training_seconds": 1.0,
+        "seconds_per_epoch": 1.0,
+        "parameters": 10,
     }
     history = pd.DataFrame([{**run, "epoch": 0, "train_loss": 1.0, "val_loss": 2.0}])
     return metrics, pd.DataFrame([{**run, **summary}]), history

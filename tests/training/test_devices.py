@@ -16,7 +16,11 @@ def test_a_missing_gpu_is_named():
 
 
 def probe(monkeypatch, speeds):
-    monkeypatch.setattr(devices, "_images_per_second", lambda build, *args: speeds[args[:2]])
+    monkeypatch.setattr(
+        devices,
+        "_images_per_second",
+        lambda network, precision, channels_last, **rest: speeds[precision, channels_last],
+    )
     return devices.probe_precision(
         lambda: None, image_size=16, batch_size=4, device=torch.device("cpu")
     )

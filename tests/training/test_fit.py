@@ -76,4 +76,5 @@ def test_two_processes_train_one_network(toy, schedule):
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     fit = fit_network(network, **toy, **schedule, device=CPU, seed=0)
     assert len(fit.history) == 2
-    assert any(not torch.equal(before[name], weight) for name, weight in network.state_dict().items())
+    after = network.state_dict()
+    assert any(not torch.equal(before[name], after[name]) for name in before)

@@ -11,16 +11,18 @@ import os
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import pandas as pd
 from kedro.io import AbstractDataset
 
 from wbc_pipeline.keys import digest
+from wbc_pipeline.processes import FollowerError, process_rank
 
 KEY_FILE = "key.json"
 _log = logging.getLogger(__name__)
@@ -79,7 +81,7 @@ def run_task(folder: Path, task: Task) -> None:
     if _is_up_to_date(folder, task):
         _log.info("%s is up to date.", folder)
         return
-    if _process_rank() > 0:
+    if process_rank() > 0:
         _follow(folder, task)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -112,24 +114,17 @@ def _replace(folder: Path, made: Path) -> None:
         os.replace(made, folder)
 
 
-def _process_rank() -> int:
-    """Give this process's place among those that a launcher started together, 0 when alone."""
-    return next(
-        (int(os.environ[name]) for name in ("RANK", "SLURM_PROCID", "LOCAL_RANK") if name in os.environ),
-        0,
-    )
-
-
 def _follow(folder: Path, task: Task, patience: float = 86_400.0) -> None:
     """Take part in what needs all processes, then wait for the first one's result."""
     if task.collective:
-        making = Path(mkdtemp())
-        task.compute(making)
-        shutil.rmtree(making)
+        with TemporaryDirectory() as nowhere, suppress(FollowerError):
+            task.compute(Path(nowhere))
     deadline = time.monotonic() + patience
     while not _is_up_to_date(folder, task):
         if time.monotonic() > deadline:
-            raise TimeoutError(f"The first process did not finish {folder} within {patience:.0f} s.")
+            raise TimeoutError(
+                f"The first process did not finish {folder} within {patience:.0f} s."
+            )
         time.sleep(0.2)
 
 

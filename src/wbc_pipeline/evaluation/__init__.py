@@ -1,0 +1,1 @@
+"""Scores, intervals, figures and reports: from predictions alone."""

@@ -131,7 +131,8 @@ def pack_images(
         masks_target.unlink(missing_ok=True)
     table = pd.DataFrame(outcomes, columns=_Outcome._fields)
     table.insert(0, "image_id", listing["image_id"].to_numpy())
-    return table.astype({"height": "Int32", "width": "Int32", "status": "str", "sha256": "str"})
+    table["sha256"] = pd.Series([outcome.sha256 for outcome in outcomes], dtype="str")
+    return table.astype({"height": "Int32", "width": "Int32", "status": "str"})
 
 
 def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:

@@ -125,7 +125,9 @@ class LearnableCannyCNN(BlendCNN):
 
     def tracked(self) -> dict[str, Tensor]:
         """Give alpha, Canny's numbers and the latest finite-difference gradients."""
-        numbers = {name: torch.tensor(value) for name, value in self._in_units(self.numbers).items()}
+        numbers = {
+            name: torch.tensor(value) for name, value in self._in_units(self.numbers).items()
+        }
         gradients = torch.zeros(len(UNITS)) if self.numbers.grad is None else self.numbers.grad
         by_name = {f"gradient_{name}": gradients[i].detach() for i, name in enumerate(UNITS)}
         return super().tracked() | numbers | by_name

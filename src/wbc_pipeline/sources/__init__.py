@@ -1,6 +1,7 @@
 """One module per public data set: its layout on disk becomes rows of a listing.
 
 A source module has ``PUBLIC_NAME`` (the name of the download), ``FOLDER`` (its folder below the
-raw root), ``ONE_IMAGE_PER_CELL`` and ``list_images(raw, **options)``; :mod:`.listing` says what a
-listing is. Files are listed, never opened.
+raw root), ``ONE_IMAGE_PER_CELL``, ``CAVEATS`` (what a reader of scores must know) and
+``list_images(raw, **options)``; :mod:`.listing` says what a listing is. Files are listed, never
+opened.
 """

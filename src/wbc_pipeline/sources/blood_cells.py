@@ -16,6 +16,10 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 PUBLIC_NAME = "Kaggle paultimothymooney/blood-cells"
 DOWNLOAD = "blood-cells"
 FOLDER = f"{DOWNLOAD}/dataset2-master/dataset2-master/images"
+CAVEATS = (
+    "The files are augmented copies of 348 photographs: a random split puts copies of one cell on "
+    "both sides, and its scores are inflated.",
+)
 ONE_IMAGE_PER_CELL = False  # copies: an unknown source stays unknown
 
 CLASSES = ("EOSINOPHIL", "LYMPHOCYTE", "MONOCYTE", "NEUTROPHIL")

@@ -26,6 +26,7 @@ import pandas as pd
 from rich.progress import track
 
 PUBLIC_NAME = "demo smears, rendered by this project"
+CAVEATS = ("The images are drawn by a program; scores on them say nothing about real smears.",)
 ONE_IMAGE_PER_CELL = False  # every image names its cell
 
 FIELD_UM = 27.0  # what the width of an image shows: between three and four red cells

@@ -15,6 +15,10 @@ from wbc_pipeline.sources.listing import (
 
 PUBLIC_NAME = "your own images, in a folder with one sub-folder per class"
 FOLDER = "."  # the option ``folder`` says which
+CAVEATS = (
+    "A folder of images does not say which show the same cell: only near-duplicates are kept "
+    "together by the source protocol.",
+)
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
 PARTS = ("train", "val", "test")

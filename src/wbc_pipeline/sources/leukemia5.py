@@ -14,6 +14,11 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 
 PUBLIC_NAME = "Kaggle sumithsingh/blood-cell-images-for-cancer-detection"
 FOLDER = "blood-cell-images-for-cancer-detection"
+CAVEATS = (
+    "Basophils, erythroblasts and monocytes come from one laboratory, myeloblasts and segmented "
+    "neutrophils from another: a network may tell laboratories apart instead of cells, under every "
+    "protocol.",
+)
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
 CLASSES = ("basophil", "erythroblast", "monocyte", "myeloblast", "seg_neutrophil")

@@ -104,16 +104,12 @@ def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
     ValueError
         If two rows share an ``image_id``, or a file's name is not UTF-8.
     """
-    rows = pd.DataFrame(rows).reindex(columns=list(LISTING_COLUMNS))
-    for name in rows.columns.drop("box"):
-        rows[name] = rows[name].astype(object).where(rows[name].notna(), None)
-        try:
-            rows[name] = pd.Series(list(rows[name]), dtype="str", index=rows.index)
-        except UnicodeEncodeError as error:
-            raise LayoutError(
-                f"A file name is not valid UTF-8: {error.object!r}. Rename the file and run again."
-            ) from None
-    rows["box"] = rows["box"].astype(object).where(rows["box"].notna(), None)
+    rows = pd.DataFrame(rows, dtype=object).reindex(columns=list(LISTING_COLUMNS))
+    rows = rows.astype(object).where(rows.notna(), None)
+    for path in rows["path"]:
+        _check_utf8(path)
+    for name in rows.columns.drop("box"):  # unlike astype, this keeps None in pandas 2
+        rows[name] = pd.Series(rows[name].tolist(), dtype="str", index=rows.index)
     rows = rows.sort_values("image_id", ignore_index=True)
     twice = rows["image_id"][rows["image_id"].duplicated()]
     if len(twice):
@@ -203,6 +199,15 @@ def require_folder(folder: Path, public_name: str, put_at: Path) -> Path:
             'Without any download: --params="dataset=demo".'
         )
     return absolute
+
+
+def _check_utf8(path: str) -> None:
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise LayoutError(
+            f"The file name {path!r} is not valid UTF-8. Rename the file and run again."
+        ) from None
 
 
 def _check_options(name: str, module: ModuleType, options: dict[str, Any]) -> None:

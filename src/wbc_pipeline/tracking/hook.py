@@ -8,6 +8,7 @@ from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
+from wbc_pipeline.processes import process_rank
 from wbc_pipeline.tracking import current_tracker
 
 # MLflow's own defaults let a dead server hold a run up for minutes, and talk much.
@@ -38,8 +39,7 @@ class TrackingHook:
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Start the tracker, unless tracking is off or this is not the first process."""
         self._tables = {}
-        is_follower = os.environ.get("RANK", os.environ.get("LOCAL_RANK", "0")) != "0"
-        if not self._options["enabled"] or is_follower:
+        if not self._options["enabled"] or process_rank() > 0:
             return
         for name, value in MLFLOW_SETTINGS.items():
             os.environ.setdefault(name, value)

@@ -70,9 +70,10 @@ def log_model(folder: Path, example: np.ndarray, *, run_id: str, uri: str) -> No
     run_id, uri
         The MLflow run and the store it is in.
     """
-    import wbc_pipeline
     from mlflow.models import ModelSignature
     from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+
+    import wbc_pipeline
     from wbc_pipeline.models import NETWORK_FILES, load_network
 
     _, description = load_network(folder)

@@ -146,7 +146,9 @@ class Tracker:
         A run that was trained while nothing tracked is entered now, with its curves.
         """
         names = ["variant", "protocol", "seed"]
-        for row in metrics[metrics["condition"] == "clean"].merge(runs, on=names).to_dict("records"):
+        for row in (
+            metrics[metrics["condition"] == "clean"].merge(runs, on=names).to_dict("records")
+        ):
             run_id = self._find(paper, row["key"]) or self._enter(paper, row, history)
             now = _milliseconds()
             scores = [Metric(f"test_{name}", row[name], now, 0) for name in SCORES if name in row]

@@ -80,7 +80,12 @@ def probe_precision(
     for precision in ("32-true", "bf16-mixed"):
         for channels_last in (False, True):
             speeds[precision, channels_last] = _images_per_second(
-                build(), precision, channels_last, image_size, batch_size, device, steps
+                build(),
+                precision=precision,
+                channels_last=channels_last,
+                shape=(batch_size, 3, image_size, image_size),
+                device=device,
+                steps=steps,
             )
     best = max(speeds, key=speeds.get)
     if speeds[best] < WORTHWHILE * speeds["32-true", False]:
@@ -95,13 +100,20 @@ def probe_precision(
     }
 
 
-def _images_per_second(network, precision, channels_last, image_size, batch_size, device, steps):
+def _images_per_second(
+    network: nn.Module,
+    *,
+    precision: str,
+    channels_last: bool,
+    shape: tuple[int, ...],
+    device: torch.device,
+    steps: int,
+) -> float:
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout).train()
     optimizer = torch.optim.Adam(network.parameters())
-    images = torch.rand(batch_size, 3, image_size, image_size, device=device)
-    images = images.contiguous(memory_format=layout)
-    labels = torch.zeros(batch_size, dtype=torch.long, device=device)
+    images = torch.rand(shape, device=device).contiguous(memory_format=layout)
+    labels = torch.zeros(len(images), dtype=torch.long, device=device)
     seconds = []
     for _ in range(steps + 1):
         start = time.perf_counter()
@@ -113,4 +125,4 @@ def _images_per_second(network, precision, channels_last, image_size, batch_size
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
-    return batch_size / min(seconds[1:])
+    return len(images) / min(seconds[1:])

@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from lightning.pytorch.loggers import CSVLogger
 from torch import nn
 
+from wbc_pipeline.processes import FollowerError, is_launched
 from wbc_pipeline.training.module import Classifier, row_loader
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
@@ -83,6 +84,8 @@ def fit_network(
     ------
     FloatingPointError
         If the validation loss was never a finite number.
+    FollowerError
+        In all but the first of the processes that a launcher started, once training is over.
     """
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = Classifier(
@@ -93,7 +96,12 @@ def fit_network(
         channels_last=trainer.channels_last,
     )
     loaders = [
-        row_loader(torch.tensor(train_rows), batch_size=train.batch_size, shuffle=True),
+        row_loader(
+            torch.tensor(train_rows),
+            batch_size=train.batch_size,
+            shuffle=True,
+            processes=trainer.devices * trainer.num_nodes,
+        ),
         row_loader(torch.tensor(validation_rows), batch_size=256, shuffle=False),
     ]
     with TemporaryDirectory() as folder:
@@ -118,6 +126,8 @@ def fit_network(
         start = time.perf_counter()
         _fit_quietly(engine, module, loaders)
         seconds = time.perf_counter() - start
+        if not engine.is_global_zero:
+            raise FollowerError("The first process has the log and the weights.")
         history, paths = _read_log(Path(folder) / "metrics.csv")
         if not np.isfinite(history["val_loss"]).any():
             raise FloatingPointError(
@@ -136,9 +146,9 @@ def fit_network(
 
 
 def _strategy(trainer: TrainerOptions) -> str:
-    # Lightning's own choice for several devices starts the whole command again in each
-    # process; on one machine, processes spawned from this one do the same work.
-    if trainer.strategy == "auto" and trainer.devices > 1 and trainer.num_nodes == 1:
+    # Where no launcher has started the processes, Lightning's "ddp" would start the whole
+    # command anew in each, for each training; processes spawned from this one do the same work.
+    if trainer.devices > 1 and trainer.strategy in ("auto", "ddp") and not is_launched():
         return "ddp_spawn"
     return trainer.strategy
 

@@ -28,17 +28,19 @@ class Rows(Dataset):
         return self.rows[torch.as_tensor(positions)]
 
 
-def row_loader(rows: Tensor, *, batch_size: int, shuffle: bool) -> DataLoader:
-    """Hand out batches of row numbers.
+def row_loader(
+    rows: Tensor, *, batch_size: int, shuffle: bool, processes: int = 1
+) -> DataLoader:
+    """Hand out batches of row numbers, in each of several processes its share of them.
 
-    A shuffled loader drops a last batch that is not full: one image alone has no batch
-    statistics.
+    A shuffled loader drops a last batch that is not full, unless it is the only one: one image
+    alone has no batch statistics.
     """
     return DataLoader(
         Rows(rows),
         batch_size=batch_size,
         shuffle=shuffle,
-        drop_last=shuffle and len(rows) > batch_size,
+        drop_last=shuffle and len(rows) // processes > batch_size,
         collate_fn=_as_is,
     )
 

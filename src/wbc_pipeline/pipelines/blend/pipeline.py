@@ -13,7 +13,7 @@ FIGURES = ("parameter_paths", "canny_instability", "gallery")
 
 
 def create_pipeline() -> Pipeline:
-    """Normal CNN against CNNs fed by a blend of image and segmented foreground."""
+    """Train a normal CNN and CNNs fed by a blend of image and foreground, and compare them."""
     views = view_pipeline("blend", VIEWS)
     precision = precision_pipeline("blend", reference="normal")
     runs = [experiment_pipeline("blend", variant, VIEWS) for variant in VARIANTS]

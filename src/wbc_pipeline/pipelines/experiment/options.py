@@ -1,6 +1,6 @@
 """Parameters of a variant."""
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options
@@ -10,7 +10,7 @@ class VariantOptions(Options):
     """A network by its name in ``wbc_pipeline.models``, with its arguments."""
 
     network: str
-    arguments: dict = {}
+    arguments: dict = Field(default_factory=dict)
 
     @field_validator("network")
     @classmethod

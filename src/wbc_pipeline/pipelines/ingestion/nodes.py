@@ -2,11 +2,10 @@
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray, image_files
-from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.keys import source_digest
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
@@ -31,10 +30,9 @@ def list_images(source: Source, options: SourcesOptions) -> pd.DataFrame:
 def pack_images(listing: pd.DataFrame, options: IngestionOptions) -> Task:
     """Describe the decoding of every listed file into one array.
 
-    Beside the array stands the table ``outcome``: a row per listed file with its status and,
-    where it was decoded, the group of near-duplicates that it belongs to.
+    Beside the array stands the table ``outcome``: a row per listed file with its status.
     """
-    from wbc_pipeline.imaging import duplicates, packing
+    from wbc_pipeline.imaging import packing
     from wbc_pipeline.sources.listing import listing_digest
 
     def compute(folder: Path) -> None:
@@ -46,25 +44,40 @@ def pack_images(listing: pd.DataFrame, options: IngestionOptions) -> Task:
             image_size=options.image_size,
             max_pixels=options.max_pixels,
         )
-        is_ok = outcome["status"] == "ok"
-        outcome["duplicate_group"] = pd.array([pd.NA] * len(outcome), dtype="Int64")
-        outcome.loc[is_ok, "duplicate_group"] = duplicates.group_duplicates(
-            np.load(pixels, mmap_mode="r"), similarity=options.duplicate_similarity
-        )
         outcome.to_parquet(folder / "outcome.parquet")
 
     key = {
         "listing": listing_digest(listing),
-        "options": options.model_dump(exclude={"max_rejected"}),
-        "code": source_digest(packing, duplicates),
+        "options": options.model_dump(include={"image_size", "max_pixels"}),
+        "code": source_digest(packing),
+    }
+    return Task(key, compute)
+
+
+def find_duplicates(images: ImageArray, options: IngestionOptions) -> Task:
+    """Describe the search for images that show one cell: the table ``groups``, a row per image."""
+    from wbc_pipeline.imaging import duplicates
+
+    def compute(folder: Path) -> None:
+        groups = duplicates.group_duplicates(images.pixels, similarity=options.duplicate_similarity)
+        pd.DataFrame({"group": groups}).to_parquet(folder / "groups.parquet")
+
+    key = {
+        "images": images.result.digest,
+        "similarity": options.duplicate_similarity,
+        "code": source_digest(duplicates),
     }
     return Task(key, compute)
 
 
 def build_manifest(
-    source: Source, listing: pd.DataFrame, images: ImageArray, options: IngestionOptions
+    source: Source,
+    listing: pd.DataFrame,
+    images: ImageArray,
+    duplicates: Result,
+    options: IngestionOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Join what was listed with what came of it.
+    """Join what was listed with what came of it and with the near-duplicates among it.
 
     Returns
     -------
@@ -78,15 +91,15 @@ def build_manifest(
     RejectedImagesError
         If more than the set share of files was refused, or a whole class.
     """
-    from wbc_pipeline.imaging import duplicates, packing
+    from wbc_pipeline.imaging import packing
+    from wbc_pipeline.imaging.duplicates import complete_source_ids
     from wbc_pipeline.sources.listing import load_source
 
-    outcome = images.result.table("outcome")
-    manifest = packing.build_manifest(listing, outcome)
+    manifest = packing.build_manifest(listing, images.result.table("outcome"))
     packing.check_rejected_share(manifest, options.max_rejected)
-    manifest["source_id"] = duplicates.complete_source_ids(
+    manifest["source_id"] = complete_source_ids(
         manifest,
-        outcome["duplicate_group"].dropna().to_numpy(dtype=int),
+        duplicates.table("groups")["group"].to_numpy(),
         one_image_per_cell=load_source(source.name).ONE_IMAGE_PER_CELL,
     )
     return manifest, packing.rejected(manifest)

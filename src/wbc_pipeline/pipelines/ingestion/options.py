@@ -40,7 +40,7 @@ class IngestionOptions(Options):
     max_rejected
         Share of refused files above which the run stops.
     duplicate_similarity
-        Correlation of pixels from which two images, turned or mirrored, show one cell.
+        Correlation of fine detail from which two images, turned or mirrored, show one cell.
     """
 
     image_size: int = Field(ge=8)

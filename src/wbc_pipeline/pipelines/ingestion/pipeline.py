@@ -2,7 +2,12 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.ingestion.nodes import build_manifest, list_images, pack_images
+from wbc_pipeline.pipelines.ingestion.nodes import (
+    build_manifest,
+    find_duplicates,
+    list_images,
+    pack_images,
+)
 
 
 def create_pipeline() -> Pipeline:
@@ -12,15 +17,21 @@ def create_pipeline() -> Pipeline:
             node(list_images, ["source", "params:sources"], "listing", name="list_images"),
             node(pack_images, ["listing", "params:ingestion"], "images", name="pack_images"),
             node(
+                find_duplicates,
+                ["images", "params:ingestion"],
+                "duplicates",
+                name="find_duplicates",
+            ),
+            node(
                 build_manifest,
-                ["source", "listing", "images", "params:ingestion"],
+                ["source", "listing", "images", "duplicates", "params:ingestion"],
                 ["manifest", "rejects"],
                 name="build_manifest",
             ),
         ],
         namespace="ingestion",
         inputs={"source"},
-        outputs={"images", "manifest", "rejects"},
+        outputs={"images", "duplicates", "manifest", "rejects"},
         parameters={"params:sources", "params:ingestion"},
         tags="ingestion",
     )

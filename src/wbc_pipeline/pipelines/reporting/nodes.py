@@ -15,9 +15,7 @@ RUN_KEYS = ["variant", "protocol", "seed"]
 VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "opencv-python", "numpy")
 
 
-def collect_predictions(
-    splits: pd.DataFrame, **predictions: dict[str, Result]
-) -> pd.DataFrame:
+def collect_predictions(splits: pd.DataFrame, **predictions: dict[str, Result]) -> pd.DataFrame:
     """Put the predictions of all variants, protocols and seeds of this command into one table.
 
     Parameters
@@ -125,6 +123,7 @@ def compare_with_paper(
 
 
 def draw_figures(
+    *,
     manifest: pd.DataFrame,
     predictions: pd.DataFrame,
     metrics: pd.DataFrame,
@@ -170,11 +169,13 @@ def write_report(
     calibration: pd.DataFrame,
     runs: pd.DataFrame,
     published: pd.DataFrame,
+    printed: Published,
     paired: pd.DataFrame,
     **figures: bytes,
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation.report import render_report
+    from wbc_pipeline.sources.listing import load_source
 
     return render_report(
         title=paper.title,
@@ -201,8 +202,29 @@ def write_report(
             "runs": runs,
         },
         figures=figures,
-        notes=paper.notes,
+        notes=[
+            *paper.notes,
+            *_explain_losses(printed, classes=per_class["label"].nunique()),
+            *load_source(dataset).CAVEATS,
+        ],
     )
+
+
+def _explain_losses(printed: Published, classes: int) -> list[str]:
+    """Say of each printed loss whether it goes with the accuracy printed beside it."""
+    from wbc_pipeline.evaluation.calibration import explain_published_loss
+    from wbc_pipeline.evaluation.comparison import published_values
+
+    return [
+        f"{variant}: "
+        + explain_published_loss(
+            published_values(values["accuracy"])[0],
+            published_values(values["log_loss"])[0],
+            classes=classes,
+        )
+        for variant, values in printed.items()
+        if {"accuracy", "log_loss"} <= values.keys()
+    ]
 
 
 def _results(

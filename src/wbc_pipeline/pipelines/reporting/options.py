@@ -42,4 +42,4 @@ class PaperOptions(Options):
 
     title: str
     protocol: str
-    notes: list[str] = []
+    notes: list[str] = Field(default_factory=list)

@@ -100,6 +100,7 @@ def report_pipeline(
                     "dataset": "params:dataset",
                     "command": "command",
                     "paper": "params:paper",
+                    "printed": "params:published",
                     "splits": "splits",
                     **{name: name for name in TABLES},
                     **shown,
@@ -121,7 +122,10 @@ def report_pipeline(
         outputs={"predictions": f"{paper}.predictions"},
         parameters={
             "params:dataset": "params:dataset",
-            **{f"params:{name}": f"params:{paper}.{name}" for name in ("score", "published", "paper")},
+            **{
+                f"params:{name}": f"params:{paper}.{name}"
+                for name in ("score", "published", "paper")
+            },
         },
         tags="reporting",
     )

@@ -1,0 +1,129 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from wbc_pipeline.imaging.duplicates import complete_source_ids, group_duplicates
+from wbc_pipeline.imaging.packing import pack_images
+from wbc_pipeline.sources import leukemia5
+
+
+def cell_like(seed, size=128):
+    """A dark disc on a light ground with texture of its own, as cells look alike from afar."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[0:size, 0:size] - size / 2
+    disc = np.hypot(rows, columns) < size / 4
+    texture = cv2.GaussianBlur(rng.normal(0, 200, (size, size, 3)), (0, 0), size / 64)
+    return np.clip(np.where(disc[..., None], 90, 210) + texture, 0, 255).astype(np.uint8)
+
+
+def recompressed(image):
+    return cv2.imdecode(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 50])[1], 1)
+
+
+def rescaled(image):
+    return cv2.resize(cv2.resize(image, (64, 64), interpolation=cv2.INTER_AREA), image.shape[:2])
+
+
+CHANGES = {
+    "copied": lambda image: image,
+    "mirrored": lambda image: image[:, ::-1],
+    "turned": np.rot90,
+    "mirrored and turned": lambda image: np.rot90(image[:, ::-1], 3),
+    "recompressed": recompressed,
+    "rescaled": rescaled,
+    "darkened": lambda image: (image * 0.8).astype(np.uint8),
+    "turned and recompressed": lambda image: recompressed(np.rot90(image, 2)),
+}
+
+
+def manifest_of(source_ids, statuses=None):
+    return pd.DataFrame(
+        {
+            "image_id": [f"image_{i}" for i in range(len(source_ids))],
+            "source_id": pd.Series(source_ids, dtype="str"),
+            "status": statuses or ["ok"] * len(source_ids),
+        }
+    )
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_the_same_picture_changed_is_one_group(change):
+    images = np.stack([cell_like(0), cell_like(1), CHANGES[change](cell_like(0))])
+    assert group_duplicates(images).tolist() == [0, 1, 0]
+
+
+def test_cells_that_only_look_alike_are_apart():
+    images = np.stack([cell_like(seed) for seed in range(20)])
+    assert group_duplicates(images).tolist() == list(range(20))
+
+
+def test_black_corners_do_not_make_two_cells_one():
+    images = np.stack([cell_like(seed) for seed in range(10)])
+    rows, columns = np.mgrid[0:128, 0:128]
+    images[:, rows + columns < 90] = 0
+    images[:, rows + columns > 190] = 0
+    assert len(set(group_duplicates(images))) == 10
+
+
+def test_flat_images_and_no_images_are_no_trouble():
+    assert group_duplicates(np.full((3, 32, 32, 3), 255, np.uint8)).tolist() == [0, 1, 2]
+    assert len(group_duplicates(np.empty((0, 32, 32, 3), np.uint8))) == 0
+
+
+def test_duplicates_are_found_across_blocks():
+    images = np.stack([cell_like(seed % 150, size=32) for seed in range(300)])
+    assert group_duplicates(images).tolist() == [*range(150), *range(150)]
+
+
+def test_the_real_duplicates_of_leukemia5_are_found_and_share_their_label(real_data, tmp_path):
+    listing = leukemia5.list_images(real_data)
+    pairs = {
+        "basophil/BA_435917.jpg": "basophil/BA_858229.jpg",  # the same file twice
+        "monocyte/MO_231316.jpg": "monocyte/MO_415531.jpg",  # recompressed
+    }
+    others = listing["image_id"].iloc[::50]
+    wanted = listing["image_id"].isin([*pairs, *pairs.values(), *others])
+    listing = listing[wanted].reset_index(drop=True)
+    pack_images(listing, tmp_path / "images.npy", image_size=128)
+    groups = group_duplicates(np.load(tmp_path / "images.npy", mmap_mode="r"))
+    group_of = dict(zip(listing["image_id"], groups, strict=True))
+    assert all(group_of[first] == group_of[second] for first, second in pairs.items())
+    assert len(set(groups)) == len(listing) - len(pairs)
+
+
+def test_known_sources_and_duplicates_are_joined_in_chains():
+    manifest = manifest_of(["b", "a", "a", None, None])
+    completed = complete_source_ids(manifest, np.array([0, 0, 1, 1, 2]), one_image_per_cell=True)
+    assert completed.tolist() == ["a", "a", "a", "a", "image_4"]
+
+
+def test_augmented_copies_of_unknown_source_stay_unknown():
+    completed = complete_source_ids(
+        manifest_of([None, None, "a", None]), np.array([0, 0, 1, 1]), one_image_per_cell=False
+    )
+    assert completed.isna().tolist() == [True, True, False, False]
+
+
+def test_refused_rows_keep_their_source():
+    manifest = manifest_of(["x", None, None], ["ok", "empty file", "ok"])
+    completed = complete_source_ids(manifest, np.array([0, 0]), one_image_per_cell=True)
+    assert completed.isna().tolist() == [False, True, False]
+    assert completed[2] == "x"
+
+
+def test_groups_of_other_images_are_refused():
+    with pytest.raises(ValueError, match=r"2 images were grouped.*3 ok rows"):
+        complete_source_ids(manifest_of(["a"] * 3), np.array([0, 1]), one_image_per_cell=True)
+
+
+@given(st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), st.integers(0, 5)), min_size=1))
+def test_one_group_or_known_source_never_ends_as_two_sources(rows):
+    sources, groups = zip(*rows, strict=True)
+    completed = complete_source_ids(manifest_of(sources), np.array(groups), one_image_per_cell=True)
+    assert completed.notna().all()
+    assert (completed.groupby(list(groups)).nunique() == 1).all()
+    known = pd.Series(sources, dtype="str")
+    assert (completed.groupby(known).nunique() == 1).all()

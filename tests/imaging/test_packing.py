@@ -1,0 +1,163 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from wbc_pipeline.imaging.packing import (
+    MANIFEST_COLUMNS,
+    RejectedImagesError,
+    accepted,
+    build_manifest,
+    check_rejected_share,
+    pack_images,
+    rejected,
+)
+from wbc_pipeline.imaging.reading import read_image
+from wbc_pipeline.sources import blood_cells
+from wbc_pipeline.sources.listing import as_listing
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty images and forty files that are none, in turn; names that need care."""
+    rng = np.random.default_rng(0)
+    for i in range(80):
+        path = tmp_path / f"{i:02d} it's ünïcode.png"
+        if i % 2:
+            path.write_text("no image")
+        else:
+            cv2.imencode(".png", rng.integers(0, 256, (20, 30, 3), np.uint8))[1].tofile(path)
+    return tmp_path
+
+
+def listing_of(folder, masks=None):
+    rows = [
+        {"image_id": path.name, "path": str(path), "label": "xy"[i % 4 // 2]}
+        for i, path in enumerate(sorted(folder.glob("*.png")))
+    ]
+    for index, mask in (masks or {}).items():
+        rows[index]["mask_path"] = str(mask)
+    return as_listing(rows)
+
+
+def manifest_of(statuses, labels=None):
+    return pd.DataFrame(
+        {
+            "image_id": [f"{i}.png" for i in range(len(statuses))],
+            "path": [f"/data/{i}.png" for i in range(len(statuses))],
+            "label": labels or ["a"] * len(statuses),
+            "status": statuses,
+        }
+    )
+
+
+def test_rows_of_the_array_are_the_ok_rows_of_the_manifest(folder, tmp_path):
+    listing = listing_of(folder)
+    outcome = pack_images(listing, tmp_path / "out" / "images.npy", image_size=20)
+    manifest = build_manifest(listing, outcome)
+    images = np.load(tmp_path / "out" / "images.npy", mmap_mode="r")
+    assert tuple(manifest.columns) == MANIFEST_COLUMNS
+    assert images.shape == (40, 20, 20, 3)
+    for row, path in enumerate(accepted(manifest)["path"]):
+        scaled = cv2.resize(read_image(path).pixels, (20, 20), interpolation=cv2.INTER_AREA)
+        assert np.array_equal(images[row], scaled)
+    assert rejected(manifest)["status"].eq("not an image").all()
+    assert len(accepted(manifest)) + len(rejected(manifest)) == len(listing)
+
+
+def test_the_outcome_does_not_depend_on_the_number_of_threads(folder, tmp_path):
+    listing = listing_of(folder)
+    tables = [
+        pack_images(listing, tmp_path / f"o{n}" / "images.npy", image_size=8, workers=n)
+        for n in (1, 5)
+    ]
+    pd.testing.assert_frame_equal(*tables)
+    first, second = (tmp_path / f"o{n}" / "images.npy" for n in (1, 5))
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_sizes_are_those_of_the_file(folder, tmp_path):
+    outcome = pack_images(listing_of(folder), tmp_path / "o" / "i.npy", image_size=64)
+    first = outcome.iloc[0]
+    assert (first["height"], first["width"], len(first["sha256"])) == (20, 30, 64)
+    assert outcome.loc[1, ["height", "width", "sha256"]].isna().all()
+
+
+def test_masks_are_packed_beside_and_zero_where_there_is_none(folder, tmp_path):
+    mask = np.zeros((20, 30), np.uint8)
+    mask[:10] = 255
+    (tmp_path / "masks").mkdir()
+    for name, values in (("right", mask), ("wrong", mask[:9]), ("bad", mask)):
+        cv2.imwrite(str(tmp_path / "masks" / f"{name}.png"), values)
+    (tmp_path / "masks" / "bad.png").write_bytes(b"not a mask")
+    names = {0: "right.png", 4: "wrong.png", 6: "bad.png"}
+    listing = listing_of(folder, {i: tmp_path / "masks" / name for i, name in names.items()})
+    outcome = pack_images(listing, tmp_path / "o" / "images.npy", image_size=20)
+    masks = np.load(tmp_path / "o" / "masks.npy")
+    assert masks.shape == (38, 20, 20)
+    assert set(np.unique(masks[0])) == {0, 255} and masks[0, :10].all() and not masks[1:].any()
+    assert outcome["status"][4] == "mask of another size than its image: 30 x 9 against 30 x 20"
+    assert outcome["status"][6] == "mask unreadable: not an image"
+
+
+def test_masks_of_an_earlier_run_do_not_linger(folder, tmp_path):
+    (tmp_path / "o").mkdir()
+    (tmp_path / "o" / "masks.npy").touch()
+    pack_images(listing_of(folder), tmp_path / "o" / "images.npy", image_size=8)
+    assert [path.name for path in (tmp_path / "o").iterdir()] == ["images.npy"]
+
+
+def test_an_interrupted_run_leaves_the_old_array_and_no_fragment(folder, tmp_path, monkeypatch):
+    target = tmp_path / "o" / "images.npy"
+    pack_images(listing_of(folder), target, image_size=8)
+    before, threads = target.read_bytes(), cv2.getNumThreads()
+
+    def interrupt(*args, **kwargs):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("wbc_pipeline.imaging.packing.read_image", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        pack_images(listing_of(folder), target, image_size=16)
+    assert target.read_bytes() == before
+    assert list(target.parent.iterdir()) == [target]
+    assert cv2.getNumThreads() == threads
+
+
+def test_a_manifest_refuses_the_outcome_of_another_listing(folder, tmp_path):
+    listing = listing_of(folder)
+    outcome = pack_images(listing, tmp_path / "o" / "images.npy", image_size=8)
+    with pytest.raises(ValueError, match="another listing"):
+        build_manifest(listing.iloc[:5], outcome)
+
+
+def test_a_small_share_of_refused_files_is_fine():
+    check_rejected_share(manifest_of(["ok"] * 95 + ["empty file"] * 5), 0.05)
+
+
+def test_too_many_refused_files_are_counted_by_reason_and_named():
+    statuses = ["ok", "empty file", "more pixels than the cap: 9", "more pixels than the cap: 8"]
+    with pytest.raises(RejectedImagesError) as error:
+        check_rejected_share(manifest_of(statuses), 0.1)
+    parts = ("3 of 4", "2 x more pixels than the cap", "1 x empty", "/data/1.png", "max_rejected")
+    assert all(part in str(error.value) for part in parts)
+
+
+def test_a_class_that_lost_all_of_its_images_stops_the_run():
+    manifest = manifest_of(["ok"] * 99 + ["empty file"], ["a"] * 99 + ["b"])
+    with pytest.raises(RejectedImagesError, match=r"class b .*1 x empty file"):
+        check_rejected_share(manifest, 0.5)
+
+
+def test_nothing_but_refused_files_stops_the_run_at_any_limit():
+    with pytest.raises(RejectedImagesError, match="All 3"):
+        check_rejected_share(manifest_of(["empty file"] * 3), 1.0)
+    with pytest.raises(RejectedImagesError, match="No image is listed"):
+        check_rejected_share(manifest_of([]), 1.0)
+
+
+def test_real_images_are_packed_whole(real_data, tmp_path):
+    listing = blood_cells.list_images(real_data).iloc[::60].reset_index(drop=True)
+    outcome = pack_images(listing, tmp_path / "images.npy", image_size=64)
+    assert outcome["status"].eq("ok").all()
+    assert set(zip(outcome["height"], outcome["width"], strict=True)) == {(240, 320)}
+    assert np.load(tmp_path / "images.npy", mmap_mode="r").shape == (len(listing), 64, 64, 3)
