@@ -1,9 +1,18 @@
 """Kedro's settings of the project."""
 
 import os
+from pathlib import Path
+
+from kedro.utils import find_kedro_project
 
 from wbc_pipeline.parameters import ParameterHook
 from wbc_pipeline.tracking.hook import TrackingHook, command_line
+
+
+def absolute_path(text: str) -> str:
+    """Resolve ``~``, and what is relative against the project's folder."""
+    return str((find_kedro_project(Path.cwd()) or Path.cwd()) / Path(str(text)).expanduser())
+
 
 HOOKS = (ParameterHook(), TrackingHook())
 
@@ -12,5 +21,9 @@ CONFIG_LOADER_ARGS = {
     "default_run_env": "base",
     # An environment's file says only what differs; the rest of a group stays as in base.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
-    "custom_resolvers": {"env": os.environ.get, "command": command_line},
+    "custom_resolvers": {
+        "env": os.environ.get,
+        "path": absolute_path,
+        "command": command_line,
+    },
 }

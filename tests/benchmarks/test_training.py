@@ -58,7 +58,7 @@ def test_blend_costs_at_most_a_tenth_more_than_normal(benchmark, task):
 
 def test_augmentation_is_a_small_part_of_a_step(benchmark, task):
     from wbc_pipeline.training.augmentation import augment
-    from wbc_pipeline.training.module import take_views
+    from wbc_pipeline.training.views import take_views
 
     arrays = [torch.from_numpy(task[view]) for view in ("image", "foreground")]
     options = AugmentationOptions(rotation=180, shift=0.05, zoom=0.1, brightness=0.1)

@@ -1,6 +1,13 @@
+import os
+import socket
+import threading
+import time
+
 import pytest
 
+from wbc_pipeline.datasets import results
 from wbc_pipeline.datasets.results import ResultDataset, ResultsDataset, Task, run_task
+from wbc_pipeline.processes import FollowerError
 
 
 def writing(text, calls):
@@ -39,9 +46,12 @@ def test_a_failure_leaves_the_old_result_and_no_rubbish(tmp_path):
 
 
 def test_what_a_killed_process_left_is_cleared_away(tmp_path):
-    (tmp_path / ".result.making.dead").mkdir()
+    dead, alive = 2**22 + 1, os.getppid()  # no process has a number above 2**22
+    for process in (dead, alive):
+        (tmp_path / f".result.making.{socket.gethostname()}.{process}.x").mkdir()
     run_task(tmp_path / "result", Task({}, writing("new", [])))
-    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+    left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [f".result.making.{socket.gethostname()}.{alive}.x", "result"]
 
 
 def test_interrupted_runs_go_on_with_what_is_missing(tmp_path):
@@ -69,14 +79,30 @@ def test_a_result_knows_its_key(tmp_path):
 
 
 def test_a_second_process_waits_for_the_first_ones_result(tmp_path, monkeypatch):
-    import threading
-
-    task = Task({"alpha": 0.5}, writing("first", []))
+    calls, waits = [], threading.Event()
+    task = Task({"alpha": 0.5}, writing("first", calls))
+    sleep = time.sleep
+    monkeypatch.setattr(results.time, "sleep", lambda seconds: (waits.set(), sleep(seconds)))
     monkeypatch.setenv("RANK", "1")
     follower = threading.Thread(target=run_task, args=(tmp_path / "result", task))
     follower.start()
-    assert follower.is_alive()
+    assert waits.wait(timeout=5)
     monkeypatch.setenv("RANK", "0")
     run_task(tmp_path / "result", task)
     follower.join(timeout=5)
     assert not follower.is_alive()
+    assert calls == ["first"]
+
+
+def test_a_second_process_takes_part_in_what_needs_all_and_keeps_nothing(tmp_path, monkeypatch):
+    calls = []
+
+    def share_the_work(folder):
+        calls.append(folder)
+        run_task(tmp_path / "result", Task({}, writing("first", [])))  # what the first one keeps
+        raise FollowerError
+
+    monkeypatch.setattr(results, "process_rank", iter([1, 0]).__next__)
+    run_task(tmp_path / "result", Task({}, share_the_work, collective=True))
+    assert len(calls) == 1
+    assert not calls[0].exists()

@@ -3,6 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wbc_pipeline import keys
 from wbc_pipeline.imaging import chain as module
 from wbc_pipeline.imaging.chain import apply_chain, build_chain, chain_digest, resize
 
@@ -52,18 +53,10 @@ def test_a_wrong_step_is_refused_before_any_image_and_says_why(step, message):
         build_chain([step])
 
 
-def test_the_digest_changes_with_steps_and_their_order_only():
-    digest = chain_digest([{"canny_foreground": {"low": 20, "high": 60}}, {"resize": {"size": 8}}])
-    same = chain_digest([{"canny_foreground": {"high": 60, "low": 20}}, {"resize": {"size": 8}}])
-    other = chain_digest([{"resize": {"size": 8}}, {"canny_foreground": {"low": 20, "high": 60}}])
-    assert digest == same
-    assert digest != other
-
-
 def test_the_digest_changes_with_the_code_of_a_step(monkeypatch):
     before = chain_digest(STEPS)
-    source = module.inspect.getsource
-    monkeypatch.setattr(module.inspect, "getsource", lambda item: source(item) + "# changed")
+    source = keys.inspect.getsource
+    monkeypatch.setattr(keys.inspect, "getsource", lambda item: source(item) + "# changed")
     assert chain_digest(STEPS) != before
 
 

@@ -8,6 +8,7 @@ import numpy as np
 from kedro_datasets._typing import ImagePreview
 
 from wbc_pipeline.datasets.results import Result, ResultDataset
+from wbc_pipeline.keys import digest
 
 PIXELS_FILE = "images.npy"
 MASKS_FILE = "masks.npy"
@@ -20,7 +21,7 @@ class ImageArray:
     Attributes
     ----------
     pixels
-        uint8 [N, H, W, 3], RGB; memory-mapped copy-on-write, so no reader changes the file.
+        uint8 [N, H, W, 3], RGB; memory-mapped, read-only.
     masks
         uint8 [N, H, W], 255 nucleus, 128 cytoplasm, 0 background; None if the set has none.
     result
@@ -31,6 +32,13 @@ class ImageArray:
     masks: np.ndarray | None
     result: Result
 
+    @property
+    def content_digest(self) -> str:
+        """Digest of what was decoded: it stays when files are copied or touched, not changed."""
+        outcome = self.result.table("outcome")[["image_id", "sha256", "status"]]
+        how = {name: value for name, value in self.result.key.items() if name != "listing"}
+        return digest([how, outcome.astype(object).to_numpy().tolist()])
+
 
 class ImagesDataset(ResultDataset):
     """A kept result that holds ``images.npy`` and perhaps ``masks.npy``."""
@@ -39,8 +47,8 @@ class ImagesDataset(ResultDataset):
         """Map the arrays; nothing is read before it is used."""
         masks = self._folder / MASKS_FILE
         return ImageArray(
-            pixels=np.load(self._folder / PIXELS_FILE, mmap_mode="c"),
-            masks=np.load(masks, mmap_mode="c") if masks.is_file() else None,
+            pixels=np.load(self._folder / PIXELS_FILE, mmap_mode="r"),
+            masks=np.load(masks, mmap_mode="r") if masks.is_file() else None,
             result=Result(self._folder),
         )
 

@@ -9,6 +9,7 @@ import json
 import logging
 import os
 import shutil
+import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -19,6 +20,7 @@ from tempfile import TemporaryDirectory, mkdtemp
 from typing import Any
 
 import pandas as pd
+import psutil
 from kedro.io import AbstractDataset
 
 from wbc_pipeline.keys import digest
@@ -76,7 +78,7 @@ def run_task(folder: Path, task: Task) -> None:
     """Make a folder hold the task's result, doing no work if it already does.
 
     The work goes on in a hidden folder beside, which takes the place of the old result once
-    it is complete: whoever looks finds the old one or the new one, never a half.
+    it is complete: whoever looks never finds a half.
     """
     if _is_up_to_date(folder, task):
         _log.info("%s is up to date.", folder)
@@ -85,10 +87,8 @@ def run_task(folder: Path, task: Task) -> None:
         _follow(folder, task)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    for leftover in folder.parent.glob(f".{folder.name}.making.*"):
-        shutil.rmtree(leftover)
-    making = Path(mkdtemp(prefix=f".{folder.name}.making.", dir=folder.parent))
-    making.chmod(0o755)  # mkdtemp hides it from everybody else
+    _clear_leftovers(folder)
+    making = _hidden_folder(folder)
     try:
         task.compute(making)
         (making / KEY_FILE).write_text(json.dumps(task.key, indent=2, default=str))
@@ -104,9 +104,25 @@ def _is_up_to_date(folder: Path, task: Task) -> bool:
         return False
 
 
+def _hidden_folder(folder: Path) -> Path:
+    name = f".{folder.name}.making.{socket.gethostname()}.{os.getpid()}."
+    hidden = Path(mkdtemp(prefix=name, dir=folder.parent))
+    hidden.chmod(0o755)  # mkdtemp hides it from everybody else
+    return hidden
+
+
+def _clear_leftovers(folder: Path) -> None:
+    """Remove what a killed process of this machine left; a live one may be at work in its own."""
+    prefix = f".{folder.name}.making.{socket.gethostname()}."
+    for leftover in folder.parent.glob(f"{prefix}*"):
+        process = int(leftover.name.removeprefix(prefix).split(".")[0])
+        if process == os.getpid() or not psutil.pid_exists(process):
+            shutil.rmtree(leftover)
+
+
 def _replace(folder: Path, made: Path) -> None:
     if folder.exists():
-        old = Path(mkdtemp(prefix=f".{folder.name}.making.", dir=folder.parent))
+        old = _hidden_folder(folder)
         os.replace(folder, old / "old")
         os.replace(made, folder)
         shutil.rmtree(old)

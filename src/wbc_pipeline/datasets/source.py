@@ -50,8 +50,7 @@ class SourceDataset(AbstractDataset[None, Source]):
     """
 
     def __init__(self, *, name: str, filepath: str, data: str, metadata: dict | None = None):
-        raw = Path(filepath).expanduser()
-        self._source = Source(name=str(name), raw=raw, data=Path(data))
+        self._source = Source(name=str(name), raw=Path(filepath), data=Path(data))
         self.metadata = metadata
 
     def load(self) -> Source:

@@ -5,9 +5,7 @@ views:
   foreground: [{canny_foreground: {sigma: 1.5}}, {resize: {size: 64}}]
 """
 
-import hashlib
 import inspect
-import json
 import os
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +16,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from wbc_pipeline.imaging.edges import canny_foreground
-from wbc_pipeline.imaging.packing import (
-    _array_writer,
-    _map_ahead,
-    _one_opencv_thread,
-    _progress_bar,
+from wbc_pipeline.imaging.arrays import (
+    array_writer,
+    map_ahead,
+    one_opencv_thread,
+    progress_bar,
+    resize_to,
 )
+from wbc_pipeline.imaging.edges import canny_foreground
+from wbc_pipeline.keys import source_digest
 
 Chain = Callable[[np.ndarray], np.ndarray]
 
@@ -44,16 +44,16 @@ def resize(image: np.ndarray, *, size: int) -> np.ndarray:
     Returns
     -------
     np.ndarray
-        RGB, uint8, ``[size, size, 3]``; area averages when an axis shrinks, else bicubic.
+        RGB, uint8, ``[size, size, 3]``; area averages where that has fewer pixels, else bicubic.
 
     Examples
     --------
     >>> resize(np.zeros((240, 320, 3), np.uint8), size=64).shape
     (64, 64, 3)
     """
-    shrinks = size < max(image.shape[:2])
-    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return cv2.resize(image, (size, size), interpolation=method)
+    resized = np.empty((size, size, 3), np.uint8)
+    resize_to(image, resized)
+    return resized
 
 
 #: Name in YAML -> function on one RGB uint8 image.
@@ -98,29 +98,20 @@ def build_chain(steps: list[dict]) -> Chain:
 
 
 def chain_digest(steps: list[dict]) -> str:
-    """Fingerprint what a chain does: its steps and the source code behind them.
+    """Digest the source code behind a chain's steps.
 
     Parameters
     ----------
     steps
         As for `build_chain`.
 
-    Returns
-    -------
-    str
-        SHA-256 in hex. It changes with a step, a parameter or the module that a step lives in,
-        not with the order of the parameters.
-
     Examples
     --------
     >>> chain_digest([{"resize": {"size": 32}}]) == chain_digest([{"resize": {"size": 33}}])
-    False
+    True
     """
     build_chain(steps)
-    modules = {inspect.getmodule(STEPS[name]) for step in steps for name in step}
-    sources = sorted(inspect.getsource(module) for module in modules)
-    content = json.dumps([[_parsed(step) for step in steps], sources], sort_keys=True)
-    return hashlib.sha256(content.encode()).hexdigest()
+    return source_digest(*(STEPS[name] for step in steps for name in step))
 
 
 def apply_chain(
@@ -178,13 +169,13 @@ def apply_chain(
         return _chunk(chain, images, start, shape)
 
     with (
-        _array_writer(target, len(images), shape) as write,
-        _progress_bar(progress) as bar,
-        _one_opencv_thread(),
+        array_writer(target, len(images), shape) as write,
+        progress_bar(progress) as bar,
+        one_opencv_thread(),
         ThreadPoolExecutor(workers) as pool,
     ):
         task = bar.add_task(f"Making {target.name}", total=len(images))
-        for block in _map_ahead(pool, work, starts, ahead=2 * workers):
+        for block in map_ahead(pool, work, starts, ahead=2 * workers):
             write(block)
             bar.advance(task, len(block))
     return target

@@ -1,18 +1,22 @@
 """Many image files -> one array on disk, a manifest, and the reasons for what was refused."""
 
 import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-from rich.progress import Progress
 
+from wbc_pipeline.imaging.arrays import (
+    array_writer,
+    map_ahead,
+    one_opencv_thread,
+    progress_bar,
+    resize_to,
+)
 from wbc_pipeline.imaging.reading import MAX_PIXELS, UnreadableImageError, read_image, read_mask
 
 MANIFEST_COLUMNS = (
@@ -31,9 +35,6 @@ MANIFEST_COLUMNS = (
 )
 
 _CHUNK = 64  # images per task: enough to make threads' overhead vanish, 3 MB at 128 x 128
-
-Item = TypeVar("Item")
-Result = TypeVar("Result")
 
 
 class RejectedImagesError(ValueError):
@@ -114,14 +115,14 @@ def pack_images(
 
     outcomes: list[_Outcome] = []
     with ExitStack() as stack:
-        write_images = stack.enter_context(_array_writer(target, len(files), (*shape, 3)))
+        write_images = stack.enter_context(array_writer(target, len(files), (*shape, 3)))
         if with_masks:
-            write_masks = stack.enter_context(_array_writer(masks_target, len(files), shape))
-        bar = stack.enter_context(_progress_bar(progress))
+            write_masks = stack.enter_context(array_writer(masks_target, len(files), shape))
+        bar = stack.enter_context(progress_bar(progress))
         task = bar.add_task("Packing images", total=len(files))
-        stack.enter_context(_one_opencv_thread())
+        stack.enter_context(one_opencv_thread())
         pool = stack.enter_context(ThreadPoolExecutor(workers))
-        for done in _map_ahead(pool, read_chunk, chunks, ahead=2 * workers):
+        for done in map_ahead(pool, read_chunk, chunks, ahead=2 * workers):
             write_images(done.images)
             if with_masks:
                 write_masks(done.masks)
@@ -226,12 +227,12 @@ def _read_chunk(
             height, width = pixels.shape[:2]
             if with_masks and not pd.isna(mask_path):
                 mask = _matching_mask(mask_path, (height, width), max_pixels)
-                _scale(mask, masks[kept], cv2.INTER_NEAREST)
+                side = (image_size, image_size)
+                cv2.resize(mask, side, dst=masks[kept], interpolation=cv2.INTER_NEAREST)
         except UnreadableImageError as reason:
             outcomes.append(_Outcome(str(reason)))
             continue
-        shrinks = height * width >= image_size * image_size
-        _scale(pixels, images[kept], cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC)
+        resize_to(pixels, images[kept])
         outcomes.append(_Outcome("ok", height, width, sha256))
         kept += 1
     return _Chunk(outcomes, images[:kept], masks[:kept] if with_masks else None)
@@ -246,78 +247,3 @@ def _matching_mask(path: str, shape: tuple[int, int], max_pixels: int) -> np.nda
         sizes = " against ".join(f"{width} x {height}" for height, width in (mask.shape, shape))
         raise UnreadableImageError(f"mask of another size than its image: {sizes}")
     return mask
-
-
-def _scale(pixels: np.ndarray, out: np.ndarray, interpolation: int) -> None:
-    size = (out.shape[1], out.shape[0])
-    cv2.resize(pixels, size, dst=out, interpolation=interpolation)
-
-
-@contextmanager
-def _array_writer(
-    target: Path, rows: int, shape: tuple[int, ...]
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that appends blocks of rows to an ``.npy`` file at ``target``.
-
-    The header says at most ``rows`` first and the true number at the end; numpy pads it so that the
-    number may change in place.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    written = 0
-    try:
-        with open(unfinished, "wb") as file:
-            _write_header(file, (rows, *shape))
-            start = file.tell()
-
-            def append(block: np.ndarray) -> None:
-                nonlocal written
-                file.write(block.data)
-                written += len(block)
-
-            yield append
-            file.seek(0)
-            _write_header(file, (written, *shape))
-            assert file.tell() == start, "numpy no longer pads the header of an array"
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _write_header(file: object, shape: tuple[int, ...]) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
-@contextmanager
-def _one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own inside ours."""
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        yield
-    finally:
-        cv2.setNumThreads(threads)
-
-
-def _progress_bar(visible: bool) -> Progress:
-    bar = Progress()
-    bar.disable = not (visible and bar.console.is_terminal)
-    return bar
-
-
-def _map_ahead(
-    pool: ThreadPoolExecutor,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
-    *,
-    ahead: int,
-) -> Iterator[Result]:
-    """Results in order, never more than ``ahead`` of them waiting: this bounds the memory."""
-    waiting = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()

@@ -129,5 +129,8 @@ class LearnableCannyCNN(BlendCNN):
             name: torch.tensor(value) for name, value in self._in_units(self.numbers).items()
         }
         gradients = torch.zeros(len(UNITS)) if self.numbers.grad is None else self.numbers.grad
-        by_name = {f"gradient_{name}": gradients[i].detach() for i, name in enumerate(UNITS)}
+        by_name = {
+            f"gradient_{name}": gradient.detach() / unit
+            for gradient, (name, unit) in zip(gradients, UNITS.items(), strict=True)
+        }
         return super().tracked() | numbers | by_name

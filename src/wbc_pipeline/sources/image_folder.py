@@ -50,7 +50,7 @@ def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
         If it has no class folders, an empty one, or only one class; or part folders mixed with
         others.
     """
-    home = Path(raw) / folder
+    home = Path(raw) / Path(folder).expanduser()
     home = require_folder(home, PUBLIC_NAME, home)
     parts = _part_folders(home)
     rows = [

@@ -1,6 +1,7 @@
 """The Kedro hook that tracks a command in MLflow."""
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -31,8 +32,7 @@ class TrackingHook:
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
-        """Remember the project's folder and its tracking parameters."""
-        self._project = Path(context.project_path)
+        """Remember the tracking parameters."""
         self._options = context.config_loader["parameters"]["tracking"]
 
     @hook_impl
@@ -78,14 +78,14 @@ class TrackingHook:
         uri = os.environ.get("MLFLOW_TRACKING_URI") or self._options["uri"]
         if not uri.startswith("sqlite:///"):
             return uri, None
-        path = (self._project / uri.removeprefix("sqlite:///")).resolve()
+        path = Path(uri.removeprefix("sqlite:///")).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{path}", (path.parent / "mlartifacts").as_uri()
 
 
 def command_line() -> str:
     """Give the command as a user would type it again."""
-    return " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return shlex.join(["kedro", *sys.argv[1:]])
 
 
 def git_state() -> dict[str, str]:

@@ -4,7 +4,7 @@ MLflow runs this file when it loads a model ("models from code"), so no code is 
 """
 
 import shutil
-from importlib.metadata import version
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +13,8 @@ import mlflow
 import numpy as np
 import pandas as pd
 
-REQUIREMENTS = ("numpy", "opencv-python", "pandas", "pydantic", "safetensors", "torch")
+# What the code beside the model imports, beside OpenCV, which comes under several names.
+REQUIREMENTS = ("numpy", "pandas", "pillow", "pydantic", "rich", "safetensors", "torch")
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):
@@ -35,7 +36,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         Parameters
         ----------
         model_input
-            uint8 [B, H, W, 3], RGB, of any one size.
+            uint8 [B, H, W, 3], RGB, of any one size; scaled as ingestion scales.
         params
             Not used.
 
@@ -46,10 +47,12 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         """
         import torch
 
+        from wbc_pipeline.imaging.chain import resize
         from wbc_pipeline.training.predict import predict_probabilities
 
+        packed = [resize(image, size=self._description["packed_size"]) for image in model_input]
         views = [
-            np.stack([self._chains[name](image) for image in model_input])
+            np.stack([self._chains[name](image) for image in packed])
             for name in self._network.views
         ]
         probabilities, _ = predict_probabilities(
@@ -96,7 +99,10 @@ def log_model(folder: Path, example: np.ndarray, *, run_id: str, uri: str) -> No
                 code_paths=[str(Path(wbc_pipeline.__file__).parent)],
                 signature=signature,
                 input_example=np.array(example),
-                pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
+                pip_requirements=[
+                    f"{name}=={version(name)}"
+                    for name in (*packages_distributions()["cv2"][:1], *REQUIREMENTS)
+                ],
             )
     finally:
         mlflow.set_tracking_uri(previous)

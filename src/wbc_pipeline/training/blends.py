@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wbc_pipeline.training.module import take_views
+from wbc_pipeline.training.views import take_views
 
 
 @torch.inference_mode()

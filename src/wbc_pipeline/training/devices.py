@@ -33,7 +33,8 @@ def choose_device(device: str) -> torch.device:
 
 def describe_hardware(device: torch.device) -> str:
     """Name the processor, and the GPU where one is used, in a line."""
-    cores = f"{_processor()}, {len(os.sched_getaffinity(0))} cores"
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    cores = f"{_processor()}, {usable} cores"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({cores})"
     return cores

@@ -20,6 +20,7 @@ from torch import nn
 from wbc_pipeline.processes import FollowerError, is_launched
 from wbc_pipeline.training.module import Classifier, row_loader
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
+from wbc_pipeline.training.views import as_tensor
 
 EPOCH_COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
 # Points of a tracked scalar's path in each epoch: enough to see it jump.
@@ -90,7 +91,7 @@ def fit_network(
     lightning.seed_everything(seed, workers=True, verbose=False)
     module = Classifier(
         network,
-        [torch.from_numpy(array) for array in arrays],
+        [as_tensor(array) for array in arrays],
         torch.from_numpy(np.asarray(labels, dtype=np.int64)),
         train,
         channels_last=trainer.channels_last,

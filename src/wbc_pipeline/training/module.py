@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from wbc_pipeline.training.augmentation import augment
 from wbc_pipeline.training.options import TrainOptions
+from wbc_pipeline.training.views import take_views
 
 
 class Rows(Dataset):
@@ -28,9 +29,7 @@ class Rows(Dataset):
         return self.rows[torch.as_tensor(positions)]
 
 
-def row_loader(
-    rows: Tensor, *, batch_size: int, shuffle: bool, processes: int = 1
-) -> DataLoader:
+def row_loader(rows: Tensor, *, batch_size: int, shuffle: bool, processes: int = 1) -> DataLoader:
     """Hand out batches of row numbers, in each of several processes its share of them.
 
     A shuffled loader drops a last batch that is not full, unless it is the only one: one image
@@ -47,30 +46,6 @@ def row_loader(
 
 def _as_is(batch: Tensor) -> Tensor:
     return batch
-
-
-def take_views(arrays: list[Tensor], rows: Tensor, *, channels_last: bool) -> list[Tensor]:
-    """Take a batch out of the arrays as the networks want it.
-
-    Parameters
-    ----------
-    arrays
-        uint8 tensors [N, H, W, 3], RGB, one a view.
-    rows
-        Row numbers, int64 [B].
-    channels_last
-        Memory layout of the result.
-
-    Returns
-    -------
-    list of Tensor
-        float32 [B, 3, H, W] in 0…1, one a view.
-    """
-    layout = torch.channels_last if channels_last else torch.contiguous_format
-    return [
-        array[rows].permute(0, 3, 1, 2).to(torch.float32, memory_format=layout).div_(255)
-        for array in arrays
-    ]
 
 
 class Classifier(lightning.LightningModule):

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from wbc_pipeline.training.module import take_views
+from wbc_pipeline.training.views import as_tensor, take_views
 
 # Keeps the log loss finite, and the same whoever computes it from the saved table.
 SMALLEST_PROBABILITY = 1e-12
@@ -45,7 +45,7 @@ def predict_probabilities(
         float64 [M], time of the image's batch divided by its size, from uint8 pixels to logits.
     """
     network = network.to(device, memory_format=torch.channels_last).eval()
-    tensors = [torch.from_numpy(array) for array in arrays]
+    tensors = [as_tensor(array) for array in arrays]
     batches = np.array_split(rows, range(batch_size, len(rows), batch_size))
     _logits(network, tensors, batches[0], device)  # the first call sets up kernels
     logits, milliseconds = [], []

@@ -139,22 +139,18 @@ def predict_runs(
         By run name; each makes a folder with ``predictions.parquet``.
     """
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run
-    from wbc_pipeline.training import predict
-    from wbc_pipeline.training.devices import choose_device
+    from wbc_pipeline.training.devices import choose_device, describe_hardware
 
     images = manifest[manifest["status"] == "ok"]
-    shared = {
-        "identity": identity,
-        "images": images,
-        "views": views,
-        "device": choose_device(device),
-    }
+    chosen = choose_device(device)
+    shared = {"identity": identity, "images": images, "views": views, "device": chosen}
     return {
         run.name: Task(
             key={
                 "run": runs[run.name].digest,
                 "sources": digest(images["source_id"].astype(str).tolist()),
-                "code": source_digest(predict),
+                "hardware": describe_hardware(chosen),  # it bears on the times
+                "code": source_digest(predict_run),
             },
             compute=partial(predict_run, run=run, result=runs[run.name], **shared),
         )

@@ -114,9 +114,10 @@ class Experiment:
             "arguments": self.arguments,
             "train": self.train.model_dump(),
             "trainer": self.trainer.model_dump(),
+            "device": self.device.type,
             "views": {name: self.views[name].result.digest for name in self.network_type.views},
             "labels": digest([self.classes, self.labels.tolist()]),
-            "code": source_digest(self.network_type, fit),
+            "code": source_digest(self.network_type, build_network, fit),
         }
 
     def key(self, run: Run) -> dict:
@@ -160,6 +161,7 @@ class Experiment:
             "name": self.variant.network,
             "arguments": self.arguments,
             "classes": self.classes,
+            "packed_size": self.examples.shape[1],
             "views": {
                 name: self.views[name].result.key["steps"] for name in self.network_type.views
             },

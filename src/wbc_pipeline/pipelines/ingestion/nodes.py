@@ -63,7 +63,7 @@ def find_duplicates(images: ImageArray, options: IngestionOptions) -> Task:
         pd.DataFrame({"group": groups}).to_parquet(folder / "groups.parquet")
 
     key = {
-        "images": images.result.digest,
+        "images": images.content_digest,
         "similarity": options.duplicate_similarity,
         "code": source_digest(duplicates),
     }

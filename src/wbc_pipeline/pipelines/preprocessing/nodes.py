@@ -29,5 +29,5 @@ def make_view(images: ImageArray, steps: list[dict]) -> Task:
         pixels, _ = image_files(folder)
         apply_chain(chain, images.pixels, pixels)
 
-    key = {"images": images.result.digest, "steps": steps, "code": chain_digest(steps)}
+    key = {"images": images.content_digest, "steps": steps, "code": chain_digest(steps)}
     return Task(key, compute)

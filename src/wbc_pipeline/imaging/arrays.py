@@ -1,0 +1,102 @@
+"""Large arrays on disk, made by threads a chunk at a time."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import cv2
+import numpy as np
+from rich.progress import Progress
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def resize_to(pixels: np.ndarray, out: np.ndarray) -> None:
+    """Scale an image into another array, without keeping its proportions.
+
+    Parameters
+    ----------
+    pixels
+        uint8 ``[H, W, 3]``.
+    out
+        uint8 ``[S, S, 3]``, overwritten: area averages where that has fewer pixels, else bicubic.
+    """
+    shrinks = pixels.shape[0] * pixels.shape[1] >= out.shape[0] * out.shape[1]
+    method = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    cv2.resize(pixels, (out.shape[1], out.shape[0]), dst=out, interpolation=method)
+
+
+@contextmanager
+def array_writer(
+    target: Path, rows: int, shape: tuple[int, ...]
+) -> Iterator[Callable[[np.ndarray], None]]:
+    """Give a function that appends blocks of rows to an ``.npy`` file at ``target``.
+
+    The header says at most ``rows`` first and the true number at the end; numpy pads it so that the
+    number may change in place.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    written = 0
+    try:
+        with open(unfinished, "wb") as file:
+            _write_header(file, (rows, *shape))
+            start = file.tell()
+
+            def append(block: np.ndarray) -> None:
+                nonlocal written
+                file.write(block.data)
+                written += len(block)
+
+            yield append
+            file.seek(0)
+            _write_header(file, (written, *shape))
+            assert file.tell() == start, "numpy no longer pads the header of an array"
+        os.replace(unfinished, target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def _write_header(file: object, shape: tuple[int, ...]) -> None:
+    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)
+
+
+@contextmanager
+def one_opencv_thread() -> Iterator[None]:
+    """Keep OpenCV from starting threads of its own inside ours."""
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def progress_bar(visible: bool) -> Progress:
+    """Give a progress bar, hidden where it is not wanted or nobody is looking."""
+    bar = Progress()
+    bar.disable = not (visible and bar.console.is_terminal)
+    return bar
+
+
+def map_ahead(
+    pool: ThreadPoolExecutor,
+    function: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    ahead: int,
+) -> Iterator[Result]:
+    """Give results in order, never more than ``ahead`` of them waiting: this bounds the memory."""
+    waiting = deque()
+    for item in items:
+        waiting.append(pool.submit(function, item))
+        if len(waiting) == ahead:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
