@@ -6,7 +6,7 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.framework.startup import bootstrap_project
 
-from wbc_pipeline.parameters import ParameterError, check_parameters
+from wbc_pipeline.parameters import ParameterError, check_paper, check_parameters
 
 PROJECT = Path(__file__).parents[1]
 
@@ -44,6 +44,9 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"blend": {"train": {"epoch": 3}}}, "blend.train.epoch: .* did you mean epochs?"),
         ({"blend": {"train": {"epochs": 0}}}, "blend.train.epochs: .*greater than 0"),
         ({"seeds": "many"}, "seeds: .*integer"),
+        ({"dataset": "leukaemia"}, "dataset: .*known are demo, leukemia5"),
+        ({"protocols": "random+random"}, "twice"),
+        ({"blend": {"paper": {"protocol": "randon"}}}, "blend.paper.protocol"),
         ({"protocols": "random+sauce"}, "protocols"),
         ({"device": "tpu"}, "device: .*'cuda'"),
         ({"blend": {"variants": {"normal": {"network": "vgg"}}}}, "no network is called 'vgg'"),
@@ -54,6 +57,37 @@ def test_an_environment_changes_only_what_it_names(load):
 def test_a_mistake_is_refused_and_named(load, runtime, expected):
     with pytest.raises(ParameterError, match=expected):
         check_parameters(load(**runtime))
+
+
+def test_a_metric_that_is_not_measured_is_refused(load):
+    parameters = load(blend={"published": {"normal": {"accurcy": 1}}})
+    with pytest.raises(ParameterError, match="accurcy"):
+        check_paper(parameters, "blend")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ({"alhpa": 0.3}, "blend.variants.blend.arguments: .*alhpa"),
+        ({"filters": [8, 8, 8, 8, 8]}, "blend.variants.blend.arguments: .*multiple of 32"),
+    ],
+)
+def test_arguments_that_a_network_does_not_take_are_refused(load, arguments, expected):
+    parameters = load(blend={"variants": {"blend": {"arguments": arguments}}})
+    with pytest.raises(ParameterError, match=expected):
+        check_paper(parameters, "blend")
+
+
+@pytest.mark.parametrize("env", ["base", "test", "paper"])
+def test_shipped_networks_can_be_built(load, env):
+    check_paper(load(env), "blend")
+
+
+@pytest.mark.parametrize("folder", ["~/out", "out", "/somewhere"])
+def test_paths_are_the_projects_or_the_users(load, folder, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/somebody")
+    expected = {"~/out": "/home/somebody/out", "out": str(PROJECT / "out")}.get(folder, folder)
+    assert load(data=folder)["tracking"]["uri"] == f"sqlite:///{expected}/mlflow.db"
 
 
 def test_data_moves_every_output(load, tmp_path):

@@ -5,7 +5,8 @@ from typing import Any, Literal
 
 import click
 from kedro.framework.hooks import hook_impl
-from pydantic import BaseModel, Field, ValidationError
+from kedro.pipeline import Pipeline
+from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.blend.options import BlendOptions
@@ -51,6 +52,15 @@ class Parameters(Options):
     splitting: SplittingOptions
     blend: BlendOptions
 
+    @field_validator("dataset")
+    @classmethod
+    def _is_a_source(cls, name: str) -> str:
+        from wbc_pipeline.sources.listing import SOURCES
+
+        if name not in SOURCES:
+            raise ValueError(f"known are {', '.join(SOURCES)}")
+        return name
+
 
 class ParameterError(click.ClickException, ValueError):
     """A parameter has an unknown name or a bad value."""
@@ -90,10 +100,60 @@ def _known_names(path: tuple) -> list[str]:
     return list(group.model_fields)
 
 
+def check_paper(parameters: dict[str, Any], paper: str) -> None:
+    """Check what takes heavy imports to tell: device, printed metrics, arguments of networks.
+
+    Parameters
+    ----------
+    parameters
+        The whole tree, accepted by `check_parameters`.
+    paper
+        The group whose variants are built, each once.
+
+    Raises
+    ------
+    ParameterError
+        Naming the parameter at fault and what is wrong with it.
+    """
+    import numpy as np
+
+    from wbc_pipeline.evaluation.comparison import check_published
+    from wbc_pipeline.imaging.chain import build_chain
+    from wbc_pipeline.models import build_network
+    from wbc_pipeline.training.devices import choose_device
+
+    try:
+        choose_device(parameters["device"])
+        check_published(parameters[paper]["published"])
+    except ValueError as error:
+        raise ParameterError(f"Parameters were refused:\n- {error}") from None
+    packed = parameters["ingestion"]["image_size"]
+    view = build_chain(parameters[paper]["views"]["image"])
+    size = len(view(np.zeros((packed, packed, 3), np.uint8)))
+    for name, variant in parameters[paper]["variants"].items():
+        arguments = {"classes": 2, "image_size": size, **variant.get("arguments", {})}
+        try:
+            build_network(variant["network"], arguments, seed=0)
+        except Exception as error:
+            raise ParameterError(
+                f"Parameters were refused:\n- {paper}.variants.{name}.arguments: {error}"
+            ) from error
+
+
 class ParameterHook:
     """Check parameters as soon as they are read, before any node runs."""
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         """Check YAML and ``--params`` together."""
-        check_parameters(context.config_loader["parameters"])
+        self._parameters = context.config_loader["parameters"]
+        check_parameters(self._parameters)
+
+    @hook_impl
+    def before_pipeline_run(self, pipeline: Pipeline) -> None:
+        """Check the papers whose networks are about to be trained."""
+        trained = {
+            node.namespace.split(".")[0] for node in pipeline.nodes if "training" in node.tags
+        }
+        for paper in trained:
+            check_paper(self._parameters, paper)

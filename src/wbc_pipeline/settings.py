@@ -6,7 +6,8 @@ from pathlib import Path
 from kedro.utils import find_kedro_project
 
 from wbc_pipeline.parameters import ParameterHook
-from wbc_pipeline.tracking.hook import TrackingHook, command_line
+from wbc_pipeline.provenance import command_line
+from wbc_pipeline.tracking.hook import TrackingHook
 
 
 def absolute_path(text: str) -> str:

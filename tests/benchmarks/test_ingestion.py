@@ -1,16 +1,22 @@
 """Ingestion against the bare ``cv2.imread`` and ``cv2.resize`` of the same files."""
 
 import os
+import resource
+import subprocess
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from wbc_pipeline.imaging.duplicates import group_duplicates
 from wbc_pipeline.imaging.packing import pack_images
 from wbc_pipeline.sources.listing import list_source
 
+PROJECT = Path(__file__).parents[2]
 WORKERS = min(2, os.cpu_count())
 CHUNK = 64
 SIZE = 128
@@ -57,3 +63,24 @@ def test_ingestion_reaches_four_fifths_of_bare_opencv(benchmark, listing, tmp_pa
     benchmark.extra_info["share of bare OpenCV's speed"] = round(ratio, 2)
     benchmark.extra_info["images per second"] = round(len(listing) / min(p for _, p in pairs))
     assert ratio >= 0.8
+
+
+def test_duplicate_search_takes_less_than_a_millisecond_an_image(benchmark, listing, tmp_path):
+    pack_images(listing, tmp_path / "ours.npy", image_size=SIZE, workers=WORKERS)
+    images = np.load(tmp_path / "ours.npy", mmap_mode="r")
+    benchmark.pedantic(group_duplicates, args=(images,), rounds=1)
+    assert benchmark.stats["min"] / len(images) < 1e-3
+
+
+def test_memory_stays_under_a_gigabyte(benchmark, real_data, tmp_path):
+    """The whole command, MLflow and all, on the 12,444 files."""
+    parameters = f"dataset=blood_cells,raw={real_data},data={tmp_path}"
+    command = [sys.executable, "-m", "kedro", "run", "--pipelines=ingestion", "--params"]
+
+    def ingest():
+        subprocess.run([*command, parameters], cwd=PROJECT, check=True, capture_output=True)
+
+    benchmark.pedantic(ingest, rounds=1)
+    peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+    benchmark.extra_info["peak resident memory, MB"] = round(peak)
+    assert peak < 1024

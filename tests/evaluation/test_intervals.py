@@ -11,6 +11,7 @@ from wbc_pipeline.evaluation.intervals import (
     resample_weights,
     resampling_units,
     sum_by_unit,
+    unit_labels,
 )
 
 
@@ -50,6 +51,18 @@ def test_bootstrap_is_the_same_for_the_same_seed_and_pairs_two_statistics():
     apart = bootstrap_totals(totals[:, :1], resamples=20, seed=3)
     np.testing.assert_allclose(both[:, :1], apart)
     assert (both != bootstrap_totals(totals, resamples=20, seed=4)).any()
+
+
+def test_each_stratum_is_in_every_resample_with_its_size():
+    strata = np.repeat(["rare", "common"], [2, 10])
+    totals = np.column_stack([strata == "rare", strata == "common"]).astype(float)
+    samples = bootstrap_totals(totals, strata=strata, resamples=50)
+    assert (samples == [2, 10]).all()
+
+
+def test_a_unit_has_the_label_of_its_images():
+    labels = unit_labels(np.array(["a", "b", "a", "b"]), np.array([1, 0, 1, 0]))
+    assert labels.tolist() == ["b", "a"]
 
 
 def test_bootstrap_in_chunks_draws_all_resamples():

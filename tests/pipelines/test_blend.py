@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -86,13 +87,14 @@ def test_a_second_run_trains_nothing(run_pipeline, blended):
     assert modified_times(blended) == before
 
 
-def test_changed_parameters_make_runs_again_and_only_those(run_pipeline, blended):
-    before = modified_times(blended)
+def test_changed_parameters_make_runs_again_and_only_those(run_pipeline, blended, tmp_path):
+    data = shutil.copytree(blended, tmp_path / "data")
+    before = modified_times(data)
     variants = {"blend": {"arguments": {"alpha": 0.3}}}
-    run_pipeline("blend", blended, blend={"variants": variants})
+    run_pipeline("blend", data, blend={"variants": variants})
     changed = {
         path.parent.parent.name
-        for path, when in modified_times(blended).items()
+        for path, when in modified_times(data).items()
         if before[path] != when
     }
     assert changed == {"blend"}

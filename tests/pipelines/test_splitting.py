@@ -63,6 +63,17 @@ def test_published_test_part_is_kept():
     assert "test" not in set(splits.drop(tested)["part"])
 
 
+def test_a_published_validation_part_is_kept():
+    images = manifest(published_part=["test", "validation", "train"] * 60)
+    splits = split(images, "published").set_index("image_id")["part"]
+    assert splits.tolist() == images["published_part"].tolist()
+
+
+def test_a_class_with_too_few_sources_is_warned_of(caplog):
+    split(pd.concat([manifest(), manifest(1, 2, 1).assign(label="rare", source_id="r")]), "source")
+    assert "'rare' has 1 source" in caplog.text
+
+
 def test_same_seed_gives_the_same_split_and_another_seed_another():
     images = manifest()
     one, again = (split(images, "random", "source", seeds=2) for _ in range(2))

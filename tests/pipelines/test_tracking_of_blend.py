@@ -36,10 +36,23 @@ def test_test_scores_are_those_of_the_report(runs, blended):
     metrics = pd.read_csv(blended / "08_reporting/demo/blend/metrics.csv")
     scores = metrics.set_index(["variant", "protocol"])["accuracy"]
     for run in found:
-        tags = run.data.tags
-        if tags["seed"] == "0" and "entered" not in tags:
-            expected = scores[tags["variant"], tags["protocol"]]
-            assert run.data.metrics["test_accuracy"] == pytest.approx(expected)
+        expected = scores[run.data.tags["variant"], run.data.tags["protocol"]]
+        assert run.data.metrics["test_accuracy"] == pytest.approx(expected)
+
+
+def test_what_was_trained_while_nothing_tracked_is_entered_by_the_next_command(
+    run_pipeline, tmp_path
+):
+    run_pipeline("blend", tmp_path, tracking={"enabled": False})
+    assert not (tmp_path / "mlflow.db").exists()
+    run_pipeline("blend", tmp_path)
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("blend")
+    found = client.search_runs([experiment.experiment_id])
+    assert len(found) == len(VARIANTS) * 2
+    for run in found:
+        assert {"val_loss", "test_accuracy", "training_seconds"} <= set(run.data.metrics)
+        assert run.data.params["train.epochs"] == "1"
 
 
 def test_logged_model_predicts_from_images(runs, blended):

@@ -27,7 +27,7 @@ def test_an_absolute_folder_needs_no_raw_root(tmp_path):
 def test_part_folders_in_any_case_are_published_parts(tmp_path):
     make(tmp_path, "TRAIN/a/1.jpg", "TRAIN/b/2.jpg", "Val/a/1.jpg", "test/b/1.jpg")
     listing = list_images(tmp_path, folder=".")
-    assert listing["published_part"].tolist() == ["train", "train", "val", "test"]
+    assert listing["published_part"].tolist() == ["train", "train", "validation", "test"]
     assert listing["label"].tolist() == ["a", "b", "a", "b"]
 
 

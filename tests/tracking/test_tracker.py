@@ -78,8 +78,7 @@ def scores(key):
         "seconds_per_epoch": 1.0,
         "parameters": 10,
     }
-    history = pd.DataFrame([{**run, "epoch": 0, "train_loss": 1.0, "val_loss": 2.0}])
-    return metrics, pd.DataFrame([{**run, **summary}]), history
+    return metrics, pd.DataFrame([{**run, **summary}])
 
 
 def test_test_scores_join_the_run_that_was_trained(tracker):
@@ -90,14 +89,6 @@ def test_test_scores_join_the_run_that_was_trained(tracker):
     run = mlflow.MlflowClient(tracker.uri).get_run(trained.info.run_id)
     assert run.data.metrics["test_accuracy"] == 0.75
     assert "test_auc" not in run.data.metrics  # not a number
-
-
-def test_a_run_trained_while_nothing_tracked_is_entered_with_its_curves(tracker):
-    tracker.log_scores("blend", *scores("trained-elsewhere"))
-    run = status_of_latest(tracker)
-    assert run.data.tags["key"] == "trained-elsewhere"
-    assert run.data.metrics["val_loss"] == 2.0
-    assert run.data.metrics["test_accuracy"] == 0.75
 
 
 def test_a_dead_server_warns_and_costs_seconds(monkeypatch, caplog):

@@ -72,9 +72,12 @@ def test_diverged_training_says_what_to_do(toy, schedule):
 
 def test_two_processes_train_one_network(toy, schedule):
     schedule["trainer"] = TrainerOptions(devices=2, precision="32-true", channels_last=False)
-    network = small_network()
+    network = small_network("blend_cnn", alpha=0.3)
+    toy["arrays"].append(255 - toy["arrays"][0])
     before = {name: weight.clone() for name, weight in network.state_dict().items()}
     fit = fit_network(network, **toy, **schedule, device=CPU, seed=0)
     assert len(fit.history) == 2
+    # 64 images in batches of 16 are 4 steps for one process, 2 for each of two.
+    assert fit.paths["step"].nunique() == 2 * 2
     after = network.state_dict()
     assert any(not torch.equal(before[name], after[name]) for name in before)

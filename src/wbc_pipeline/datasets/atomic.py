@@ -4,7 +4,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from kedro_datasets.json import JSONDataset
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.plotly import JSONDataset as PlotlyDataset
@@ -33,10 +32,6 @@ class AtomicCSVDataset(_Atomic, CSVDataset):
 
 class AtomicParquetDataset(_Atomic, ParquetDataset):
     """A table as parquet."""
-
-
-class AtomicJSONDataset(_Atomic, JSONDataset):
-    """An object as JSON."""
 
 
 class AtomicTextDataset(_Atomic, TextDataset):

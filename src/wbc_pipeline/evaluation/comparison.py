@@ -12,6 +12,7 @@ from wbc_pipeline.evaluation.intervals import (
     resample_weights,
     resampling_units,
     sum_by_unit,
+    unit_labels,
 )
 from wbc_pipeline.evaluation.scores import (
     each_run,
@@ -61,7 +62,10 @@ def summarise_seeds(
         )
         points = scores_from_totals(totals.sum(axis=0), classes)  # [seeds] each
         samples = scores_from_totals(  # [resamples, seeds] each
-            bootstrap_totals(totals, resamples=resamples, seed=seed), classes
+            bootstrap_totals(
+                totals, strata=unit_labels(outcomes.truth, units), resamples=resamples, seed=seed
+            ),
+            classes,
         )
         weights = resample_weights(len(seeds), resamples, np.random.default_rng([seed, 1]))
         for metric in SCORES:
@@ -159,7 +163,7 @@ def compare_published(
     summary = summarise_seeds(predictions[predictions["condition"] == "clean"], **options)
     if extra is not None and not extra.empty:
         summary = pd.concat([summary, _summarise_extra(extra)], ignore_index=True)
-    _check_published(published, {*SCORES, *TIMES, *summary["metric"]})
+    check_published(published)
 
     printed_metrics = [metric for values in published.values() for metric in values]
     extra_metrics = [] if extra is None else [*extra["metric"]]
@@ -241,7 +245,7 @@ def paired_differences(
     clean = predictions[predictions["condition"] == condition]
     outcomes = read_outcomes(clean)
     pair = ["protocol", "seed", "image_id"]
-    images = clean[["variant", *pair, "source_id"]].assign(
+    images = clean[["variant", *pair, "source_id", "label"]].assign(
         accuracy=outcomes.correct.astype(float), log_loss=outcomes.loss
     )
     if images.duplicated(["variant", *pair]).any():
@@ -249,7 +253,7 @@ def paired_differences(
         raise ValueError(f"image {twice!r} occurs twice in one run: predict each image once")
 
     reference = images[images["variant"] == reference_variant].drop(
-        columns=["variant", "source_id"]
+        columns=["variant", "source_id", "label"]
     )
     others = images[images["variant"] != reference_variant]
     pairs = others.merge(reference, on=pair, suffixes=("", "_reference"))
@@ -291,7 +295,8 @@ def _difference(pairs: pd.DataFrame, *, resamples: int, level: float, seed: int)
     names = ["accuracy", "log_loss"]
     gaps = pairs[names].to_numpy() - pairs[[f"{name}_reference" for name in names]].to_numpy()
     totals = sum_by_unit(np.column_stack([gaps, np.ones(len(gaps))]), units)
-    samples = bootstrap_totals(totals, resamples=resamples, seed=seed)
+    strata = unit_labels(pairs["label"].to_numpy(), units)
+    samples = bootstrap_totals(totals, strata=strata, resamples=resamples, seed=seed)
     low, high = percentile_interval(samples[:, :2] / samples[:, 2:], len(totals), level)
     row = {}
     for i, name in enumerate(names):
@@ -313,13 +318,21 @@ def _summarise_extra(extra: pd.DataFrame) -> pd.DataFrame:
     return summary.assign(interval_unit="")
 
 
-def _check_published(published: Mapping[str, Mapping], known: set[str]) -> None:
+def check_published(published: Mapping[str, Mapping]) -> None:
+    """Check that each printed metric is one that is measured here.
+
+    Raises
+    ------
+    ValueError
+        Naming the metric, its variant and the known metrics.
+    """
+    known = {*SCORES, *TIMES}
     for variant, values in published.items():
         for metric in values:
             if metric not in known:
                 raise ValueError(
                     f"published metric {metric!r} of variant {variant!r} is not one of "
-                    f"{', '.join(sorted(known))}: correct its name or measure it in `extra`"
+                    f"{', '.join(sorted(known))}: correct its name"
                 )
 
 

@@ -39,6 +39,12 @@ def sum_by_unit(values: np.ndarray, units: np.ndarray, count: int | None = None)
     return totals
 
 
+def unit_labels(labels: np.ndarray, units: np.ndarray) -> np.ndarray:
+    """Give each unit the label of its first row, [U]: the strata that a test part is drawn by."""
+    _, first = np.unique(units, return_index=True)
+    return np.asarray(labels)[first]
+
+
 def resample_weights(units: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Count how often each unit is drawn in each resample, [resamples, units]."""
     drawn = rng.integers(units, size=(resamples, units))
@@ -47,8 +53,14 @@ def resample_weights(units: int, resamples: int, rng: np.random.Generator) -> np
     return weights.reshape(resamples, units).astype(float)
 
 
-def bootstrap_totals(totals: np.ndarray, *, resamples: int = 1000, seed: int = 0) -> np.ndarray:
-    """Draw units with replacement and add up their totals.
+def bootstrap_totals(
+    totals: np.ndarray,
+    *,
+    strata: np.ndarray | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> np.ndarray:
+    """Draw units with replacement, from each stratum as many as it has, and add up their totals.
 
     Any statistic that is a function of sums (accuracy, F1, mean loss, ECE) then follows from the
     result without touching an image again.
@@ -57,6 +69,9 @@ def bootstrap_totals(totals: np.ndarray, *, resamples: int = 1000, seed: int = 0
     ----------
     totals
         Sums per unit, shape [U, ...].
+    strata
+        Of each unit, shape [U], such as its class: a part that was split by class has every
+        class in it, and so has each resample. None for one stratum.
     resamples, seed
         How many resamples R to draw; the same seed and U give the same draws, so that two
         statistics bootstrapped apart are still paired.
@@ -72,8 +87,13 @@ def bootstrap_totals(totals: np.ndarray, *, resamples: int = 1000, seed: int = 0
     units, rng = len(totals), np.random.default_rng(seed)
     flat = totals.reshape(units, -1)
     step = max(1, CHUNK // units)
+    strata = np.zeros(units, int) if strata is None else np.asarray(strata)
+    members = [np.flatnonzero(strata == stratum) for stratum in np.unique(strata)]
     chunks = [
-        resample_weights(units, min(step, resamples - start), rng) @ flat
+        sum(
+            resample_weights(len(rows), min(step, resamples - start), rng) @ flat[rows]
+            for rows in members
+        )
         for start in range(0, resamples, step)
     ]
     return np.concatenate(chunks).reshape(resamples, *totals.shape[1:])

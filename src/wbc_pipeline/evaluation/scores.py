@@ -13,6 +13,7 @@ from wbc_pipeline.evaluation.intervals import (
     percentile_interval,
     resampling_units,
     sum_by_unit,
+    unit_labels,
 )
 
 RUN_KEYS = ["variant", "protocol", "seed", "condition"]
@@ -189,7 +190,7 @@ def score_predictions(
     bins
         Equal-width confidence bins of the expected calibration error.
     resamples, level, seed
-        Of the bootstrap, which draws sources with all their images.
+        Of the bootstrap, which draws sources with all their images, class by class.
 
     Returns
     -------
@@ -220,7 +221,9 @@ def score_predictions(
     for keys, run, outcomes in each_run(predictions):
         units, kind = resampling_units(run)
         totals = sum_by_unit(image_statistics(outcomes, bins), units)
-        samples = bootstrap_totals(totals, resamples=resamples, seed=seed)
+        samples = bootstrap_totals(
+            totals, strata=unit_labels(outcomes.truth, units), resamples=resamples, seed=seed
+        )
         scores = scores_from_totals(totals.sum(axis=0), len(outcomes.classes))
         spread = scores_from_totals(samples, len(outcomes.classes))
 

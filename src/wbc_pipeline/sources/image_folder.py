@@ -21,7 +21,7 @@ CAVEATS = (
 )
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
-PARTS = ("train", "val", "test")
+PARTS = {"train": "train", "val": "validation", "test": "test"}
 
 
 def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
@@ -58,7 +58,7 @@ def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
             "image_id": f"{class_folder.relative_to(home).as_posix()}/{name}",
             "path": f"{class_folder}/{name}",
             "label": class_folder.name,
-            "published_part": part,
+            "published_part": PARTS.get(part),
         }
         for part, part_folder in parts.items()
         for class_folder in _class_folders(part_folder)

@@ -1,15 +1,13 @@
 """The Kedro hook that tracks a command in MLflow."""
 
 import os
-import shlex
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
 
 from wbc_pipeline.processes import process_rank
+from wbc_pipeline.provenance import command_line, git_state
 from wbc_pipeline.tracking import current_tracker
 
 # MLflow's own defaults let a dead server hold a run up for minutes, and talk much.
@@ -28,7 +26,13 @@ class TrackingHook:
     """
 
     def __init__(self):
-        self._tables: dict[str, Any] = {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._runs: dict[str, Any] = {}  # by paper, the report's table of trainings
+        self._seen: set[str] = set()  # trainings known to be in MLflow
+        self._example = None  # a few packed images
+        current_tracker.set(None)
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
@@ -38,7 +42,7 @@ class TrackingHook:
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
         """Start the tracker, unless tracking is off or this is not the first process."""
-        self._tables = {}
+        self._forget()
         if not self._options["enabled"] or process_rank() > 0:
             return
         for name, value in MLFLOW_SETTINGS.items():
@@ -51,27 +55,41 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log a report's scores and figures once its tables are there."""
+        """Log a report's scores and figures to the trainings that they come from."""
         tracker = current_tracker.get()
         paper, _, table = dataset_name.partition(".report.")
         if tracker is None or not table:
             return
-        self._tables[dataset_name] = data
-        if table == "metrics":
-            runs, history = (self._tables[f"{paper}.report.{name}"] for name in ("runs", "history"))
-            tracker.log_scores(paper, data, runs, history)
-        elif table == "run_figures":
-            tracker.log_figures(paper, data, self._tables[f"{paper}.report.runs"])
+        if table == "runs":
+            self._runs[paper] = data
+        elif table == "metrics" and paper in self._runs:
+            tracker.log_scores(paper, data, self._runs[paper])
+        elif table == "run_figures" and paper in self._runs:
+            tracker.log_figures(paper, data, self._runs[paper])
+
+    @hook_impl
+    def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
+        """Enter kept trainings that were made while nothing tracked."""
+        tracker = current_tracker.get()
+        if tracker is None:
+            return
+        if dataset_name == "images":
+            self._example = data.pixels[:2]
+        elif dataset_name.endswith(".runs") and self._example is not None:
+            for result in data.values():
+                if result.digest not in self._seen:
+                    self._seen.add(result.digest)
+                    tracker.enter(result, self._example)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
         """Forget the tracker."""
-        current_tracker.set(None)
+        self._forget()
 
     @hook_impl
     def on_pipeline_error(self) -> None:
         """Forget the tracker; the run that failed is marked already."""
-        current_tracker.set(None)
+        self._forget()
 
     def _store(self) -> tuple[str, str | None]:
         """Give the tracking URI and, for a store of files, where artifacts go."""
@@ -81,24 +99,3 @@ class TrackingHook:
         path = Path(uri.removeprefix("sqlite:///")).resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{path}", (path.parent / "mlartifacts").as_uri()
-
-
-def command_line() -> str:
-    """Give the command as a user would type it again."""
-    return shlex.join(["kedro", *sys.argv[1:]])
-
-
-def git_state() -> dict[str, str]:
-    """Give the commit of the code, and whether files differ from it; empty outside a checkout."""
-    here = Path(__file__).parent
-
-    def ask(*words: str) -> str:
-        return subprocess.run(
-            ["git", *words], cwd=here, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        is_dirty = bool(ask("status", "--porcelain", "--untracked-files=no"))
-        return {"git_commit": ask("rev-parse", "HEAD"), "git_dirty": str(is_dirty).lower()}
-    except (OSError, subprocess.CalledProcessError):
-        return {}

@@ -16,6 +16,7 @@ import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
+from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import digest
 
 # MLflow takes at most this many metrics in one call.
@@ -138,25 +139,40 @@ class Tracker:
         log_model(folder, example, run_id=run_id, uri=self.uri)
 
     @_never_fails
-    def log_scores(
-        self, paper: str, metrics: pd.DataFrame, runs: pd.DataFrame, history: pd.DataFrame
-    ) -> None:
-        """Log test scores to the runs that they belong to.
+    def enter(self, result: Result, example: np.ndarray) -> None:
+        """Enter a kept training that was made while nothing tracked, unless it is there.
 
-        A run that was trained while nothing tracked is entered now, with its curves.
+        Parameters
+        ----------
+        result
+            The training's result.
+        example
+            uint8 [B, H, W, 3], RGB: images as the model takes them.
         """
+        if self._find(result.key["paper"], result.digest):
+            return
+        run_id = self.start(result.key)
+        history = result.table("history").melt("epoch", var_name="name")
+        self.log_points(run_id, _points(history, "epoch"))
+        self.log_result(run_id, result.folder, example)
+        self.end(run_id, "FINISHED")
+
+    @_never_fails
+    def log_scores(self, paper: str, metrics: pd.DataFrame, runs: pd.DataFrame) -> None:
+        """Log test scores to the runs that they belong to."""
         names = ["variant", "protocol", "seed"]
         for row in (
             metrics[metrics["condition"] == "clean"].merge(runs, on=names).to_dict("records")
         ):
-            run_id = self._find(paper, row["key"]) or self._enter(paper, row, history)
+            run_id = self._find(paper, row["key"])
             now = _milliseconds()
             scores = [Metric(f"test_{name}", row[name], now, 0) for name in SCORES if name in row]
-            self.log_points(run_id, scores)
+            if run_id:
+                self.log_points(run_id, scores)
 
     @_never_fails
     def log_figures(self, paper: str, figures: dict[str, Any], runs: pd.DataFrame) -> None:
-        """Log each run's own figure; ``figures`` has names like ``blend/source-0``."""
+        """Log each run's own figure; ``figures`` has names like ``blend-source-0.png``."""
         for row in runs.to_dict("records"):
             run_id = self._find(paper, row["key"])
             figure = figures.get(f"{row['variant']}-{row['protocol']}-{row['seed']}.png")
@@ -192,25 +208,6 @@ class Tracker:
             max_results=1,
         )
         return found[0].info.run_id if found else None
-
-    def _enter(self, paper: str, row: dict, history: pd.DataFrame) -> str:
-        identity = {name: str(row[name]) for name in ("variant", "protocol", "seed", "key")}
-        run = self._client.create_run(
-            self._experiment(paper),
-            run_name=f"{row['variant']} {row['protocol']}-{row['seed']}",
-            tags={**self._tags, "paper": paper, **identity, "entered": "after training"},
-        )
-        run_id = run.info.run_id
-        self._log_summary(run_id, row)
-        mine = (
-            (history["variant"] == row["variant"])
-            & (history["protocol"] == row["protocol"])
-            & (history["seed"] == row["seed"])
-        )
-        curves = history[mine].drop(columns=["variant", "protocol", "seed"])
-        self.log_points(run_id, _points(curves.melt("epoch", var_name="name"), "epoch"))
-        self.end(run_id, "FINISHED")
-        return run_id
 
     def _log_summary(self, run_id: str, summary: Any) -> None:
         names = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")

@@ -10,9 +10,10 @@ import pandas as pd
 
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.provenance import git_state
 
 RUN_KEYS = ["variant", "protocol", "seed"]
-VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "opencv-python", "numpy")
+VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "numpy")
 
 
 def collect_predictions(splits: pd.DataFrame, **predictions: dict[str, Result]) -> pd.DataFrame:
@@ -131,6 +132,7 @@ def draw_figures(
     runs: pd.DataFrame,
     published: Published,
     dataset: str,
+    options: ScoreOptions,
 ) -> dict[str, Any]:
     """Draw the figures that every paper's report has, by name."""
     from wbc_pipeline.evaluation import figures
@@ -140,7 +142,9 @@ def draw_figures(
         "score_intervals": figures.score_intervals(metrics, published, dataset=dataset),
         "training_curves": figures.training_curves(history, dataset=dataset),
         "confusion_matrices": figures.confusion_matrices(predictions, dataset=dataset),
-        "reliability_diagram": figures.reliability_diagram(predictions, dataset=dataset),
+        "reliability_diagram": figures.reliability_diagram(
+            predictions, bins=options.bins, dataset=dataset
+        ),
         "loss_by_outcome": figures.loss_by_outcome(predictions, dataset=dataset),
         "inference_time": figures.inference_time(metrics, runs, dataset=dataset),
         "scores_chart": figures.plotly_scores(metrics, dataset=dataset),
@@ -174,6 +178,8 @@ def write_report(
     **figures: bytes,
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
+    import cv2
+
     from wbc_pipeline.evaluation.report import render_report
     from wbc_pipeline.sources.listing import load_source
 
@@ -190,8 +196,10 @@ def write_report(
             "the paper's protocol": paper.protocol,
             "hardware": sorted(runs["hardware"].unique()),
             "precision": sorted(runs["precision"].unique()),
+            "git commit": git_state() or "not in a checkout",
             "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in VERSIONS_SHOWN},
+            | {name: version(name) for name in VERSIONS_SHOWN}
+            | {"opencv": cv2.__version__},
         },
         tables={
             "published": published,
@@ -204,7 +212,7 @@ def write_report(
         figures=figures,
         notes=[
             *paper.notes,
-            *_explain_losses(printed, classes=per_class["label"].nunique()),
+            *_explain_losses(printed, classes=paper.classes),
             *load_source(dataset).CAVEATS,
         ],
     )

@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from wbc_pipeline.options import Options
+from wbc_pipeline.pipelines.splitting.options import Protocol
 
 # A number; several where the paper prints several; text where trailing zeros count.
 Printed = float | str | list[float | str]
@@ -36,10 +37,13 @@ class PaperOptions(Options):
         Title of the paper.
     protocol
         The protocol that the paper followed.
+    classes
+        How many classes the paper tells apart.
     notes
         Facts that a reader of the numbers should know.
     """
 
     title: str
-    protocol: str
+    protocol: Protocol
+    classes: int = Field(gt=1)
     notes: list[str] = Field(default_factory=list)

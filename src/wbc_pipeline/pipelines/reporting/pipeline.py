@@ -84,6 +84,7 @@ def report_pipeline(
                     "runs": "runs",
                     "published": "params:published",
                     "dataset": "params:dataset",
+                    "options": "params:score",
                 },
                 drawn,
                 name="draw_figures",

@@ -1,9 +1,13 @@
 """Nodes that split, and the assertion that no split leaks."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
+
+_log = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
 
@@ -23,7 +27,8 @@ def split_images(
         See ``design``: manifest; only rows of status ``ok`` take part.
     protocols
         ``random``: stratified by class; copies of one cell fall on both sides.
-        ``published``: the data set's own test part, the rest split as far as sources are known.
+        ``published``: the data set's own parts; a validation part is drawn from the training
+        part where none is published.
         ``source``: stratified by class, all images of a source on one side.
     seeds
         How many; 0, 1, … are used.
@@ -38,8 +43,9 @@ def split_images(
     Raises
     ------
     SplitError
-        If the data set lacks what a protocol needs, a class has too few images or sources,
-        or a source stands on two sides of a ``source`` split.
+        If the data set lacks what a protocol needs, a class has too few images, or a source
+        stands on two sides of a ``source`` split. A class of fewer sources than parts is warned
+        of, as some part then lacks it.
     """
     images = manifest[manifest["status"] == "ok"]
     splits = pd.concat(
@@ -96,13 +102,20 @@ def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) 
             f"Class {few.index[0]!r} has {few.iloc[0]} image(s); a stratified split into train, "
             f"validation and test needs {len(PARTS)}. Add images or leave the class out."
         )
-    rest, test = train_test_split(
-        images.index, test_size=options.test, stratify=labels, random_state=seed
-    )
     share = options.validation / (1 - options.test)
-    _, validation = train_test_split(
-        rest, test_size=share, stratify=labels[rest], random_state=seed
-    )
+    try:
+        rest, test = train_test_split(
+            images.index, test_size=options.test, stratify=labels, random_state=seed
+        )
+        _, validation = train_test_split(
+            rest, test_size=share, stratify=labels[rest], random_state=seed
+        )
+    except ValueError as error:
+        raise SplitError(
+            f"{len(images)} images of {labels.nunique()} classes are too few for a stratified "
+            f"split with {options.validation:.0%} validation and {options.test:.0%} test images "
+            f"({error}); add images."
+        ) from error
     parts = pd.Series("train", index=images.index)
     parts[validation], parts[test] = "validation", "test"
     return parts
@@ -130,6 +143,8 @@ def _split_as_published(images: pd.DataFrame, options: SplittingOptions, seed: i
         raise SplitError(
             "The published split names no test part, or nothing but one; ask for other protocols."
         )
+    if (rest["published_part"] == "validation").any():
+        return images["published_part"]
     # Where sources are unknown each image counts as its own: validation then only stops the
     # training, and the published test part stays apart.
     known = rest.assign(source_id=rest["source_id"].fillna(rest["image_id"]))
@@ -168,7 +183,15 @@ def _allocate_sources(images: pd.DataFrame, shares: dict[str, float], seed: int)
         label=lambda labels: labels.mode().iloc[0], size="size"
     )
     part_of = {}
-    for _, members in sources.groupby("label"):
+    for label, members in sources.groupby("label"):
+        if len(members) < len(shares):
+            _log.warning(
+                "Class %r has %d source(s) for %d parts (seed %d): it is missing from some.",
+                label,
+                len(members),
+                len(shares),
+                seed,
+            )
         lacking = {part: share * members["size"].sum() for part, share in shares.items()}
         for place, source in enumerate(random.permutation(members.index)):
             part = list(shares)[place] if place < len(shares) else max(lacking, key=lacking.get)

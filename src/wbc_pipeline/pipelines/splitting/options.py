@@ -19,6 +19,12 @@ class Protocols(RootModel[list[Protocol]]):
     def _split_text(cls, value: Any) -> Any:
         return value.split("+") if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _are_distinct(self) -> "Protocols":
+        if len(set(self.root)) < len(self.root):
+            raise ValueError(f"a protocol stands twice in {'+'.join(self.root)}")
+        return self
+
 
 class SplittingOptions(Options):
     """Shares of the images for validation and test; the rest trains."""
