@@ -17,8 +17,7 @@ def kedro(*words):
         cwd=PROJECT,
         env=ENVIRONMENT,
         stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
+        stderr=subprocess.DEVNULL,
     )
 
 
