@@ -1,6 +1,7 @@
 """The Kedro hook that tracks a command in MLflow."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ from wbc_pipeline.processes import process_rank
 from wbc_pipeline.provenance import command_line, git_state
 from wbc_pipeline.tracking import current_tracker
 
+# Names of the datasets that keep a variant's trainings; a report has a table of that name.
+TRAININGS = re.compile(r"\w+\.(?!report\.)\w+\.runs")
 # MLflow's own defaults let a dead server hold a run up for minutes, and talk much.
 MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -75,7 +78,7 @@ class TrackingHook:
             return
         if dataset_name == "images":
             self._example = data.pixels[:2]
-        elif dataset_name.endswith(".runs") and self._example is not None:
+        elif self._example is not None and TRAININGS.fullmatch(dataset_name):
             for result in data.values():
                 if result.digest not in self._seen:
                     self._seen.add(result.digest)
