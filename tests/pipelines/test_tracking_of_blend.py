@@ -55,10 +55,10 @@ def test_what_was_trained_while_nothing_tracked_is_entered_by_the_next_command(
         assert run.data.params["train.epochs"] == "1"
 
 
-def test_logged_model_predicts_from_images(runs, blended):
+def test_logged_model_predicts_from_images(runs, blended, monkeypatch):
     _, found = runs
     run = next(run for run in found if run.data.tags["variant"] == "blend")
-    mlflow.set_tracking_uri(f"sqlite:///{blended}/mlflow.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{blended}/mlflow.db")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
     images = np.load(blended / "03_primary/demo/images/images.npy")[:3]
     probabilities = model.predict(images)

@@ -16,7 +16,8 @@ KEY = {
     "dataset": "demo",
     "train": {"epochs": 1},
     "views": {"image": "abc"},
-    "rows": "def",
+    "labels": "def",
+    "rows": "ghi",
 }
 
 

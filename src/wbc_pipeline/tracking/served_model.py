@@ -3,7 +3,10 @@
 MLflow runs this file when it loads a model ("models from code"), so no code is pickled.
 """
 
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -84,28 +87,41 @@ def log_model(folder: Path, example: np.ndarray, *, run_id: str, uri: str) -> No
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
         outputs=Schema([ColSpec(DataType.double, name) for name in description["classes"]]),
     )
-    previous = mlflow.get_tracking_uri()
+    with (
+        _tracking_to(uri),
+        TemporaryDirectory() as clean,
+        mlflow.start_run(run_id=run_id),
+    ):
+        network = Path(clean) / "network"
+        network.mkdir()
+        for name in NETWORK_FILES:
+            shutil.copy(folder / name, network)
+        mlflow.pyfunc.log_model(
+            name="model",
+            python_model=__file__,
+            artifacts={"network": str(network)},
+            code_paths=[str(Path(wbc_pipeline.__file__).parent)],
+            signature=signature,
+            input_example=np.array(example),
+            pip_requirements=[
+                f"{name}=={version(name)}"
+                for name in (*packages_distributions()["cv2"][:1], *REQUIREMENTS)
+            ],
+        )
+
+
+@contextmanager
+def _tracking_to(uri: str) -> Iterator[None]:
+    """Point MLflow's global functions at a store, and leave no trace in the environment."""
+    before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
     try:
-        with TemporaryDirectory() as clean, mlflow.start_run(run_id=run_id):
-            network = Path(clean) / "network"
-            network.mkdir()
-            for name in NETWORK_FILES:
-                shutil.copy(folder / name, network)
-            mlflow.pyfunc.log_model(
-                name="model",
-                python_model=__file__,
-                artifacts={"network": str(network)},
-                code_paths=[str(Path(wbc_pipeline.__file__).parent)],
-                signature=signature,
-                input_example=np.array(example),
-                pip_requirements=[
-                    f"{name}=={version(name)}"
-                    for name in (*packages_distributions()["cv2"][:1], *REQUIREMENTS)
-                ],
-            )
+        yield
     finally:
-        mlflow.set_tracking_uri(previous)
+        mlflow.set_tracking_uri(before)
+        os.environ.pop("MLFLOW_TRACKING_URI", None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 mlflow.models.set_model(ImageClassifier())

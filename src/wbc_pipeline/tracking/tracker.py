@@ -98,7 +98,7 @@ class Tracker:
         """Create a run with its parameters, tags and data set."""
         names = ("paper", "variant", "protocol", "seed", "dataset")
         identity = {name: str(key[name]) for name in names}
-        data = digest([key["views"], key["rows"]])
+        data = digest([key["views"]["image"], key["labels"], key["rows"]])
         run = self._client.create_run(
             self._experiment(key["paper"]),
             run_name=f"{key['variant']} {key['protocol']}-{key['seed']}",
