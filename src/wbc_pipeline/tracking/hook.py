@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
 
 from wbc_pipeline.processes import process_rank
 from wbc_pipeline.provenance import command_line, git_state
@@ -43,10 +44,14 @@ class TrackingHook:
         self._options = context.config_loader["parameters"]["tracking"]
 
     @hook_impl
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Start the tracker, unless tracking is off or this is not the first process."""
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Start the tracker, unless tracking is off or this is not the first process.
+
+        A pipeline that neither trains nor reports does without MLflow's half gigabyte.
+        """
         self._forget()
-        if not self._options["enabled"] or process_rank() > 0:
+        has_runs = any({"training", "reporting"} & node.tags for node in pipeline.nodes)
+        if not (self._options["enabled"] and has_runs) or process_rank() > 0:
             return
         for name, value in MLFLOW_SETTINGS.items():
             os.environ.setdefault(name, value)
