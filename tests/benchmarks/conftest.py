@@ -9,3 +9,10 @@ def two_threads():
     import torch
 
     torch.set_num_threads(min(2, os.cpu_count()))
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    """Print the ratios to floors, which the table of times has no column for."""
+    for benchmark in config._benchmarksession.benchmarks:
+        for name, value in benchmark.extra_info.items():
+            terminalreporter.write_line(f"{benchmark.name}: {name}: {value}")
