@@ -5,9 +5,11 @@ from typing import Any, Literal
 
 import click
 from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
+from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.blend.options import BlendOptions
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
@@ -140,6 +142,22 @@ def check_paper(parameters: dict[str, Any], paper: str) -> None:
             ) from error
 
 
+def check_source(source: Source, options: dict[str, Any]) -> None:
+    """Check that the raw data are there, before any node runs.
+
+    Raises
+    ------
+    ParameterError
+        Saying where the data set was looked for and what to do.
+    """
+    from wbc_pipeline.sources.listing import LayoutError, MissingDataError
+
+    try:
+        source.list_images(options)
+    except (LayoutError, MissingDataError) as error:
+        raise ParameterError(str(error)) from None
+
+
 class ParameterHook:
     """Check parameters as soon as they are read, before any node runs."""
 
@@ -149,9 +167,11 @@ class ParameterHook:
         self._parameters = context.config_loader["parameters"]
         check_parameters(self._parameters)
 
-    @hook_impl
-    def before_pipeline_run(self, pipeline: Pipeline) -> None:
-        """Check the papers whose networks are about to be trained."""
+    @hook_impl(tryfirst=True)  # before anything is tracked
+    def before_pipeline_run(self, pipeline: Pipeline, catalog: CatalogProtocol) -> None:
+        """Check that the raw data are there, and the papers whose networks are to be trained."""
+        if "source" in pipeline.inputs():
+            check_source(catalog.load("source"), self._parameters["sources"])
         trained = {
             node.namespace.split(".")[0] for node in pipeline.nodes if "training" in node.tags
         }

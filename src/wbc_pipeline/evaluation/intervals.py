@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 
+NO_SPREAD = 1e-12  # sums in another order differ by this much
 CHUNK = 2_000_000  # weights drawn at a time: bounds memory at some 50 MB for any data set
 
 
@@ -104,8 +105,9 @@ def percentile_interval(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Cut (1 - level) / 2 from both ends of bootstrap samples [R, ...].
 
-    A single unit says nothing of the spread between units, so both ends are then NaN. Resamples
-    in which the statistic is undefined (NaN) are left out.
+    A single unit says nothing of the spread between units, nor do resamples that are all alike
+    (every class all right or all wrong): both ends are then NaN, not an interval of no width.
+    Resamples in which the statistic is undefined (NaN) are left out.
 
     Raises
     ------
@@ -117,4 +119,5 @@ def percentile_interval(
     if units < 2:
         return np.full(samples.shape[1:], np.nan), np.full(samples.shape[1:], np.nan)
     low, high = np.nanquantile(samples, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    return low, high
+    is_spread = np.nanmax(samples, axis=0) - np.nanmin(samples, axis=0) > NO_SPREAD
+    return np.where(is_spread, low, np.nan), np.where(is_spread, high, np.nan)

@@ -210,7 +210,7 @@ def score_predictions(
     Notes
     -----
     ECE is a sum of absolute values and biased upwards, more so when resampled: its interval may
-    lie above its estimate. A run without any error has an accuracy interval of width 0.
+    lie above its estimate. A run without any error has no accuracy interval.
 
     References
     ----------

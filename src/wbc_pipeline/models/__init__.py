@@ -61,6 +61,7 @@ def save_network(folder: Path, network: "nn.Module", description: dict) -> None:
 
     weights = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
     save_file(weights, folder / WEIGHTS_FILE)
+    (folder / WEIGHTS_FILE).chmod(0o644)  # safetensors makes it its owner's alone
     (folder / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2))
 
 

@@ -1,6 +1,7 @@
 """A trained network as ONNX, for whoever runs it without torch."""
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import torch
@@ -23,9 +24,13 @@ def export_onnx(folder: Path, target: Path) -> None:
 
     Raises
     ------
+    ImportError
+        If the extra ``export`` is not installed.
     ValueError
         If the network segments inside (``learnable_canny``): OpenCV has no place in ONNX.
     """
+    if find_spec("onnxscript") is None:
+        raise ImportError('ONNX export needs further packages: pip install -e ".[export]"')
     network, description = load_network(folder)
     if description["name"] == "learnable_canny_cnn":
         raise ValueError(

@@ -7,10 +7,10 @@ import pandas as pd
 
 from wbc_pipeline.sources.listing import (
     LayoutError,
+    MissingDataError,
     as_listing,
     is_visible,
     relative_files,
-    require_folder,
 )
 
 PUBLIC_NAME = "your own images, in a folder with one sub-folder per class"
@@ -51,7 +51,13 @@ def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
         others.
     """
     home = Path(raw) / Path(folder).expanduser()
-    home = require_folder(home, PUBLIC_NAME, home)
+    if not home.is_dir():
+        raise MissingDataError(
+            f"No folder {home.absolute()} for {PUBLIC_NAME}. Say where it lies with "
+            '--params="dataset=image_folder,sources.image_folder.folder=/your/folder" '
+            "(absolute, or below raw, which is the environment variable WBC_DATA by default). "
+            'Without any images: --params="dataset=demo".'
+        )
     parts = _part_folders(home)
     rows = [
         {

@@ -101,7 +101,7 @@ class Tracker:
         data = digest([key["views"]["image"], key["labels"], key["rows"]])
         run = self._client.create_run(
             self._experiment(key["paper"]),
-            run_name=f"{key['variant']} {key['protocol']}-{key['seed']}",
+            run_name=f"{key['dataset']} {key['variant']} {key['protocol']}-{key['seed']}",
             tags={**self._tags, **identity, "key": digest(key), "data_digest": data},
         )
         run_id = run.info.run_id

@@ -211,11 +211,21 @@ def write_report(
         },
         figures=figures,
         notes=[
+            *_explain_other_images(dataset, paper),
             *paper.notes,
             *_explain_losses(printed, classes=paper.classes),
             *load_source(dataset).CAVEATS,
         ],
     )
+
+
+def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:
+    if dataset in paper.datasets:
+        return []
+    return [
+        f"The published numbers are of other images ({', '.join(paper.datasets)}): beside those of "
+        f"{dataset} they show the paper's method at work, not whether its result holds."
+    ]
 
 
 def _explain_losses(printed: Published, classes: int) -> list[str]:

@@ -39,6 +39,8 @@ class PaperOptions(Options):
         The protocol that the paper followed.
     classes
         How many classes the paper tells apart.
+    datasets
+        Names of the data sets that the paper used.
     notes
         Facts that a reader of the numbers should know.
     """
@@ -46,4 +48,5 @@ class PaperOptions(Options):
     title: str
     protocol: Protocol
     classes: int = Field(gt=1)
+    datasets: list[str]
     notes: list[str] = Field(default_factory=list)
