@@ -49,10 +49,11 @@ def draw_gallery(
         By variant with a blend, the finished trainings by run name.
     """
     from wbc_pipeline.evaluation.figures import gallery
+    from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import build_network, load_network
     from wbc_pipeline.training.blends import blend_images
 
-    images = manifest[manifest["status"] == "ok"].reset_index(drop=True)
+    images = accepted(manifest)
     protocols = splits["protocol"].unique()
     protocol = SHOWN_PROTOCOL if SHOWN_PROTOCOL in protocols else protocols[0]
     shown = splits[(splits["protocol"] == protocol) & (splits["seed"] == 0)]

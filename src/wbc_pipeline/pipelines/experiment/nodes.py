@@ -98,15 +98,16 @@ def train_runs(
         By run name; each makes a folder with ``weights.safetensors``, ``network.json``,
         ``history.parquet``, ``paths.parquet`` and ``summary.json``.
     """
+    from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.pipelines.experiment.runs import Experiment, iterate_runs
     from wbc_pipeline.training.devices import choose_device
 
     choice = precision.json("precision")
-    accepted = manifest[manifest["status"] == "ok"]
+    rows = accepted(manifest)
     experiment = Experiment(
         identity=identity,
         dataset=dataset,
-        images=accepted,
+        images=rows,
         examples=images.pixels[:2],
         views=views,
         variant=variant,
@@ -118,7 +119,7 @@ def train_runs(
     )
     return {
         run.name: Task(experiment.key(run), partial(experiment.fit, run=run), collective=True)
-        for run in iterate_runs(splits, accepted)
+        for run in iterate_runs(splits, rows)
     }
 
 
@@ -138,10 +139,11 @@ def predict_runs(
     dict of str to Task
         By run name; each makes a folder with ``predictions.parquet``.
     """
+    from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run
     from wbc_pipeline.training.devices import choose_device, describe_hardware
 
-    images = manifest[manifest["status"] == "ok"]
+    images = accepted(manifest)
     chosen = choose_device(device)
     shared = {"identity": identity, "images": images, "views": views, "device": chosen}
     return {

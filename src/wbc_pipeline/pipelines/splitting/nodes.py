@@ -47,7 +47,9 @@ def split_images(
         stands on two sides of a ``source`` split. A class of fewer sources than parts is warned
         of, as some part then lacks it.
     """
-    images = manifest[manifest["status"] == "ok"]
+    from wbc_pipeline.imaging.packing import accepted
+
+    images = accepted(manifest)
     splits = pd.concat(
         [
             pd.DataFrame(
