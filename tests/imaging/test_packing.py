@@ -8,6 +8,7 @@ from wbc_pipeline.imaging.packing import (
     RejectedImagesError,
     accepted,
     build_manifest,
+    canonical_mask,
     check_rejected_share,
     pack_images,
     rejected,
@@ -100,6 +101,46 @@ def test_masks_are_packed_beside_and_zero_where_there_is_none(folder, tmp_path):
     assert outcome["status"][6] == "mask unreadable: not an image"
 
 
+def test_grey_levels_of_masks_become_those_of_the_nearest_part():
+    mask = np.uint8([[0, 3, 63], [100, 128, 190], [200, 254, 255]])
+    assert canonical_mask(mask, (0, 128, 255)).tolist() == [[0, 0, 0], [128] * 3, [255] * 3]
+    coloured = np.uint8([[255, 29, 179]])  # as grey: white ground, blue cytoplasm, cyan nucleus
+    assert canonical_mask(coloured, [255, 29, 179]).tolist() == [[0, 128, 255]]
+
+
+def test_masks_are_packed_by_the_levels_that_the_listing_tells(folder, tmp_path):
+    (tmp_path / "masks").mkdir()
+    cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.full((20, 30), 29, np.uint8))
+    listing = listing_of(folder, {0: tmp_path / "masks" / "a.png"})
+    listing.at[0, "mask_levels"] = [255, 29, 179]
+    pack_images(listing, tmp_path / "o" / "images.npy", image_size=20)
+    assert (np.load(tmp_path / "o" / "masks.npy")[0] == 128).all()
+
+
+def test_a_row_with_a_problem_is_refused_for_it_and_its_file_stays_closed(tmp_path):
+    row = {"image_id": "a", "path": "/nowhere", "problem": "file name tells no label: 'a'"}
+    outcome = pack_images(as_listing([row]), tmp_path / "images.npy", image_size=8)
+    assert outcome["status"].tolist() == [row["problem"]]
+
+
+@pytest.mark.parametrize(
+    ("box", "status"),
+    [
+        ([0, 0, 30, 20], "ok"),
+        ([2.5, 3.5, 9.5, 9.5], "ok"),
+        ([-1, 0, 30, 20], "box outside the image: [-1, 0, 30, 20] in 30 x 20"),
+        ([0, 0, 30, 21], "box outside the image: [0, 0, 30, 21] in 30 x 20"),
+        ([0, 0, float("nan"), 20], "box outside the image: [0, 0, nan, 20] in 30 x 20"),
+        ([9, 0, 9, 20], "box without area: [9, 0, 9, 20]"),
+    ],
+)
+def test_a_box_must_lie_inside_its_image(folder, tmp_path, box, status):
+    listing = listing_of(folder).iloc[:1].copy()
+    listing.at[0, "box"] = box
+    outcome = pack_images(listing, tmp_path / "o" / "images.npy", image_size=8)
+    assert outcome["status"].tolist() == [status]
+
+
 def test_masks_of_an_earlier_run_do_not_linger(folder, tmp_path):
     (tmp_path / "o").mkdir()
     (tmp_path / "o" / "masks.npy").touch()
@@ -146,6 +187,11 @@ def test_a_class_that_lost_all_of_its_images_stops_the_run():
     manifest = manifest_of(["ok"] * 99 + ["empty file"], ["a"] * 99 + ["b"])
     with pytest.raises(RejectedImagesError, match=r"class b .*1 x empty file"):
         check_rejected_share(manifest, 0.5)
+
+
+def test_files_of_a_doubtful_label_are_no_class_to_lose():
+    manifest = manifest_of(["ok"] * 99 + ["label looks misspelt: 'A'"], ["a"] * 99 + [None])
+    check_rejected_share(manifest, 0.05)
 
 
 def test_nothing_but_refused_files_stops_the_run_at_any_limit():

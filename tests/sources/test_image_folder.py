@@ -45,3 +45,23 @@ def test_a_wrong_layout_names_the_folder_and_the_fix(tmp_path, names, message):
     with pytest.raises(LayoutError, match=message) as error:
         list_images(tmp_path, folder=".")
     assert str(tmp_path) in str(error.value)
+
+
+def test_a_misspelt_class_folder_is_a_problem_of_its_files_and_no_class(tmp_path):
+    make(tmp_path, "Monocyte/1.jpg", "Monocyte/2.jpg", "basophil/3.jpg", "monocyte /4.jpg")
+    listing = list_images(tmp_path, folder=".").set_index("image_id")
+    (problem,) = listing["problem"].dropna()
+    assert problem.startswith("label looks misspelt: 'monocyte ' (1 rows) for 'Monocyte'")
+    assert set(listing["label"].dropna()) == {"Monocyte", "basophil"}
+
+
+def test_given_classes_are_not_doubted_and_others_are_a_problem(tmp_path):
+    make(tmp_path, "MY/1.jpg", "my/2.jpg", "MY/3.jpg", "debris/4.jpg")
+    listing = list_images(tmp_path, folder=".", classes=["MY", "my"]).set_index("image_id")
+    assert list(listing["problem"].dropna().index) == ["debris/4.jpg"]
+
+
+def test_one_class_and_its_misspelling_are_only_one_class(tmp_path):
+    make(tmp_path, "Monocyte/1.jpg", "Monocyte/2.jpg", "monocyte/3.jpg")
+    with pytest.raises(LayoutError, match="Only one class, 'Monocyte'"):
+        list_images(tmp_path, folder=".")

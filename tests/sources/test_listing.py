@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from wbc_pipeline.sources.listing import (
     LISTING_COLUMNS,
+    SOURCES,
     LayoutError,
     MissingDataError,
     as_listing,
@@ -53,15 +54,19 @@ def test_an_unknown_source_is_answered_with_the_closest_name(tmp_path):
 
 
 def test_an_unknown_option_is_answered_with_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"'foldr'.* options: folder\."):
+    with pytest.raises(ValueError, match=r"'foldr'.* options: folder, classes\."):
         list_source("image_folder", tmp_path, data=tmp_path, options={"folder": "", "foldr": ""})
 
 
-@pytest.mark.parametrize("name", ["leukemia5", "blood_cells", "image_folder"])
+@pytest.mark.parametrize("name", [name for name in SOURCES if name != "demo"])
 def test_missing_data_says_where_what_and_the_alternative(name, tmp_path):
-    options = {"folder": "mine"} if name == "image_folder" else {}
+    options = {
+        "image_folder": {"folder": "mine"},
+        "pbc": {"labels": "fine"},
+        "table": {"file": "mine.csv"},
+    }
     with pytest.raises(MissingDataError) as error:
-        list_source(name, tmp_path, data=tmp_path, options=options)
+        list_source(name, tmp_path, data=tmp_path, options=options.get(name))
     for part in (str(tmp_path), load_source(name).PUBLIC_NAME, "WBC_DATA", "dataset=demo"):
         assert part in str(error.value)
 
@@ -70,11 +75,18 @@ def test_the_digest_is_the_same_for_unchanged_files(two_files):
     assert listing_digest(two_files) == listing_digest(two_files.copy())
 
 
-@pytest.mark.parametrize("column", ["label", "source_id", "domain", "published_part"])
+@pytest.mark.parametrize("column", [c for c in LISTING_COLUMNS if not c.endswith("path")])
 def test_the_digest_sees_every_column(two_files, column):
     changed = two_files.copy()
-    changed.loc[0, column] = "other"
+    changed.at[0, column] = [1, 2, 3] if column in ("box", "mask_levels") else "other"
     assert listing_digest(changed) != listing_digest(two_files)
+
+
+def test_the_digest_does_not_look_at_files_with_a_problem(two_files):
+    two_files["problem"] = "path leads out of the folder"
+    before = listing_digest(two_files)
+    os.remove(two_files["path"][0])
+    assert listing_digest(two_files) == before
 
 
 def test_the_digest_sees_a_changed_touched_or_missing_file(two_files):

@@ -35,7 +35,7 @@ class ImageArray:
     @property
     def content_digest(self) -> str:
         """Digest of what was decoded: it stays when files are copied or touched, not changed."""
-        outcome = self.result.table("outcome")[["image_id", "sha256", "status"]]
+        outcome = self.result.table("outcome")[["image_id", "sha256", "mask_sha256", "status"]]
         how = {name: value for name, value in self.result.key.items() if name != "listing"}
         return digest([how, outcome.astype(object).to_numpy().tolist()])
 

@@ -1,6 +1,8 @@
 """Many image files -> one array on disk, a manifest, and the reasons for what was refused."""
 
+import hashlib
 import os
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -17,22 +19,32 @@ from wbc_pipeline.imaging.arrays import (
     progress_bar,
     resize_to,
 )
-from wbc_pipeline.imaging.reading import MAX_PIXELS, UnreadableImageError, read_image, read_mask
+from wbc_pipeline.imaging.reading import (
+    MAX_PIXELS,
+    FileImage,
+    UnreadableImageError,
+    read_image,
+    read_mask,
+)
 
 MANIFEST_COLUMNS = (
     "image_id",
     "path",
     "label",
     "source_id",
+    "filename_group",
     "domain",
     "published_part",
     "box",
     "mask_path",
+    "mask_levels",
     "height",
     "width",
     "sha256",
     "status",
 )
+
+MASK_LEVELS = (0, 128, 255)  # of a packed mask: background, cytoplasm, nucleus
 
 _CHUNK = 64  # images per task: enough to make threads' overhead vanish, 3 MB at 128 x 128
 
@@ -41,11 +53,22 @@ class RejectedImagesError(ValueError):
     """Too many files were refused to go on."""
 
 
+class _File(NamedTuple):
+    """What the listing says of a file that matters here; None where it says nothing."""
+
+    path: str
+    box: Sequence[float] | None
+    mask_path: str | None
+    mask_levels: Sequence[int] | None
+    problem: str | None
+
+
 class _Outcome(NamedTuple):
     status: str
     height: int | None = None
     width: int | None = None
     sha256: str | None = None
+    mask_sha256: str | None = None
 
 
 class _Chunk(NamedTuple):
@@ -68,13 +91,15 @@ def pack_images(
 
     Files are decoded by threads, a chunk at a time, and written in order, so memory does not grow
     with their number. An image is scaled to a square without keeping its proportions, as the papers
-    did: by area averages where it shrinks, bicubic where it grows; a mask takes the nearest pixel.
+    did: by area averages where it shrinks, bicubic where it grows; a mask takes the nearest pixel,
+    and each of its grey levels becomes that of the part of the cell whose level is nearest.
     The arrays appear under their names only when they are complete.
 
     Parameters
     ----------
     listing
-        A row per file: ``image_id``, ``path``, ``mask_path`` (missing where there is none).
+        A row per file (``sources.listing``). One with a ``problem`` is refused for that, unopened.
+        One whose ``box`` or mask does not fit its image is refused too.
     target
         The ``.npy`` file to write, uint8 ``[N, S, S, 3]``, RGB, 0 to 255; a row per image that is
         ok, in the order of ``listing``. To be opened with ``np.load(target, mmap_mode="r")``.
@@ -83,9 +108,10 @@ def pack_images(
     max_pixels
         Larger files are refused before they are decoded.
     masks_target
-        Where the masks go if any row has one: uint8 ``[N, S, S]``, rows as in ``target``, zeros
-        where an image has no mask (``mask_path`` tells). Default ``masks.npy`` beside ``target``.
-        If no row has a mask, a file of an earlier run there is removed.
+        Where the masks go if any row has one: uint8 ``[N, S, S]``, rows as in ``target``, 255
+        nucleus, 128 cytoplasm, 0 background; zeros where an image has no mask (``mask_path``
+        tells). Default ``masks.npy`` beside ``target``. If no row has a mask, a file of an earlier
+        run there is removed.
     workers
         Threads; None for one per core.
     progress
@@ -95,7 +121,7 @@ def pack_images(
     -------
     A row per row of ``listing``, in its order: ``image_id``; ``status``, ``"ok"`` or the reason why
     the file was refused; ``height`` and ``width`` of the file, upright, in pixels (Int32), and
-    ``sha256`` of its bytes, both missing if refused.
+    ``sha256`` of its bytes, both missing if refused; and ``mask_sha256`` of the pixels of its mask.
 
     Raises
     ------
@@ -106,11 +132,11 @@ def pack_images(
     masks_target = Path(masks_target or target.with_name("masks.npy"))
     with_masks = bool(listing["mask_path"].notna().any())
     workers = workers or os.cpu_count() or 1
-    files = list(zip(listing["path"], listing["mask_path"], strict=True))
+    files = _files(listing)
     chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
     shape = (image_size, image_size)
 
-    def read_chunk(chunk: list[tuple[str, str | None]]) -> _Chunk:
+    def read_chunk(chunk: list[_File]) -> _Chunk:
         return _read_chunk(chunk, image_size, max_pixels, with_masks)
 
     outcomes: list[_Outcome] = []
@@ -132,8 +158,27 @@ def pack_images(
         masks_target.unlink(missing_ok=True)
     table = pd.DataFrame(outcomes, columns=_Outcome._fields)
     table.insert(0, "image_id", listing["image_id"].to_numpy())
-    table["sha256"] = pd.Series([outcome.sha256 for outcome in outcomes], dtype="str")
+    for name in ("sha256", "mask_sha256"):
+        table[name] = pd.Series([getattr(outcome, name) for outcome in outcomes], dtype="str")
     return table.astype({"height": "Int32", "width": "Int32", "status": "str"})
+
+
+def canonical_mask(mask: np.ndarray, levels: Sequence[int]) -> np.ndarray:
+    """Bring the grey levels of a mask to those of a packed one.
+
+    Parameters
+    ----------
+    mask
+        uint8 ``[H, W]``.
+    levels
+        Its grey levels of background, cytoplasm and nucleus; any other counts for the nearest.
+
+    Returns
+    -------
+    uint8 ``[H, W]``: 255 nucleus, 128 cytoplasm, 0 background.
+    """
+    distance = np.abs(np.arange(256)[:, None] - np.asarray(levels))  # [256, 3]
+    return cv2.LUT(mask, np.uint8(MASK_LEVELS)[distance.argmin(axis=1)])
 
 
 def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
@@ -215,27 +260,54 @@ def check_rejected_share(manifest: pd.DataFrame, limit: float) -> None:
     raise RejectedImagesError(f"{problem}: {counts}. First files: {first}. {remedy}.")
 
 
-def _read_chunk(
-    files: list[tuple[str, str | None]], image_size: int, max_pixels: int, with_masks: bool
-) -> _Chunk:
+def _files(listing: pd.DataFrame) -> list[_File]:
+    known = listing[list(_File._fields)].astype(object)
+    known = known.where(known.notna(), None)
+    return [_File(*row) for row in known.itertuples(index=False, name=None)]
+
+
+def _read_chunk(files: list[_File], image_size: int, max_pixels: int, with_masks: bool) -> _Chunk:
     images = np.empty((len(files), image_size, image_size, 3), np.uint8)
     masks = np.zeros((len(files), image_size, image_size), np.uint8) if with_masks else None
     outcomes, kept = [], 0
-    for path, mask_path in files:
+    for file in files:
         try:
-            pixels, sha256 = read_image(path, max_pixels=max_pixels)
-            height, width = pixels.shape[:2]
-            if with_masks and not pd.isna(mask_path):
-                mask = _matching_mask(mask_path, (height, width), max_pixels)
-                side = (image_size, image_size)
-                cv2.resize(mask, side, dst=masks[kept], interpolation=cv2.INTER_NEAREST)
+            (pixels, sha256), mask = _read_file(file, max_pixels)
         except UnreadableImageError as reason:
             outcomes.append(_Outcome(str(reason)))
             continue
+        if mask is not None:
+            side = (image_size, image_size)
+            cv2.resize(mask, side, dst=masks[kept], interpolation=cv2.INTER_NEAREST)
         resize_to(pixels, images[kept])
-        outcomes.append(_Outcome("ok", height, width, sha256))
+        mask_sha256 = None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()
+        outcomes.append(_Outcome("ok", *pixels.shape[:2], sha256, mask_sha256))
         kept += 1
     return _Chunk(outcomes, images[:kept], masks[:kept] if with_masks else None)
+
+
+def _read_file(file: _File, max_pixels: int) -> tuple[FileImage, np.ndarray | None]:
+    if file.problem is not None:
+        raise UnreadableImageError(file.problem)
+    image = read_image(file.path, max_pixels=max_pixels)
+    shape = image.pixels.shape[:2]
+    if file.box is not None:
+        _check_box(file.box, shape)
+    if file.mask_path is None:
+        return image, None
+    mask = _matching_mask(file.mask_path, shape, max_pixels)
+    levels = MASK_LEVELS if file.mask_levels is None else file.mask_levels
+    return image, canonical_mask(mask, levels)
+
+
+def _check_box(box: Sequence[float], shape: tuple[int, int]) -> None:
+    xmin, ymin, xmax, ymax = box
+    height, width = shape
+    sides = ", ".join(f"{side:g}" for side in box)
+    if not (xmin >= 0 and ymin >= 0 and xmax <= width and ymax <= height):
+        raise UnreadableImageError(f"box outside the image: [{sides}] in {width} x {height}")
+    if not (xmin < xmax and ymin < ymax):
+        raise UnreadableImageError(f"box without area: [{sides}]")
 
 
 def _matching_mask(path: str, shape: tuple[int, int], max_pixels: int) -> np.ndarray:

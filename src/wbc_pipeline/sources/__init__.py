@@ -2,6 +2,7 @@
 
 A source module has ``PUBLIC_NAME`` (the name of the download), ``FOLDER`` (its folder below the
 raw root), ``ONE_IMAGE_PER_CELL``, ``CAVEATS`` (what a reader of scores must know) and
-``list_images(raw, **options)``; :mod:`.listing` says what a listing is. Files are listed, never
-opened.
+``list_images(raw, **options)``; :mod:`.listing` says what a listing is. Images are listed, never
+opened; the tables and annotations beside them are read. What is wrong with one image becomes the
+``problem`` of its row; what is wrong with the whole is an error.
 """

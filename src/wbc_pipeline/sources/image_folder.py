@@ -1,15 +1,18 @@
 """Any folder of class folders, with or without ``train``, ``val`` and ``test`` above them."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import (
+    PARTS,
     LayoutError,
-    MissingDataError,
     as_listing,
     is_visible,
+    not_given,
     relative_files,
 )
 
@@ -21,15 +24,14 @@ CAVEATS = (
 )
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
-PARTS = {"train": "train", "val": "validation", "test": "test"}
 
-
-def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
+def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """List every file below the class folders of ``folder``, whatever its extension.
 
     A class is a sub-folder, and its name the label. Where all sub-folders are called ``train``,
-    ``val`` or ``test`` (in any case), they are published parts and the class folders are below
-    them. Files beside the class folders belong to no class and are not listed.
+    ``val``, ``valid``, ``validation`` or ``test`` (in any case), they are published parts and the
+    class folders are below them. Files beside the class folders belong to no class and are not
+    listed.
 
     Parameters
     ----------
@@ -37,10 +39,14 @@ def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
         Folder that ``folder`` is relative to.
     folder
         The folder of class folders, relative to ``raw`` or absolute.
+    classes
+        The labels that are allowed; None for all but those that look misspelt.
 
     Returns
     -------
-    A listing (``sources.listing``) without ``source_id``, domain, boxes or masks.
+    A listing (``sources.listing``) without ``source_id``, domain, boxes or masks. Files of a class
+    that is not allowed or looks misspelt have a ``problem``, and no label, so that it does not
+    count as a class.
 
     Raises
     ------
@@ -52,11 +58,10 @@ def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
     """
     home = Path(raw) / Path(folder).expanduser()
     if not home.is_dir():
-        raise MissingDataError(
-            f"No folder {home.absolute()} for {PUBLIC_NAME}. Say where it lies with "
-            '--params="dataset=image_folder,sources.image_folder.folder=/your/folder" '
-            "(absolute, or below raw, which is the environment variable WBC_DATA by default). "
-            'Without any images: --params="dataset=demo".'
+        raise not_given(
+            f"folder {home.absolute()}",
+            PUBLIC_NAME,
+            "dataset=image_folder,sources.image_folder.folder=/your/folder",
         )
     parts = _part_folders(home)
     rows = [
@@ -70,13 +75,20 @@ def list_images(raw: Path, *, folder: str) -> pd.DataFrame:
         for class_folder in _class_folders(part_folder)
         for name in _files(class_folder)
     ]
-    labels = {row["label"] for row in rows}
+    labels = [row["label"] for row in rows]
+    problems = label_problems(labels, classes=classes, option="sources.image_folder.classes")
+    for row, problem in zip(rows, problems, strict=True):
+        row["problem"], row["label"] = problem, None if problem else row["label"]
+    _check_classes(home, {row["label"] for row in rows} - {None})
+    return as_listing(rows)
+
+
+def _check_classes(home: Path, labels: set[str]) -> None:
     if len(labels) == 1:
         raise LayoutError(
             f"Only one class, {labels.pop()!r}, in {home}; there must be two or more to tell apart."
             " Give the folder above it, or add a sub-folder per class."
         )
-    return as_listing(rows)
 
 
 def _part_folders(home: Path) -> dict[str | None, Path]:

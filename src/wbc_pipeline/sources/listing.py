@@ -17,19 +17,38 @@ LISTING_COLUMNS = (
     "path",  # absolute
     "label",
     "source_id",  # which physical cell or original image it shows; missing: not known
+    "filename_group",  # what the file's name suggests as its source; may be wrong
     "domain",  # stain or laboratory
     "published_part",
     "box",  # [xmin, ymin, xmax, ymax] in pixels of the file
     "mask_path",
+    "mask_levels",  # [background, cytoplasm, nucleus] grey levels of the mask; missing: 0, 128, 255
+    "problem",  # why the row cannot be used, found while listing; missing: nothing is known
 )
 
 SOURCES = {
     "demo": "wbc_pipeline.sources.demo",
     "leukemia5": "wbc_pipeline.sources.leukemia5",
     "blood_cells": "wbc_pipeline.sources.blood_cells",
+    "blood_cells_originals": "wbc_pipeline.sources.blood_cells_originals",
+    "pbc": "wbc_pipeline.sources.pbc",
+    "segmentation_wbc": "wbc_pipeline.sources.segmentation_wbc",
+    "lisc": "wbc_pipeline.sources.lisc",
+    "all_idb2": "wbc_pipeline.sources.all_idb2",
     "image_folder": "wbc_pipeline.sources.image_folder",
+    "table": "wbc_pipeline.sources.table",
 }
 
+# Names of published parts that users give to folders and write into tables, in lower case.
+PARTS = {
+    "train": "train",
+    "val": "validation",
+    "valid": "validation",
+    "validation": "validation",
+    "test": "test",
+}
+
+_LISTS = ["box", "mask_levels"]
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -60,7 +79,9 @@ def list_source(
     Returns
     -------
     DataFrame with ``LISTING_COLUMNS``, a row per image, sorted by ``image_id``. Text columns are
-    of dtype ``str`` (missing where not known), ``box`` holds lists of 4 numbers or None.
+    of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None,
+    ``mask_levels`` lists of 3 or None. A ``problem`` is a short fixed phrase, then a colon and the
+    particulars, so that problems can be counted by what stands before the colon.
 
     Raises
     ------
@@ -85,13 +106,17 @@ def load_source(name: str) -> ModuleType:
         If there is no such source; the message lists the known ones and the closest.
     """
     if name not in SOURCES:
-        close = difflib.get_close_matches(str(name), SOURCES, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
         raise ValueError(
-            f"No data set is called {name!r}.{hint} Known: {', '.join(SOURCES)}. "
-            "Set `dataset` to one of them."
+            f"No data set is called {name!r}.{suggestion(name, SOURCES)} "
+            f"Known: {', '.join(SOURCES)}. Set `dataset` to one of them."
         )
     return importlib.import_module(SOURCES[name])
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Ask after the closest known name, as ``" Did you mean 'x'?"``; empty if none is close."""
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
 
 
 def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
@@ -108,7 +133,7 @@ def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
     rows = rows.astype(object).where(rows.notna(), None)
     for path in rows["path"]:
         _check_utf8(path)
-    for name in rows.columns.drop("box"):  # unlike astype, this keeps None in pandas 2
+    for name in rows.columns.drop(_LISTS):  # unlike astype, this keeps None in pandas 2
         rows[name] = pd.Series(rows[name].tolist(), dtype="str", index=rows.index)
     rows = rows.sort_values("image_id", ignore_index=True)
     twice = rows["image_id"][rows["image_id"].duplicated()]
@@ -123,28 +148,23 @@ def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
 def listing_digest(listing: pd.DataFrame) -> str:
     """Digest of what is listed and of the files behind it, without opening them.
 
-    Two equal digests mean: the same images with the same labels, sources, domains, parts, boxes
-    and masks, each file of the same size and time of change. Where the data set lies does not
-    count. A file that is missing counts as missing.
+    Two equal digests mean: the same images with the same labels, sources, domains, parts, boxes,
+    masks and problems, each file of the same size and time of change. Where the data set lies does
+    not count. A file that is missing counts as missing; one with a problem is not looked at.
 
     Returns
     -------
     64 hexadecimal digits.
     """
-    columns = ["image_id", "label", "source_id", "domain", "published_part"]
-    known = listing[columns].astype(object).where(listing[columns].notna(), None)
+    known = listing[list(LISTING_COLUMNS)].drop(columns=["path", "mask_path"]).astype(object)
+    known = known.where(known.notna(), None).to_dict("records")
     digest = hashlib.sha256()
-    rows = zip(
-        known.itertuples(index=False, name=None),
-        listing["box"],
-        listing["path"],
-        listing["mask_path"],
-        strict=True,
-    )
-    for texts, box, path, mask in rows:
-        box_numbers = None if box is None else [float(number) for number in box]
-        mask_stamp = None if pd.isna(mask) else _stamp(mask)
-        digest.update(repr((texts, box_numbers, _stamp(path), mask_stamp)).encode())
+    for row, path, mask in zip(known, listing["path"], listing["mask_path"], strict=True):
+        for name in _LISTS:
+            if row[name] is not None:
+                row[name] = [float(number) for number in row[name]]
+        files = [] if row["problem"] else [path] if pd.isna(mask) else [path, mask]
+        digest.update(repr((list(row.values()), [_stamp(file) for file in files])).encode())
     return digest.hexdigest()
 
 
@@ -192,13 +212,45 @@ def require_folder(folder: Path, public_name: str, put_at: Path) -> Path:
     """
     absolute = Path(os.path.abspath(folder))
     if not absolute.is_dir():
-        raise MissingDataError(
-            f"No folder {absolute}. It is part of {public_name}: put that at "
-            f"{os.path.abspath(put_at)}, or say where your data sets lie with "
-            '--params="raw=/your/folder" or the environment variable WBC_DATA. '
-            'Without any download: --params="dataset=demo".'
-        )
+        raise _not_downloaded(f"folder {absolute}", public_name, put_at)
     return absolute
+
+
+def require_file(file: Path, public_name: str, put_at: Path) -> Path:
+    """Return ``file`` made absolute if it exists; else as :func:`require_folder`."""
+    absolute = Path(os.path.abspath(file))
+    if not absolute.is_file():
+        raise _not_downloaded(f"file {absolute}", public_name, put_at)
+    return absolute
+
+
+def not_given(what: str, public_name: str, parameters: str) -> MissingDataError:
+    """Say that files of the user's own are not there, and how to say where they are.
+
+    Parameters
+    ----------
+    what
+        What was looked for and where, such as ``"folder /data/mine"``.
+    public_name
+        Of the source.
+    parameters
+        Which to set, as on the command line.
+    """
+    return MissingDataError(
+        f"No {what} for {public_name}. Say where it lies with "
+        f'--params="{parameters}" '
+        "(absolute, or below raw, which is the environment variable WBC_DATA by default). "
+        'Without any images: --params="dataset=demo".'
+    )
+
+
+def _not_downloaded(what: str, public_name: str, put_at: Path) -> MissingDataError:
+    return MissingDataError(
+        f"No {what}. It is part of {public_name}: put that at "
+        f"{os.path.abspath(put_at)}, or say where your data sets lie with "
+        '--params="raw=/your/folder" or the environment variable WBC_DATA. '
+        'Without any download: --params="dataset=demo".'
+    )
 
 
 def _check_utf8(path: str) -> None:

@@ -1,5 +1,7 @@
 """Parameters of the sources and of ingestion."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from wbc_pipeline.options import Options
@@ -15,17 +17,40 @@ class DemoOptions(Options):
     classes: list[str] | None = None
 
 
+class PbcOptions(Options):
+    """Whose labels the PBC set gets: its 8 folders' or its 11 prefixes'."""
+
+    labels: Literal["coarse", "fine"]
+
+
 class ImageFolderOptions(Options):
-    """Any folder of class folders, absolute or below ``raw``."""
+    """Any folder of class folders, absolute or below ``raw``; ``null`` allows every class."""
 
     folder: str
+    classes: list[str] | None = None
+
+
+class TableOptions(Options):
+    """A CSV file of images; see ``sources.table``."""
+
+    file: str
+    images: str | None = None
+    path_column: str
+    label_column: str
+    source_column: str | None = None
+    part_column: str | None = None
+    domain_column: str | None = None
+    suffix: str = ""
+    classes: list[str] | None = None
 
 
 class SourcesOptions(Options):
     """What single data sets need to know, each under its name."""
 
     demo: DemoOptions
+    pbc: PbcOptions
     image_folder: ImageFolderOptions
+    table: TableOptions
 
 
 class IngestionOptions(Options):
@@ -41,9 +66,12 @@ class IngestionOptions(Options):
         Share of refused files above which the run stops.
     duplicate_similarity
         Correlation of fine detail from which two images, turned or mirrored, show one cell.
+    overlap_similarity
+        The same where one image, shifted, turned or zoomed, covers another in part.
     """
 
     image_size: int = Field(ge=8)
     max_pixels: int = Field(gt=0)
     max_rejected: float = Field(ge=0, le=1)
     duplicate_similarity: float = Field(gt=0, le=1)
+    overlap_similarity: float = Field(gt=0, le=1)

@@ -1,0 +1,157 @@
+import csv
+
+import pytest
+
+from wbc_pipeline.sources.listing import LayoutError, MissingDataError
+from wbc_pipeline.sources.table import list_images
+
+
+def write(folder, *rows, header=("path", "label"), name="images.csv"):
+    with open(folder / name, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])
+    return folder
+
+
+def problems(raw, **options):
+    listing = list_images(raw, file="images.csv", **options)
+    return listing.set_index("image_id")["problem"].dropna().to_dict()
+
+
+TWO = [("a.png", "x"), ("b.png", "y")]
+
+
+def test_a_row_is_an_image_beside_the_table(tmp_path):
+    listing = list_images(write(tmp_path, *TWO), file="images.csv")
+    assert listing["image_id"].tolist() == ["a.png", "b.png"]
+    assert listing["path"].tolist() == [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    assert listing["label"].tolist() == ["x", "y"]
+    rest = ["source_id", "domain", "published_part", "problem"]
+    assert listing[rest].isna().all(axis=None)
+
+
+def test_columns_folder_and_suffix_can_be_said(tmp_path):
+    rows = [("7", "x", "cell 1", "TRAIN", "wright"), ("008", "y", "", "Valid", "")]
+    write(tmp_path, *rows, header=("ID", "kind", "cell", "fold", "stain"))
+    (tmp_path / "pictures").mkdir()
+    listing = list_images(
+        "/nowhere",
+        file=str(tmp_path / "images.csv"),
+        images=str(tmp_path / "pictures"),
+        path_column="ID",
+        label_column="kind",
+        source_column="cell",
+        part_column="fold",
+        domain_column="stain",
+        suffix=".jpg",
+    ).set_index("image_id")
+    assert listing["path"]["7.jpg"] == str(tmp_path / "pictures" / "7.jpg")
+    assert listing["published_part"].to_dict() == {"008.jpg": "validation", "7.jpg": "train"}
+    assert listing[["source_id", "domain"]].loc["7.jpg"].tolist() == ["cell 1", "wright"]
+    assert listing[["source_id", "domain"]].loc["008.jpg"].isna().all()
+
+
+@pytest.mark.parametrize(
+    "path", ["../secret.png", "/etc/passwd", "a/../../b.png", "..\\b.png", "C:\\b.png", "//h/b.png"]
+)
+def test_a_path_out_of_the_folder_is_a_problem(tmp_path, path):
+    listing = list_images(write(tmp_path, *TWO, (path, "x")), file="images.csv")
+    (problem,) = listing["problem"].dropna()
+    assert problem.startswith("path leads out of the folder: ")
+
+
+@pytest.mark.parametrize(
+    ("row", "image_id", "problem"),
+    [
+        (("", "x"), "#line 4", "path missing"),
+        (("a\0.png", "x"), "a\0.png", r"path that no file can have: 'a\x00.png'"),
+        (("c.png", ""), "c.png", "label missing"),
+        (("c.png",), "c.png", "label missing"),
+        (("a.png", "x"), "a.png#line 4", "row repeats an earlier one: line 4 is line 2"),
+        (("./q/../a.png", "x"), "a.png#line 4", "row repeats an earlier one: line 4 is line 2"),
+    ],
+)
+def test_a_row_that_cannot_be_used_has_a_problem(tmp_path, row, image_id, problem):
+    assert problems(write(tmp_path, *TWO, row)) == {image_id: problem}
+
+
+def test_a_file_under_two_labels_is_a_problem_of_each_row(tmp_path):
+    told = "file under different labels: 'x' in line 2, 'y' in line 4"
+    found = problems(write(tmp_path, *TWO, ("a.png", "y"), ("c.png", "x")))
+    assert found == {"a.png": told, "a.png#line 4": told}
+
+
+def test_lines_are_counted_as_an_editor_does(tmp_path):
+    (tmp_path / "images.csv").write_text('path,label\n"a\nb.png",x\n\nc.png,y\nc.png,y\n')
+    assert problems(tmp_path) == {"c.png#line 6": "row repeats an earlier one: line 6 is line 5"}
+
+
+def test_an_unknown_part_is_a_problem_and_an_empty_one_is_missing(tmp_path):
+    rows = [(*row, part) for row, part in zip(TWO, ("train", " Test "), strict=True)]
+    rows += [("c.png", "x", "holdout"), ("d.png", "x", "")]
+    write(tmp_path, *rows, header=("path", "label", "part"))
+    listing = list_images(tmp_path, file="images.csv", part_column="part")
+    assert listing["published_part"].dropna().tolist() == ["train", "test"]
+    assert listing["problem"].dropna().tolist() == [
+        "unknown part: 'holdout' is none of train, val, valid, validation, test"
+    ]
+
+
+def test_a_misspelt_label_is_a_problem_and_no_class(tmp_path):
+    rows = [(f"{n}.png", "neutrophil") for n in range(20)]
+    listing = list_images(write(tmp_path, *rows, *TWO, ("c.png", "Neutrophil")), file="images.csv")
+    row = listing.set_index("image_id").loc["c.png"]
+    assert row["problem"].startswith("label looks misspelt: 'Neutrophil'")
+    assert set(listing["label"].dropna()) == {"neutrophil", "x", "y"}
+
+
+def test_a_label_that_is_not_among_the_classes_is_a_problem(tmp_path):
+    rows = [*TWO, ("c.png", "xx")]
+    found = problems(write(tmp_path, *rows), classes=["x", "y"])
+    assert set(found) == {"c.png"}
+    assert "'xx'. Did you mean 'x'?" in found["c.png"]
+
+
+def test_names_with_blanks_quotes_and_other_letters_are_kept(tmp_path):
+    names = ['it\'s a "cell".png', "naïve, ünïcode.png", "细胞.png", " leading.png"]
+    listing = list_images(
+        write(tmp_path, *[(name, "xy"[i % 2]) for i, name in enumerate(names)]), file="images.csv"
+    )
+    assert set(listing["image_id"]) == set(names)
+    assert listing["problem"].isna().all()
+
+
+def test_labels_that_look_like_nothing_are_labels(tmp_path):
+    listing = list_images(write(tmp_path, ("a.png", "NA"), ("b.png", "None")), file="images.csv")
+    assert listing["label"].tolist() == ["NA", "None"]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "has no rows"),
+        (b"path,label\n", "has no rows"),
+        (b"path,label\n\xff\xfe,x\n", "is not text in UTF-8"),
+        ("path,label\na,x\n".encode("utf-16"), "is not text in UTF-8"),
+        (b'path,label\na.png,x\n"b.png,y\n', "is no table, see line 3"),
+        (b"path,label\na.png,x\nb.png,c.png,y\n", "line 3: 3 cells under 2 columns"),
+        (b"path,label,label\na,x,y\n", "two columns have the same name"),
+        (b"Path,label\na,x\n", r"No column 'path'.*Did you mean 'Path'.*'Path', 'label'"),
+        (b"path;label\na;x\n", r"No column 'path'.*'path;label'"),
+        (b"path,label\na,x\nb,x\n", "Only one class, 'x'"),
+    ],
+)
+def test_what_is_no_table_of_images_is_an_error_that_names_the_file(tmp_path, content, message):
+    (tmp_path / "images.csv").write_bytes(content)
+    with pytest.raises(LayoutError, match=message) as error:
+        list_images(tmp_path, file="images.csv")
+    assert str(tmp_path / "images.csv") in str(error.value)
+
+
+def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+    (tmp_path / "images.csv").write_bytes(b"\xef\xbb\xbfpath,label\r\na,x\r\nb,y\r\n")
+    assert len(list_images(tmp_path, file="images.csv")) == 2
+
+
+def test_a_missing_folder_of_images_is_named(tmp_path):
+    with pytest.raises(MissingDataError, match=r"pictures.*sources\.table\.images"):
+        list_images(write(tmp_path, *TWO), file="images.csv", images="pictures")
