@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from wbc_pipeline.imaging.duplicates import complete_source_ids, group_duplicates
+from wbc_pipeline.imaging.duplicates import group_duplicates, group_sources, hash_pixels
 from wbc_pipeline.imaging.packing import pack_images
 from wbc_pipeline.sources import leukemia5
 
@@ -94,36 +94,59 @@ def test_the_real_duplicates_of_leukemia5_are_found_and_share_their_label(real_d
     assert len(set(groups)) == len(listing) - len(pairs)
 
 
+def test_equal_pixels_have_equal_digests():
+    images = np.zeros((3, 4, 4, 3), np.uint8)
+    images[2, 0, 0, 0] = 1
+    first, second, third = hash_pixels(images)
+    assert first == second != third
+
+
 def test_known_sources_and_duplicates_are_joined_in_chains():
     manifest = manifest_of(["b", "a", "a", None, None])
-    completed = complete_source_ids(manifest, np.array([0, 0, 1, 1, 2]), one_image_per_cell=True)
-    assert completed.tolist() == ["a", "a", "a", "a", "image_4"]
+    sources = group_sources(manifest, np.array([0, 0, 1, 1, 2]), one_image_per_cell=True)
+    assert sources["source_group"].tolist() == ["a", "a", "a", "a", "image_4"]
+    assert sources["source_id"].tolist() == ["b", "a", "a", "a", "image_4"]
+
+
+def test_photographs_of_one_cell_stay_two_sources_of_one_group():
+    sources = group_sources(
+        manifest_of(["a", "a", "b", "c"]),
+        np.arange(4),
+        one_image_per_cell=False,
+        same_cell=[("a", "b"), ("b", "not here")],
+    )
+    assert sources["source_id"].tolist() == ["a", "a", "b", "c"]
+    assert sources["source_group"].tolist() == ["a", "a", "a", "c"]
 
 
 def test_augmented_copies_of_unknown_source_stay_unknown():
-    completed = complete_source_ids(
+    sources = group_sources(
         manifest_of([None, None, "a", None]), np.array([0, 0, 1, 1]), one_image_per_cell=False
     )
-    assert completed.isna().tolist() == [True, True, False, False]
+    for column in sources:
+        assert sources[column].isna().tolist() == [True, True, False, False]
 
 
-def test_refused_rows_keep_their_source():
+def test_refused_rows_keep_their_source_and_have_no_group():
     manifest = manifest_of(["x", None, None], ["ok", "empty file", "ok"])
-    completed = complete_source_ids(manifest, np.array([0, 0]), one_image_per_cell=True)
-    assert completed.isna().tolist() == [False, True, False]
-    assert completed[2] == "x"
+    sources = group_sources(manifest, np.array([0, 0]), one_image_per_cell=True)
+    assert sources["source_id"].isna().tolist() == [False, True, False]
+    assert sources["source_group"].isna().tolist() == [False, True, False]
+    manifest.loc[0, "status"], manifest.loc[1, "status"] = "empty file", "ok"
+    sources = group_sources(manifest, np.array([0, 0]), one_image_per_cell=True)
+    assert sources["source_id"].tolist() == ["x", "image_1", "image_1"]
+    assert sources["source_group"].isna().tolist() == [True, False, False]
 
 
 def test_groups_of_other_images_are_refused():
     with pytest.raises(ValueError, match=r"2 images were grouped.*3 ok rows"):
-        complete_source_ids(manifest_of(["a"] * 3), np.array([0, 1]), one_image_per_cell=True)
+        group_sources(manifest_of(["a"] * 3), np.array([0, 1]), one_image_per_cell=True)
 
 
 @given(st.lists(st.tuples(st.sampled_from([None, "a", "b", "c"]), st.integers(0, 5)), min_size=1))
-def test_one_group_or_known_source_never_ends_as_two_sources(rows):
+def test_duplicates_and_known_sources_never_stand_in_two_groups(rows):
     sources, groups = zip(*rows, strict=True)
-    completed = complete_source_ids(manifest_of(sources), np.array(groups), one_image_per_cell=True)
-    assert completed.notna().all()
-    assert (completed.groupby(list(groups)).nunique() == 1).all()
-    known = pd.Series(sources, dtype="str")
-    assert (completed.groupby(known).nunique() == 1).all()
+    named = group_sources(manifest_of(sources), np.array(groups), one_image_per_cell=True)
+    assert named.notna().all(axis=None)
+    assert (named.groupby(list(groups))["source_group"].nunique() == 1).all()
+    assert (named.groupby("source_id")["source_group"].nunique() == 1).all()

@@ -4,6 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from wbc_pipeline.imaging import recovery
+from wbc_pipeline.pipelines.ingestion import nodes
+from wbc_pipeline.sources import blood_cells
+
 CLASSES = ("basophil", "erythroblast", "monocyte", "myeloblast", "seg_neutrophil")
 
 
@@ -34,12 +38,59 @@ def test_all_of_leukemia5_is_read(run_pipeline, real_data, tmp_path):
     assert sources["monocyte/MO_231316.jpg"] == sources["monocyte/MO_415531.jpg"]
 
 
-def test_all_of_blood_cells_is_read_and_no_source_is_made_up(run_pipeline, real_data, tmp_path):
-    run_pipeline("ingestion", tmp_path, dataset="blood_cells", raw=str(real_data))
-    manifest, images = outputs(tmp_path, "blood_cells")
-    assert manifest["published_part"].value_counts().to_dict() == {"train": 9957, "test": 2487}
-    assert len(images) == 12444
+def test_the_photograph_behind_each_copy_is_recovered(run_pipeline, few_copies, tmp_path):
+    run_pipeline("ingestion", tmp_path, dataset="blood_cells", raw=str(few_copies))
+    manifest, _ = outputs(tmp_path, "blood_cells")
+    photographs = blood_cells.list_originals(few_copies).set_index("source_id")["label"]
+    assert manifest["source_id"].isin(photographs.index).all()
+    manifest["of_photograph"] = manifest["source_id"].map(photographs)
+    assert all(row.label in row.of_photograph.split(", ") for row in manifest.itertuples())
+    sides = manifest.groupby("source_id")["published_part"].nunique()
+    assert (sides == 1).all()  # TRAIN and TEST share no photograph ...
+    groups = manifest.groupby("source_group")["published_part"].nunique()
+    assert (groups > 1).any()  # ... but cells that were photographed twice
+
+
+def test_an_interrupted_recovery_goes_on_where_it_was(
+    run_pipeline, few_photographs, tmp_path, monkeypatch
+):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    parameters = {"dataset": "blood_cells", "raw": str(few_photographs)}
+    monkeypatch.setattr(nodes, "_COPIES_AT_A_TIME", 40)
+    run_pipeline("ingestion", whole, **parameters)
+
+    recover, asked = recovery.recover_sources, []
+
+    def interrupted(paths, index, **options):
+        asked.append(len(paths))
+        if len(asked) == 2:
+            raise KeyboardInterrupt
+        return recover(paths, index, **options)
+
+    monkeypatch.setattr(recovery, "recover_sources", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_pipeline("ingestion", halves, **parameters)
+    asked.append(0)
+    run_pipeline("ingestion", halves, **parameters)
+    copies = len(outputs(whole, "blood_cells")[1])
+    assert sum(asked) - 40 == copies  # only the interrupted forty were asked for twice
+    pd.testing.assert_frame_equal(*(outputs(data, "blood_cells")[0] for data in (whole, halves)))
+
+
+def test_copies_without_their_photographs_keep_an_unknown_source(
+    run_pipeline, few_photographs, tmp_path, caplog
+):
+    shutil.rmtree(few_photographs / "blood-cells/dataset-master")
+    run_pipeline("ingestion", tmp_path / "data", dataset="blood_cells", raw=str(few_photographs))
+    manifest, _ = outputs(tmp_path / "data", "blood_cells")
     assert manifest["source_id"].isna().all()
+    assert "sources of the copies stay unknown" in caplog.text
+
+
+def test_every_box_of_a_photograph_is_listed(run_pipeline, real_data, tmp_path):
+    run_pipeline("ingestion", tmp_path, dataset="blood_cells_originals", raw=str(real_data))
+    boxes = pd.read_parquet(tmp_path / "02_intermediate/blood_cells_originals/boxes.parquet")
+    assert boxes["name"].value_counts().to_dict() == {"rbc": 4153, "wbc": 372, "platelets": 361}
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Large arrays on disk, made by threads a chunk at a time."""
 
+import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -100,3 +101,10 @@ def map_ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def forget_pages(images: np.ndarray) -> None:
+    """Let go of the pages of a memory-mapped array that have been read, so memory stays flat."""
+    mapped = getattr(images, "_mmap", None)
+    if mapped is not None and images.mode == "r" and hasattr(mapped, "madvise"):
+        mapped.madvise(mmap.MADV_DONTNEED)

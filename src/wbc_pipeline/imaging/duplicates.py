@@ -3,14 +3,17 @@
 Two such images on two sides of a split leak, so they count as one source.
 """
 
-import mmap
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable, Iterator
+from itertools import chain
 
 import cv2
 import numpy as np
 import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
+
+from wbc_pipeline.imaging.arrays import forget_pages
 
 SIMILARITY = 0.5
 SHORTLIST = 0.97
@@ -61,27 +64,77 @@ def group_duplicates(
     """
     groups = np.arange(len(images))
     for row, others, views in _candidates(_thumbnails(images), shortlist):
-        detail = _detail(images[row])
+        detail = fine_detail(images[row])
         same = [
             other
             for other, view in zip(others, views, strict=True)
             if groups[other] != groups[row]  # what is joined already need not be compared
-            and _unit(_view(detail, view)) @ _unit(_detail(images[other])) >= similarity
+            and _unit(_view(detail, view)) @ _unit(fine_detail(images[other])) >= similarity
         ]
         if same:
             joined = groups[[row, *same]]
             groups[np.isin(groups, joined)] = joined.min()
-        _forget_pages(images)
+        forget_pages(images)
     return np.unique(groups, return_inverse=True)[1]
 
 
-def complete_source_ids(
-    manifest: pd.DataFrame, groups: np.ndarray, *, one_image_per_cell: bool
-) -> pd.Series:
-    """Name the source of each image from what is known and from its duplicates.
+def join_groups(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+    """Join the groups of images that further pairs tie together.
 
-    Two images are of one source if their known ``source_id`` is the same or if they are
-    duplicates, and so on along chains of these.
+    Parameters
+    ----------
+    groups
+        int64 ``[N]``, numbers of groups.
+    pairs
+        int64 ``[P, 2]``, rows of images that belong together.
+
+    Returns
+    -------
+    int64 ``[N]``, numbered from 0 by first appearance.
+
+    Examples
+    --------
+    >>> join_groups(np.array([0, 0, 1, 2]), np.array([[1, 3]])).tolist()
+    [0, 0, 1, 0]
+    """
+    count = int(groups.max(initial=-1)) + 1
+    graph = coo_array((np.ones(len(pairs), bool), groups[pairs].T), shape=(count, count))
+    joined = connected_components(graph, directed=False)[1][groups]
+    return pd.factorize(joined)[0]
+
+
+def hash_pixels(images: np.ndarray) -> list[str]:
+    """Digest the pixels of each image: equal digests mean equal images.
+
+    Parameters
+    ----------
+    images
+        uint8 ``[N, S, S, 3]``; may be memory-mapped.
+
+    Returns
+    -------
+    32 hexadecimal digits for each image.
+    """
+    digests = []
+    for row, image in enumerate(images):
+        digests.append(hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest())
+        if row % 1024 == 1023:
+            forget_pages(images)
+    return digests
+
+
+def group_sources(
+    manifest: pd.DataFrame,
+    groups: np.ndarray,
+    *,
+    one_image_per_cell: bool,
+    same_cell: Iterable[tuple[str, str]] = (),
+) -> pd.DataFrame:
+    """Name the source of each image, and the group of sources that show one cell.
+
+    Two images are of one group if their known ``source_id`` is the same, if they are duplicates, or
+    if their sources are known to show one cell; and so on along chains of these. A group is what
+    a split must keep together.
 
     Parameters
     ----------
@@ -92,11 +145,18 @@ def complete_source_ids(
     one_image_per_cell
         Whether an image of unknown source is its own source unless duplicates join it with others.
         False (``sources``: ``ONE_IMAGE_PER_CELL``) leaves it missing.
+    same_cell
+        Pairs of source ids, such as two photographs that overlap.
 
     Returns
     -------
-    ``source_id`` per row of the manifest, dtype ``str``: the first of the known source ids that
-    were joined, else the first ``image_id``. Refused rows keep theirs.
+    Dtype ``str``, per row of the manifest:
+
+    - ``source_id``: the known one as it is, else the name of the group;
+    - ``source_group``: the first of the group's known source ids, else its first ``image_id``.
+
+    Both are missing where nothing tells the source. Refused rows keep their source id and have no
+    group.
 
     Raises
     ------
@@ -111,26 +171,40 @@ def complete_source_ids(
         )
     rows = manifest[ok]
     known = rows["source_id"]
-    joined = _joined(pd.factorize(groups)[0], pd.factorize(known)[0])  # -1 where not known
+    joined = _joined(np.asarray(groups), known, same_cell)
     first_source = known.dropna().groupby(joined[known.notna()]).min().to_dict()
     first_image = rows["image_id"].groupby(joined).min().to_dict() if one_image_per_cell else {}
     names = {**first_image, **first_source}
-    completed = manifest["source_id"].astype(object).where(manifest["source_id"].notna(), None)
-    completed[ok] = [names.get(source) for source in joined]
-    return pd.Series(completed.tolist(), dtype="str", index=manifest.index, name="source_id")
+    source_group = pd.Series(None, index=manifest.index, dtype=object)
+    source_group[ok] = [names.get(group) for group in joined]
+    source_id = manifest["source_id"].astype(object).where(manifest["source_id"].notna(), None)
+    source_id = source_id.where(source_id.notna(), source_group)
+    return pd.DataFrame(
+        {
+            "source_id": pd.Series(source_id.tolist(), index=manifest.index, dtype="str"),
+            "source_group": pd.Series(source_group.tolist(), index=manifest.index, dtype="str"),
+        }
+    )
 
 
-def _joined(groups: np.ndarray, sources: np.ndarray) -> np.ndarray:
-    """Component of each image in the graph that links images with their group and their source."""
-    rows = np.arange(len(groups))
-    known = sources >= 0
-    left = np.concatenate([rows, rows[known]])
-    group_nodes = len(rows) + groups
-    source_nodes = 2 * len(rows) + sources[known]  # there are at most N groups and N sources
-    right = np.concatenate([group_nodes, source_nodes])
-    nodes = 3 * len(rows)
-    graph = coo_array((np.ones(len(left), bool), (left, right)), shape=(nodes, nodes))
-    return connected_components(graph, directed=False)[1][: len(rows)]
+def _joined(
+    groups: np.ndarray, sources: pd.Series, same_cell: Iterable[tuple[str, str]]
+) -> np.ndarray:
+    """Find the components of the graph of images, duplicates, sources and same cells."""
+    images = [("image", row) for row in range(len(groups))]
+    links = [
+        *zip(images, [("duplicates", group) for group in groups], strict=True),
+        *(
+            (image, ("source", source))
+            for image, source in zip(images, sources, strict=True)
+            if not pd.isna(source)
+        ),
+        *((("source", first), ("source", second)) for first, second in same_cell),
+    ]
+    nodes = {node: number for number, node in enumerate(dict.fromkeys([*images, *chain(*links)]))}
+    left, right = ([nodes[link[side]] for link in links] for side in (0, 1))
+    graph = coo_array((np.ones(len(links), bool), (left, right)), shape=(len(nodes), len(nodes)))
+    return connected_components(graph, directed=False)[1][: len(groups)]
 
 
 def _candidates(
@@ -158,24 +232,28 @@ def _thumbnails(images: np.ndarray) -> np.ndarray:
         thumbnail = cv2.resize(image, small.shape[1:], interpolation=cv2.INTER_AREA)
         small[i] = thumbnail.mean(axis=2)
         if i % 1024 == 1023:
-            _forget_pages(images)
+            forget_pages(images)
     return small
 
 
-def _forget_pages(images: np.ndarray) -> None:
-    """Let go of the pages of a memory-mapped array that have been read, so memory stays flat."""
-    mapped = getattr(images, "_mmap", None)
-    if mapped is not None and images.mode == "r" and hasattr(mapped, "madvise"):
-        mapped.madvise(mmap.MADV_DONTNEED)
+def fine_detail(image: np.ndarray) -> np.ndarray:
+    """Give what a blur takes away, divided by its strength round about.
 
+    Parameters
+    ----------
+    image
+        uint8 ``[S, S, C]``.
 
-def _detail(image: np.ndarray) -> np.ndarray:
-    """[S, S, 3] float32: what a blur takes away, divided by its strength round about."""
+    Returns
+    -------
+    float32 ``[S, S, C]``.
+    """
     pixel = len(image) / 128  # the widths below were chosen at 128 x 128
     pixels = image.astype(np.float32)
     detail = cv2.GaussianBlur(pixels, (0, 0), pixel) - cv2.GaussianBlur(pixels, (0, 0), 4 * pixel)
     strength = cv2.GaussianBlur(detail * detail, (0, 0), 6 * pixel)
-    return detail / np.sqrt(strength + 4)  # 2 grey levels and less are noise, not to be amplified
+    evened = detail / np.sqrt(strength + 4)  # 2 grey levels and less are noise, not to be amplified
+    return evened.reshape(image.shape)  # OpenCV drops a single channel
 
 
 def _view(image: np.ndarray, view: int) -> np.ndarray:

@@ -1,5 +1,7 @@
 """Nodes that list, decode and describe raw images."""
 
+import logging
+from functools import cache, partial
 from pathlib import Path
 
 import pandas as pd
@@ -7,8 +9,12 @@ import pandas as pd
 from wbc_pipeline.datasets.images import ImageArray, image_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
-from wbc_pipeline.keys import source_digest
+from wbc_pipeline.keys import digest, source_digest
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
+
+_log = logging.getLogger(__name__)
+
+_COPIES_AT_A_TIME = 1000  # what an interruption can lose
 
 
 def list_images(source: Source, options: SourcesOptions) -> pd.DataFrame:
@@ -54,35 +60,134 @@ def pack_images(listing: pd.DataFrame, options: IngestionOptions) -> Task:
     return Task(key, compute)
 
 
-def find_duplicates(images: ImageArray, options: IngestionOptions) -> Task:
-    """Describe the search for images that show one cell: the table ``groups``, a row per image."""
-    from wbc_pipeline.imaging import duplicates
+def find_duplicates(source: Source, images: ImageArray, options: IngestionOptions) -> Task:
+    """Describe the search for images that show one cell.
+
+    The table ``groups``, a row per image, has its ``group``, its ``duplicate_group`` (of images
+    that are alike as they lie) and its ``pixel_hash``; the table ``overlaps`` has the pairs that
+    show the same spot shifted, turned or zoomed. Augmented copies are traced to their originals
+    instead, and thousands of overlaps among them would say nothing.
+    """
+    from wbc_pipeline.imaging import duplicates, overlaps
+
+    are_copies = source.are_copies
 
     def compute(folder: Path) -> None:
-        groups = duplicates.group_duplicates(images.pixels, similarity=options.duplicate_similarity)
-        pd.DataFrame({"group": groups}).to_parquet(folder / "groups.parquet")
+        alike = duplicates.group_duplicates(images.pixels, similarity=options.duplicate_similarity)
+        pairs = overlaps.find_overlaps(
+            images.pixels[:0] if are_copies else images.pixels,
+            similarity=options.overlap_similarity,
+        )
+        table = pd.DataFrame(
+            {
+                "group": duplicates.join_groups(alike, pairs[["first", "second"]].to_numpy()),
+                "duplicate_group": alike,
+                "pixel_hash": duplicates.hash_pixels(images.pixels),
+            }
+        )
+        table.to_parquet(folder / "groups.parquet")
+        pairs.to_parquet(folder / "overlaps.parquet")
 
     key = {
         "images": images.content_digest,
-        "similarity": options.duplicate_similarity,
-        "code": source_digest(duplicates),
+        "options": options.model_dump(include={"duplicate_similarity", "overlap_similarity"}),
+        "are_copies": are_copies,
+        "code": source_digest(duplicates, overlaps),
     }
     return Task(key, compute)
 
 
+def recover_sources(
+    source: Source, listing: pd.DataFrame, images: ImageArray, options: IngestionOptions
+) -> dict[str, Task]:
+    """Describe the search for the photographs that images of unknown source are copies of.
+
+    Returns
+    -------
+    dict of str to Task
+        ``originals`` makes the table ``overlaps``: pairs of photographs of one field of view.
+        ``copies-…``, a thousand images each so that an interrupted search goes on where it was,
+        make the tables ``matches``. Nothing for a data set that is not made of copies.
+    """
+    from wbc_pipeline.imaging import recovery
+    from wbc_pipeline.sources.listing import MissingDataError, listing_digest
+
+    if not source.are_copies:
+        return {}
+    try:
+        originals = source.list_originals()
+    except MissingDataError as error:
+        _log.warning("The sources of the copies stay unknown. %s", error)
+        return {}
+
+    @cache
+    def index() -> recovery.OriginalIndex:
+        return recovery.index_originals(originals["path"], max_pixels=options.max_pixels)
+
+    def find_overlaps(folder: Path) -> None:
+        overlaps = index().overlaps.copy()
+        for side in ("first", "second"):
+            rows = overlaps[side].to_numpy()
+            overlaps[f"{side}_box"] = originals["box"].to_numpy()[rows]
+            overlaps[side] = originals["source_id"].to_numpy()[rows]
+        overlaps.to_parquet(folder / "overlaps.parquet")
+
+    def match(folder: Path, *, copies: pd.DataFrame, title: str) -> None:
+        found = recovery.recover_sources(
+            copies["path"], index(), max_pixels=options.max_pixels, title=title
+        )
+        named = originals.rename(columns={"label": "original_label"})
+        named = named[["source_id", "original_label"]].reindex(found["original"])
+        found = pd.concat(
+            [
+                copies[["image_id", "label"]].reset_index(drop=True),
+                named.reset_index(drop=True),
+                found.drop(columns="original"),
+            ],
+            axis=1,
+        )
+        found.to_parquet(folder / "matches.parquet")
+
+    key = {
+        "originals": listing_digest(originals),
+        "max_pixels": options.max_pixels,
+        "code": source_digest(recovery),
+    }
+    outcome = images.result.table("outcome")
+    copies = listing.assign(sha256=outcome["sha256"])[outcome["status"] == "ok"]
+    copies = copies[copies["source_id"].isna()]
+    tasks = {"originals": Task(key, find_overlaps)}
+    for start in range(0, len(copies), _COPIES_AT_A_TIME):
+        part = copies.iloc[start : start + _COPIES_AT_A_TIME]
+        title = f"Recovering sources {start + 1:,} to {start + len(part):,} of {len(copies):,}"
+        content = digest(part[["image_id", "label", "sha256"]].astype(str).to_numpy().tolist())
+        tasks[f"copies-{start:06}"] = Task(
+            {**key, "copies": content}, partial(match, copies=part, title=title)
+        )
+    return tasks
+
+
+def list_boxes(source: Source) -> pd.DataFrame:
+    """List every annotated box, also of images that show several cells."""
+    return source.list_boxes()
+
+
 def build_manifest(
+    *,
     source: Source,
     listing: pd.DataFrame,
     images: ImageArray,
     duplicates: Result,
+    recovery: dict[str, Result],
     options: IngestionOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Join what was listed with what came of it and with the near-duplicates among it.
+    """Join what was listed with what came of it, its recovered sources and its near-duplicates.
 
     Returns
     -------
     manifest
-        See ``design``: manifest; the rows of status ``ok`` are in the order of the array.
+        See ``design``: manifest; the rows of status ``ok`` are in the order of the array. Beside
+        ``source_id`` stands ``source_group``: sources that show one cell, which no split parts.
     rejects
         The rows of another status, with their reason.
 
@@ -92,14 +197,43 @@ def build_manifest(
         If more than the set share of files was refused, or a whole class.
     """
     from wbc_pipeline.imaging import packing
-    from wbc_pipeline.imaging.duplicates import complete_source_ids
+    from wbc_pipeline.imaging.duplicates import group_sources
     from wbc_pipeline.sources.listing import load_source
 
     manifest = packing.build_manifest(listing, images.result.table("outcome"))
     packing.check_rejected_share(manifest, options.max_rejected)
-    manifest["source_id"] = complete_source_ids(
+    manifest["source_id"] = _fill_recovered(manifest, recovered_sources(recovery))
+    sources = group_sources(
         manifest,
         duplicates.table("groups")["group"].to_numpy(),
         one_image_per_cell=load_source(source.name).ONE_IMAGE_PER_CELL,
+        same_cell=overlapping_originals(recovery)[["first", "second"]].to_numpy().tolist(),
     )
+    manifest["source_id"] = sources["source_id"]
+    place = manifest.columns.get_loc("source_id") + 1
+    manifest.insert(place, "source_group", sources["source_group"])
     return manifest, packing.rejected(manifest)
+
+
+def recovered_sources(recovery: dict[str, Result]) -> pd.DataFrame:
+    """Put the parts of a recovery into one table, a row per copy; no rows if there was none."""
+    parts = [result.table("matches") for name, result in recovery.items() if name != "originals"]
+    columns = ["image_id", "source_id", "certain"]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+
+
+def overlapping_originals(recovery: dict[str, Result]) -> pd.DataFrame:
+    """Give the pairs of photographs that show one field of view; no rows if there are none."""
+    if "originals" not in recovery:
+        return pd.DataFrame(columns=["first", "second"])
+    return recovery["originals"].table("overlaps")
+
+
+def _fill_recovered(manifest: pd.DataFrame, recovered: pd.DataFrame) -> pd.Series:
+    """Take the recovered source where it is certain and none was known."""
+    certain = recovered[recovered["certain"].astype(bool)].set_index("image_id")["source_id"]
+    found = manifest["image_id"].map(certain).astype(object)
+    filled = manifest["source_id"].astype(object).where(manifest["source_id"].notna(), found)
+    return pd.Series(
+        [None if pd.isna(source) else source for source in filled], dtype="str", name="source_id"
+    )

@@ -5,9 +5,13 @@ from kedro.pipeline import Pipeline, node
 from wbc_pipeline.pipelines.ingestion.nodes import (
     build_manifest,
     find_duplicates,
+    list_boxes,
     list_images,
     pack_images,
+    recover_sources,
 )
+
+MANIFEST_INPUTS = ("source", "listing", "images", "duplicates", "recovery")
 
 
 def create_pipeline() -> Pipeline:
@@ -18,20 +22,30 @@ def create_pipeline() -> Pipeline:
             node(pack_images, ["listing", "params:ingestion"], "images", name="pack_images"),
             node(
                 find_duplicates,
-                ["images", "params:ingestion"],
+                ["source", "images", "params:ingestion"],
                 "duplicates",
                 name="find_duplicates",
             ),
             node(
+                recover_sources,
+                ["source", "listing", "images", "params:ingestion"],
+                "recovery",
+                name="recover_sources",
+            ),
+            node(list_boxes, ["source"], "boxes", name="list_boxes"),
+            node(
                 build_manifest,
-                ["source", "listing", "images", "duplicates", "params:ingestion"],
+                {
+                    **{name: name for name in MANIFEST_INPUTS},
+                    "options": "params:ingestion",
+                },
                 ["manifest", "rejects"],
                 name="build_manifest",
             ),
         ],
         namespace="ingestion",
         inputs={"source"},
-        outputs={"images", "duplicates", "manifest", "rejects"},
+        outputs={"images", "duplicates", "recovery", "boxes", "manifest", "rejects"},
         parameters={"params:sources", "params:ingestion"},
         tags="ingestion",
     )
