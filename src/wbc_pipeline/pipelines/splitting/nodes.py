@@ -10,6 +10,7 @@ from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 _log = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
+_ORDERS_TRIED = 100
 
 
 class SplitError(ValueError):
@@ -27,9 +28,11 @@ def split_images(
         See ``design``: manifest; only rows of status ``ok`` take part.
     protocols
         ``random``: stratified by class; copies of one cell fall on both sides.
+        ``filename``: by what the file names suggest as source, which may be wrong: a trap, shown.
         ``published``: the data set's own parts; a validation part is drawn from the training
         part where none is published.
-        ``source``: stratified by class, all images of a source on one side.
+        ``source``: stratified by class, all images of a source, and of sources that show one
+        cell, on one side. Images of unknown source are left out, and warned of.
     seeds
         How many; 0, 1, … are used.
     options
@@ -38,7 +41,8 @@ def split_images(
     Returns
     -------
     DataFrame
-        ``image_id``, ``protocol``, ``seed``, ``part`` (train, validation, test).
+        ``image_id``, ``protocol``, ``seed``, ``part`` (train, validation, test). Images without a
+        label stand in none.
 
     Raises
     ------
@@ -49,35 +53,33 @@ def split_images(
     """
     from wbc_pipeline.imaging.packing import accepted
 
-    images = accepted(manifest)
+    images = accepted(manifest).dropna(subset="label")
     splits = pd.concat(
         [
-            pd.DataFrame(
-                {
-                    "image_id": images["image_id"],
-                    "protocol": protocol,
-                    "seed": seed,
-                    "part": _SPLITTERS[protocol](images, options, seed),
-                }
-            )
+            _SPLITTERS[protocol](images, options, seed)
+            .rename("part")
+            .to_frame()
+            .assign(image_id=images["image_id"], protocol=protocol, seed=seed)
             for protocol in protocols.root
             for seed in range(seeds)
         ],
         ignore_index=True,
     )
     check_splits(splits, images)
-    return splits
+    return splits[["image_id", "protocol", "seed", "part"]]
 
 
 def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
-    """Assert that no source stands on two sides under ``source``, and no part is empty.
+    """Assert that no cell stands on two sides under ``source``, and that no part is empty.
+
+    What stands on one side only is a ``source_group``, and with it each ``source_id``.
 
     Raises
     ------
     SplitError
         Naming protocol, seed and an example.
     """
-    rows = splits.merge(manifest[["image_id", "source_id"]], on="image_id")
+    rows = splits.merge(manifest[["image_id", "source_group"]], on="image_id")
     for (protocol, seed), split in rows.groupby(["protocol", "seed"]):
         missing = set(PARTS) - set(split["part"])
         if missing:
@@ -85,7 +87,7 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
                 f"The {protocol} split of seed {seed} has no {' and no '.join(sorted(missing))} "
                 f"images: {len(split)} are too few to split; add images."
             )
-        sides = split.groupby("source_id")["part"].nunique()
+        sides = split.groupby("source_group")["part"].nunique()
         if protocol == "source" and (sides > 1).any():
             raise SplitError(
                 f"The source split of seed {seed} leaks: source {sides.idxmax()!r} stands on "
@@ -124,13 +126,28 @@ def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) 
 
 
 def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
-    _need_sources(images)
-    shares = {
-        "train": 1 - options.validation - options.test,
-        "test": options.test,
-        "validation": options.validation,
-    }
-    return _allocate_sources(images, shares, seed)
+    unknown = images["source_group"].isna()
+    if unknown.mean() > options.max_unknown:
+        raise SplitError(
+            f"The source protocol needs to know which cell each image shows, but that is unknown "
+            f"for {unknown.sum()} of {len(images)} images, such as "
+            f"{images.loc[unknown, 'image_id'].iloc[0]!r}. Ask for other protocols, such as "
+            "--params=protocols=random+published, or raise `splitting.max_unknown` to leave these "
+            "images out."
+        )
+    if unknown.any():
+        _log.warning("%d images of unknown source are left out of the source split.", unknown.sum())
+    known = images[~unknown]
+    return _allocate_groups(known["source_group"], known["label"], _shares(options), seed)
+
+
+def _split_by_filename(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
+    if images["filename_group"].isna().any():
+        raise SplitError(
+            "The names of these files do not suggest any source (column filename_group of the "
+            "manifest is empty); ask for other protocols, such as --params=protocols=random+source."
+        )
+    return _allocate_groups(images["filename_group"], images["label"], _shares(options), seed)
 
 
 def _split_as_published(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
@@ -149,54 +166,86 @@ def _split_as_published(images: pd.DataFrame, options: SplittingOptions, seed: i
         return images["published_part"]
     # Where sources are unknown each image counts as its own: validation then only stops the
     # training, and the published test part stays apart.
-    known = rest.assign(source_id=rest["source_id"].fillna(rest["image_id"]))
+    groups = rest["source_group"].fillna(rest["image_id"])
     shares = {"train": 1 - options.validation, "validation": options.validation}
     parts = pd.Series("test", index=images.index)
-    parts[rest.index] = _allocate_sources(known, shares, seed)
+    parts[rest.index] = _allocate_groups(groups, rest["label"], shares, seed)
     return parts
 
 
 _SPLITTERS = {
     "random": _split_randomly,
+    "filename": _split_by_filename,
     "published": _split_as_published,
     "source": _split_by_source,
 }
 
 
-def _need_sources(images: pd.DataFrame) -> None:
-    unknown = images["source_id"].isna()
-    if unknown.any():
-        raise SplitError(
-            f"The source protocol needs to know which cell each image shows, but source_id is "
-            f"missing for {unknown.sum()} of {len(images)} images, such as "
-            f"{images.loc[unknown, 'image_id'].iloc[0]!r}. Ask for other protocols, such as "
-            "--params=protocols=random+published."
-        )
+def _shares(options: SplittingOptions) -> dict[str, float]:
+    return {
+        "train": 1 - options.validation - options.test,
+        "test": options.test,
+        "validation": options.validation,
+    }
 
 
-def _allocate_sources(images: pd.DataFrame, shares: dict[str, float], seed: int) -> pd.Series:
-    """Deal the sources of each class out to parts, in random order, to the part that lacks most.
+def _allocate_groups(
+    groups: pd.Series, labels: pd.Series, shares: dict[str, float], seed: int
+) -> pd.Series:
+    """Deal groups of images out to parts so that every class stands in every part if it can.
 
-    Each part gets one source first, so that every class stands in every part if it has as many
-    sources as there are parts. A source counts for the class of most of its images.
+    Several orders are tried where groups of several classes make the first fail. What still lacks
+    is warned of.
     """
     random = np.random.default_rng(seed)
-    sources = images.groupby("source_id")["label"].agg(
-        label=lambda labels: labels.mode().iloc[0], size="size"
-    )
-    part_of = {}
-    for label, members in sources.groupby("label"):
-        if len(members) < len(shares):
-            _log.warning(
-                "Class %r has %d source(s) for %d parts (seed %d): it is missing from some.",
-                label,
-                len(members),
-                len(shares),
-                seed,
-            )
-        lacking = {part: share * members["size"].sum() for part, share in shares.items()}
-        for place, source in enumerate(random.permutation(members.index)):
-            part = list(shares)[place] if place < len(shares) else max(lacking, key=lacking.get)
-            part_of[source] = part
-            lacking[part] -= members.loc[source, "size"]
-    return images["source_id"].map(part_of)
+    counts = pd.crosstab(groups, labels)
+    dealt = []
+    for _ in range(_ORDERS_TRIED):
+        parts = _deal_groups(counts, shares, random)
+        absent = _absent_classes(counts, parts, list(shares))
+        dealt.append((len(absent), parts, absent))
+        if all((counts[label] > 0).sum() < len(shares) for label, _ in absent):
+            break  # a class of fewer groups than parts cannot do better
+    _, parts, absent = min(dealt, key=lambda deal: deal[0])
+    for label, part in absent:
+        _log.warning(
+            "No %s image of class %r (seed %d): it has %d source(s).",
+            part,
+            label,
+            seed,
+            (counts[label] > 0).sum(),
+        )
+    return groups.map(dict(zip(counts.index, parts, strict=True)))
+
+
+def _deal_groups(
+    counts: pd.DataFrame, shares: dict[str, float], random: np.random.Generator
+) -> np.ndarray:
+    """Deal the groups of each class out, rarest class first, to the part that lacks most of it.
+
+    A part that has no image of the class comes first. A group of several classes is dealt out with
+    the rarest of them.
+    """
+    parts, numbers = list(shares), counts.to_numpy()
+    groups_of_class = (numbers > 0).sum(axis=0)
+    rarest = np.where(numbers > 0, groups_of_class, len(numbers) + 1).argmin(axis=1)
+    dealt = np.full(len(numbers), -1)
+    for label in np.argsort(groups_of_class, kind="stable"):
+        members = numbers[:, label]
+        held = np.array([members[dealt == part].sum() for part in range(len(parts))])
+        lacking = np.array(list(shares.values())) * members.sum() - held
+        for group in random.permutation(np.flatnonzero(rarest == label)):
+            empty = held == 0
+            part = empty.argmax() if empty.any() else lacking.argmax()
+            dealt[group] = part
+            held[part] += members[group]
+            lacking[part] -= members[group]
+    return np.array(parts)[dealt]
+
+
+def _absent_classes(
+    counts: pd.DataFrame, parts: np.ndarray, names: list[str]
+) -> list[tuple[str, str]]:
+    """List the classes and parts of which no image was dealt to the other."""
+    held = counts.groupby(parts).sum().reindex(names, fill_value=0)
+    return [(label, part) for label in counts for part in names if not held.loc[part, label]]

@@ -6,7 +6,7 @@ from pydantic import Field, RootModel, model_validator
 
 from wbc_pipeline.options import Options
 
-Protocol = Literal["random", "published", "source"]
+Protocol = Literal["random", "filename", "published", "source"]
 
 
 class Protocols(RootModel[list[Protocol]]):
@@ -27,7 +27,16 @@ class Protocols(RootModel[list[Protocol]]):
 
 
 class SplittingOptions(Options):
-    """Shares of the images for validation and test; the rest trains."""
+    """How images are shared out.
+
+    Parameters
+    ----------
+    validation, test
+        Shares of the images; the rest trains.
+    max_unknown
+        Share of images of unknown source that a split by source may leave out.
+    """
 
     validation: float = Field(gt=0, lt=0.5)
     test: float = Field(gt=0, lt=0.5)
+    max_unknown: float = Field(ge=0, lt=1)
