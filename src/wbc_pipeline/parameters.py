@@ -11,6 +11,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.options import Options
+from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.blend.options import BlendOptions
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
@@ -52,6 +53,7 @@ class Parameters(Options):
     sources: SourcesOptions
     ingestion: IngestionOptions
     splitting: SplittingOptions
+    audit: AuditOptions
     blend: BlendOptions
 
     @field_validator("dataset")
@@ -126,7 +128,7 @@ def check_paper(parameters: dict[str, Any], paper: str) -> None:
 
     try:
         choose_device(parameters["device"])
-        check_published(parameters[paper]["published"])
+        check_published(parameters[paper].get("published", {}))
     except ValueError as error:
         raise ParameterError(f"Parameters were refused:\n- {error}") from None
     packed = parameters["ingestion"]["image_size"]

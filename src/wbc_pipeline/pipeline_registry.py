@@ -2,11 +2,17 @@
 
 from kedro.pipeline import Pipeline
 
-from wbc_pipeline.pipelines import blend, ingestion, splitting
+from wbc_pipeline.pipelines import audit, blend, ingestion, splitting
 
 
 def register_pipelines() -> dict[str, Pipeline]:
     """Give each pipeline by name; a paper's begins with the raw images."""
-    data = ingestion.create_pipeline() + splitting.create_pipeline()
+    images = ingestion.create_pipeline()
+    data = images + splitting.create_pipeline()
     papers = {"blend": data + blend.create_pipeline()}
-    return {"ingestion": ingestion.create_pipeline(), **papers, "__default__": papers["blend"]}
+    return {
+        "ingestion": images,
+        "audit": images + audit.create_pipeline(),
+        **papers,
+        "__default__": papers["blend"],
+    }

@@ -1,6 +1,7 @@
 """The training recipe: a network, arrays and row numbers in, the best weights and curves out."""
 
 import logging
+import math
 import sys
 import time
 import warnings
@@ -105,17 +106,18 @@ def fit_network(
         ),
         row_loader(torch.tensor(validation_rows), batch_size=256, shuffle=False),
     ]
+    times = max(1, math.ceil(train.min_steps / (train.epochs * len(loaders[0]))))
     with TemporaryDirectory() as folder:
         logger = CSVLogger(folder, name="", version="")
         best = ModelCheckpoint(folder, monitor="val_loss", save_weights_only=True)
-        stop = EarlyStopping("val_loss", patience=train.patience, check_finite=True)
+        stop = EarlyStopping("val_loss", patience=times * train.patience, check_finite=True)
         engine = lightning.Trainer(
             accelerator="gpu" if device.type == "cuda" else "cpu",
             devices=trainer.devices,
             num_nodes=trainer.num_nodes,
             strategy=_strategy(trainer),
             precision=trainer.precision,
-            max_epochs=train.epochs,
+            max_epochs=times * train.epochs,
             logger=logger,
             callbacks=[best, stop, *callbacks],
             log_every_n_steps=max(1, len(loaders[0]) // PATH_POINTS),

@@ -40,6 +40,9 @@ class TrainOptions(Options):
         Passes over the training images at the most.
     patience
         Epochs without a better validation loss after which training stops.
+    min_steps
+        Where the epochs would make fewer steps than this, as on a small set, epochs and patience
+        are multiplied until they make as many.
     batch_size
         Images of one step, on one device.
     learning_rate
@@ -50,6 +53,7 @@ class TrainOptions(Options):
 
     epochs: int = Field(gt=0)
     patience: int = Field(gt=0)
+    min_steps: int = Field(0, ge=0)
     batch_size: int = Field(gt=1)
     learning_rate: float = Field(gt=0)
     augmentation: AugmentationOptions | None = None

@@ -1,9 +1,8 @@
 """Parameters of the blend paper."""
 
-from pydantic import field_validator
-
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.experiment.options import VariantOptions
+from wbc_pipeline.pipelines.preprocessing.options import Chain
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
@@ -11,16 +10,8 @@ from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 class ViewsOptions(Options):
     """Chains of steps that make the networks' inputs from the packed images."""
 
-    image: list[dict]
-    foreground: list[dict]
-
-    @field_validator("image", "foreground")
-    @classmethod
-    def _is_a_chain(cls, steps: list[dict]) -> list[dict]:
-        from wbc_pipeline.imaging.chain import build_chain
-
-        build_chain(steps)
-        return steps
+    image: Chain
+    foreground: Chain
 
 
 class VariantsOptions(Options):

@@ -34,8 +34,10 @@ def precision_pipeline(paper: str, reference: str) -> Pipeline:
     )
 
 
-def experiment_pipeline(paper: str, variant: str, views: Iterable[str]) -> Pipeline:
-    """Train and test one variant under each protocol and seed."""
+def experiment_pipeline(
+    paper: str, variant: str, views: Iterable[str], *, splits: str = "splits"
+) -> Pipeline:
+    """Train and test one variant under each protocol and seed of a table of splits."""
     views = tuple(views)
     shared = {"manifest": "manifest", "splits": "splits", **{view: view for view in views}}
     return Pipeline(
@@ -69,7 +71,7 @@ def experiment_pipeline(paper: str, variant: str, views: Iterable[str]) -> Pipel
         inputs={
             "images": "images",
             "manifest": "manifest",
-            "splits": "splits",
+            "splits": splits,
             "precision": f"{paper}.precision",
             **{view: f"{paper}.views.{view}" for view in views},
         },

@@ -91,11 +91,11 @@ class Experiment:
     @cached_property
     def classes(self) -> list[str]:
         """Names of the classes in the order of the network's outputs."""
-        return sorted(self.images["label"].unique())
+        return sorted(self.images["label"].dropna().unique())
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class numbers, int8 [N]."""
+        """Class numbers, int8 [N]; -1 without a label, which no split holds."""
         return pd.Categorical(self.images["label"], categories=self.classes).codes
 
     @cached_property

@@ -178,8 +178,6 @@ def write_report(
     **figures: bytes,
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
-    import cv2
-
     from wbc_pipeline.evaluation.report import render_report
     from wbc_pipeline.sources.listing import load_source
 
@@ -187,20 +185,17 @@ def write_report(
         title=paper.title,
         dataset=dataset,
         is_demo=dataset == "demo",
-        summary={
-            "data set": dataset,
-            "command": command,
-            "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
-            "protocols": sorted(splits["protocol"].unique()),
-            "seeds": splits["seed"].nunique(),
-            "the paper's protocol": paper.protocol,
-            "hardware": sorted(runs["hardware"].unique()),
-            "precision": sorted(runs["precision"].unique()),
-            "git commit": git_state() or "not in a checkout",
-            "versions": {"python": platform.python_version()}
-            | {name: version(name) for name in VERSIONS_SHOWN}
-            | {"opencv": cv2.__version__},
-        },
+        summary=describe_command(
+            dataset,
+            command,
+            {
+                "protocols": sorted(splits["protocol"].unique()),
+                "seeds": splits["seed"].nunique(),
+                "the paper's protocol": paper.protocol,
+                "hardware": sorted(runs["hardware"].unique()),
+                "precision": sorted(runs["precision"].unique()),
+            },
+        ),
         tables={
             "published": published,
             "metrics": metrics,
@@ -217,6 +212,22 @@ def write_report(
             *load_source(dataset).CAVEATS,
         ],
     )
+
+
+def describe_command(dataset: str, command: str, facts: dict[str, Any]) -> dict[str, Any]:
+    """Give the facts for the head of a report: what was run, when and with which versions."""
+    import cv2
+
+    return {
+        "data set": dataset,
+        "command": command,
+        "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+        **facts,
+        "git commit": git_state() or "not in a checkout",
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in VERSIONS_SHOWN}
+        | {"opencv": cv2.__version__},
+    }
 
 
 def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:

@@ -1,0 +1,122 @@
+import pandas as pd
+import pytest
+
+from wbc_pipeline.pipelines.audit.nodes import split_for_audit
+from wbc_pipeline.pipelines.audit.options import CompareOptions
+from wbc_pipeline.pipelines.audit.pipeline import FIGURES, RECOVERY_FIGURES, SHOWN_TABLES
+from wbc_pipeline.pipelines.splitting.nodes import SplitError
+from wbc_pipeline.pipelines.splitting.options import SplittingOptions
+
+AS_SHIPPED = {"image_size": 128}  # the size that overlaps were looked at
+
+
+@pytest.fixture(scope="module")
+def audited(run_pipeline, tmp_path_factory):
+    """The reports of a whole audit of the demo set."""
+    data = tmp_path_factory.mktemp("audited")
+    run_pipeline("audit", data)
+    return data / "08_reporting/demo/audit"
+
+
+def audit(run_pipeline, data, dataset, raw):
+    run_pipeline("audit", data, dataset=dataset, raw=str(raw), ingestion=AS_SHIPPED)
+    reports = data / "08_reporting" / dataset / "audit"
+    return pd.read_csv(reports / "defects.csv"), reports
+
+
+def findings(defects, words):
+    return defects.loc[defects["finding"].str.contains(words), "finding"]
+
+
+def test_an_audit_writes_a_report_with_every_table_and_figure_beside_it(audited):
+    report = (audited / "report.html").read_text()
+    assert "DEMO DATA" in report
+    for name in (*FIGURES, *RECOVERY_FIGURES):
+        assert (audited / f"{name}.png").stat().st_size > 1000
+        assert f'id="figure-{name}"' in report
+    for name in SHOWN_TABLES:
+        assert (audited / f"{name}.csv").is_file()
+
+
+def test_the_leak_of_the_demo_set_is_named_and_source_has_none(audited):
+    leaks = pd.read_csv(audited / "leaks.csv").set_index("protocol")
+    assert leaks["images_leaked"]["random"] > 0.3  # two views of a cell
+    assert leaks["images_leaked"]["source"] == 0
+    assert len(findings(pd.read_csv(audited / "defects.csv"), "protocol random")) > 0
+
+
+def test_every_protocol_that_the_data_allow_is_priced(audited):
+    price = pd.read_csv(audited / "price.csv").set_index("protocol")
+    assert set(price.index) == {"random", "source", "published"}
+    assert price["accuracy"].between(0, 1).all()
+    assert price["accuracy_difference"]["source"] == 0
+    assert "filename was not compared" in (audited / "report.html").read_text()
+
+
+def test_a_second_audit_trains_nothing(run_pipeline, tmp_path, caplog):
+    run_pipeline("audit", tmp_path)
+    weights = list((tmp_path / "06_models").rglob("weights.safetensors"))
+    before = [file.stat().st_mtime_ns for file in weights]
+    run_pipeline("audit", tmp_path)
+    assert [file.stat().st_mtime_ns for file in weights] == before
+
+
+def test_lisc_shows_cells_several_times(run_pipeline, real_data, tmp_path):
+    defects, reports = audit(run_pipeline, tmp_path, "lisc", real_data)
+    assert len(findings(defects, "show what another file shows")) == 1
+    listed = pd.read_csv(reports / "duplicate_images.csv").set_index("image_id")
+    assert listed["group"]["baso/2.jpg"] == listed["group"]["baso/50.jpg"]
+    assert listed["kind"]["baso/2.jpg"] == "identical file"
+    assert listed["kind"]["baso/30.jpg"] == "same spot"
+
+
+def test_one_cell_under_two_labels_is_named(run_pipeline, real_data, tmp_path):
+    defects, reports = audit(run_pipeline, tmp_path, "segmentation_wbc", real_data)
+    assert findings(defects, "carry different labels").str.contains("060.bmp").all()
+    conflicts = set(pd.read_csv(reports / "conflicts.csv")["image_id"])
+    assert conflicts == {"Dataset 1/060.bmp", "Dataset 1/090.bmp"}
+
+
+def test_copies_are_traced_and_their_names_found_wrong(run_pipeline, few_copies, tmp_path):
+    defects, reports = audit(run_pipeline, tmp_path, "blood_cells", few_copies)
+    originals = pd.read_csv(reports / "originals.csv").set_index("part")
+    assert originals["uncertain"].eq(0).all()
+    assert originals["shared_originals"].eq(0).all()
+    assert len(findings(defects, "file name"))
+    assert len(findings(defects, "one field of view"))
+
+
+def table(classes, cells=8, **columns):
+    """Two images of each cell."""
+    rows = [(label, f"{label}{cell}") for label in classes for cell in range(cells)] * 2
+    images = pd.DataFrame(rows, columns=["label", "source_id"])
+    images["image_id"] = [f"image_{row}" for row in range(len(images))]
+    images = images.assign(source_group=images["source_id"], status="ok", published_part=None)
+    return images.assign(filename_group=None).assign(**columns)
+
+
+COMPARE = CompareOptions(
+    protocols=["random", "filename", "source", "published"], seeds=2, min_sources=5
+)
+SPLITTING = SplittingOptions(validation=0.15, test=0.15, max_unknown=0.05)
+
+
+def test_protocols_that_the_data_do_not_allow_are_named_with_the_reason():
+    splits, refused = split_for_audit(table("ab"), COMPARE, SPLITTING)
+    assert set(splits["protocol"]) == {"random", "source"}
+    assert refused["protocol"].tolist() == ["filename", "published"]
+    assert refused["reason"].str.contains("column").all()
+
+
+def test_classes_of_few_sources_and_images_without_label_take_no_part():
+    images = pd.concat([table("ab"), table("c", cells=3), table("d")], ignore_index=True)
+    images["image_id"] = [f"image_{row}" for row in range(len(images))]
+    images.loc[images["label"] == "d", "label"] = None
+    splits, _ = split_for_audit(images, COMPARE, SPLITTING)
+    kept = images.set_index("image_id")["label"].reindex(splits["image_id"])
+    assert set(kept) == {"a", "b"}
+
+
+def test_a_data_set_that_allows_no_protocol_is_an_error_with_the_reason():
+    with pytest.raises(SplitError, match="No protocol can be followed"):
+        split_for_audit(table("ab", cells=2), COMPARE, SPLITTING)
