@@ -152,11 +152,11 @@ def check_source(source: Source, options: dict[str, Any]) -> None:
     ParameterError
         Saying where the data set was looked for and what to do.
     """
-    from wbc_pipeline.sources.listing import LayoutError, MissingDataError
+    from wbc_pipeline.sources.listing import LayoutError
 
     try:
         source.list_images(options)
-    except (LayoutError, MissingDataError) as error:
+    except (LayoutError, OSError) as error:  # MissingDataError is one of the latter
         raise ParameterError(str(error)) from None
 
 

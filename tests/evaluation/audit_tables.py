@@ -1,4 +1,4 @@
-"""Two small image sets with known defects: copies of few photographs, and two laboratories."""
+"""Small image sets with known defects: copies, two laboratories, and codes for classes."""
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,24 @@ def make_laboratories() -> pd.DataFrame:
     return manifest.assign(source_id=cell, source_group=cell)
 
 
+def make_codes() -> pd.DataFrame:
+    """64 cells of classes that look like numbers or nothing; a file and a cell under two labels."""
+    label = np.repeat(["0", "1", "NA"], [40, 20, 4])
+    manifest = make_manifest(
+        pd.DataFrame(
+            {
+                "label": label,
+                "domain": np.where(label == "NA", "Munich", "Barcelona"),
+                "source_id": [f"cell-{i % 63}" for i in range(64)],
+                "filename_group": [str(i % 5) for i in range(64)],
+                "width": np.where(label == "NA", 400, 320),
+            }
+        )
+    )
+    manifest.loc[63, "sha256"] = manifest.loc[0, "sha256"]
+    return manifest
+
+
 def make_groups(manifest: pd.DataFrame) -> pd.DataFrame:
     """Duplicates as the files tell them."""
     group, files = pd.factorize(manifest["sha256"])[0], manifest["sha256"]
@@ -78,7 +96,7 @@ def make_metrics(**accuracy: float) -> pd.DataFrame:
 
 
 def make_tables(manifest: pd.DataFrame, splits: pd.DataFrame, **others: pd.DataFrame) -> dict:
-    """All that ``find_defects`` reads; what a test does not give is empty."""
+    """All that ``find_defects`` reads; what a test does not give is empty or not known."""
     sizes, rejects = audit.describe_files(manifest)
     summary, explained = audit.summarise_measurements(
         others.pop("measurements", pd.DataFrame(index=range(len(accepted(manifest))))), manifest
@@ -96,5 +114,5 @@ def make_tables(manifest: pd.DataFrame, splits: pd.DataFrame, **others: pd.DataF
         "confounding": audit.measure_confounding(manifest),
         "price": audit.price_of_leak(others.pop("metrics", pd.DataFrame())),
     }
-    empty = dict.fromkeys(["guesses", "recovery", "overlaps"], pd.DataFrame())
-    return empty | found | others
+    empty = dict.fromkeys(["guesses", "recovery", "overlaps", "shared_files"], pd.DataFrame())
+    return empty | {"patients_known": False} | found | others

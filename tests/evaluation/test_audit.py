@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from audit_tables import (
+    make_codes,
     make_copies,
     make_groups,
     make_laboratories,
@@ -9,8 +10,11 @@ from audit_tables import (
     make_metrics,
     make_splits,
 )
+from paper_tables import make_predictions
 
 from wbc_pipeline.evaluation import audit
+from wbc_pipeline.evaluation.intervals import resampling_units
+from wbc_pipeline.evaluation.scores import score_predictions
 
 
 @pytest.fixture
@@ -106,13 +110,22 @@ def test_tables_of_other_images_are_refused(copies):
 
 def test_a_duplicate_is_named_by_its_closest_tie(laboratories):
     groups = make_groups(laboratories)
-    groups.loc[2, "group"] = groups.loc[0, "group"]
+    groups.loc[2, ["group", "duplicate_group"]] = groups.loc[0, "group"]
     groups.loc[[10, 11], "group"] = 99
     groups.loc[[10, 11], "pixel_hash"] = "the same"
     found = audit.list_duplicates(laboratories, groups)
     assert found["image_id"].tolist() == [f"images/{i}.png" for i in (0, 1, 2, 10, 11)]
     kinds = ["identical file"] * 2 + ["near-duplicate"] + ["identical pixels"] * 2
     assert found["kind"].tolist() == kinds
+
+
+def test_images_that_are_alike_only_when_shifted_show_the_same_spot(laboratories):
+    groups = make_groups(laboratories)
+    groups.loc[2, "group"] = groups.loc[0, "group"]
+    groups.loc[[10, 11], "group"] = 99
+    found = audit.list_duplicates(laboratories, groups).set_index("image_id")["kind"]
+    assert found[["images/2.png", "images/10.png", "images/11.png"]].eq("same spot").all()
+    assert found[["images/0.png", "images/1.png"]].eq("identical file").all()
 
 
 def test_similar_copies_of_one_photograph_are_what_a_set_of_copies_promises(copies):
@@ -239,6 +252,46 @@ def test_without_a_split_by_source_the_price_is_unknown():
     price = audit.price_of_leak(make_metrics(random=0.97))
     assert price["accuracy_difference"].isna().all()
     assert audit.price_of_leak(pd.DataFrame()).empty
+
+
+def test_a_price_has_no_interval_where_a_seed_has_none():
+    metrics = make_metrics(random=0.97, source=0.8)
+    second = (metrics["protocol"] == "source") & (metrics["seed"] == 1)
+    metrics.loc[second, ["accuracy_low", "accuracy_high"]] = np.nan
+    price = audit.price_of_leak(metrics).set_index("protocol")
+    assert price.loc["source", ["accuracy_low", "accuracy_high"]].isna().all()
+    assert price.loc["source", ["accuracy", "macro_f1_low"]].tolist() == pytest.approx([0.8, 0.76])
+    assert price.loc["random", "accuracy_low"] == pytest.approx(0.95)
+
+
+def test_photographs_of_one_cell_are_drawn_together():
+    photographs = {
+        "image_id": list("abcd"),
+        "source_id": list("wxyz"),
+        "source_group": list("ggwh"),
+    }
+    units, kind = resampling_units(pd.DataFrame(photographs))
+    assert units.tolist() == [0, 0, 1, 2]
+    assert kind == "source"
+
+
+def test_a_price_counts_independent_test_sources():
+    runs = make_predictions(sources=12, variants=["normal"], protocols=["source"], seeds=[0])
+    number = runs["source_id"].str.removeprefix("cell-").astype(int)
+    runs["source_group"] = "group-" + (number // 2).astype(str)
+    price = audit.price_of_leak(score_predictions(runs, resamples=20))
+    assert price["test_sources"].tolist() == [6]
+
+
+def test_codes_of_classes_are_names_and_not_missing():
+    codes = make_codes()
+    assert audit.count_images(codes, by=["label"])["label"].tolist() == ["0", "1", "NA"]
+    assert audit.measure_confounding(codes)["label"].tolist() == ["0", "1", "NA"]
+    assert audit.list_conflicts(codes)["labels"].tolist() == ["0, NA"] * 2
+    leaks = audit.measure_leaks(make_splits(codes, source="source_id"), codes).iloc[0]
+    assert (leaks["fewest_class"], leaks["missing_classes"]) == ("NA", "test: NA")
+    summary, _ = audit.summarise_measurements(pd.DataFrame({"tint": np.arange(64.0)}), codes)
+    assert summary.loc[summary["grouping"] == "label", "group"].tolist() == ["0", "1", "NA"]
 
 
 def test_an_empty_manifest_has_empty_tables():

@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from audit_tables import (
+    make_codes,
     make_copies,
     make_groups,
     make_laboratories,
@@ -17,14 +18,34 @@ from matplotlib.image import AxesImage
 from wbc_pipeline.evaluation import audit
 from wbc_pipeline.evaluation import audit_figures as figures
 from wbc_pipeline.evaluation.gaps import analyse_gaps
+from wbc_pipeline.evaluation.tracing import describe_overlaps
+
+CODES = ["0", "1", "NA"]
+
+
+def texts_of(figure: Figure) -> list[str]:
+    """All texts of the figure, drawn."""
+    figure.savefig(io.BytesIO(), dpi=40)
+    return [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))]
 
 
 def check(figure: Figure, *texts: str) -> None:
     """Draw the figure and find the texts in it."""
-    figure.savefig(io.BytesIO(), dpi=40)
-    found = " ".join(text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text")))
+    found = " ".join(texts_of(figure))
     for text in texts:
         assert text in found
+
+
+def rows_of(figure: Figure) -> list[str]:
+    """What stands beside the rows of the figure's first axes, drawn."""
+    figure.savefig(io.BytesIO(), dpi=40)
+    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+
+
+def tiles_of(figure: Figure) -> list[str]:
+    """What stands above the images of the figure, drawn."""
+    figure.savefig(io.BytesIO(), dpi=40)
+    return [axes.get_title(loc="center") for axes in figure.axes if axes.images]
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +56,11 @@ def copies() -> pd.DataFrame:
 @pytest.fixture(scope="module")
 def laboratories() -> pd.DataFrame:
     return make_laboratories()
+
+
+@pytest.fixture(scope="module")
+def codes() -> pd.DataFrame:
+    return make_codes()
 
 
 @pytest.fixture(scope="module")
@@ -141,10 +167,48 @@ def test_the_price_is_drawn_with_its_seeds_and_test_sources():
 
 
 def test_groups_of_names_and_guesses_are_drawn(copies):
-    check(figures.filename_groups(copies, dataset="demo"), "· demo", "if names told the source")
+    check(figures.filename_sources(copies, dataset="demo"), "· demo", "if names told the source")
     guess = {"target": "label", "features": "border", "balanced_accuracy": 0.5, "chance": 0.25}
     guess |= {"balanced_accuracy_low": np.nan, "balanced_accuracy_high": np.nan}
     check(figures.guesses(pd.DataFrame([guess])), "class from the border", "0.50", "chance")
+
+
+def test_a_guess_that_was_not_possible_has_no_number():
+    guess = {"target": "label", "features": "border", "balanced_accuracy": 0.5, "chance": 0.25}
+    guess |= {"balanced_accuracy_low": 0.4, "balanced_accuracy_high": 0.6, "reason": None}
+    failed = dict.fromkeys(guess, np.nan) | {"target": "domain", "features": "background"}
+    failed |= {"reason": "a guess needs two classes."}
+    for table in ([guess, failed], [failed]):
+        assert not any("nan" in text for text in texts_of(figures.guesses(pd.DataFrame(table))))
+
+
+def test_codes_of_classes_name_the_rows(codes):
+    assert rows_of(figures.counts_by_class(audit.count_images(codes))) == CODES
+    assert rows_of(figures.measurement_distributions(measured(64), codes)) == CODES
+
+
+def test_codes_of_classes_stand_above_their_images(codes, pixels):
+    means = ["0\nBarcelona, 40", "1\nBarcelona, 20", "NA\nMunich, 4"]
+    assert tiles_of(figures.mean_images(pixels, codes)) == means
+    duplicates = audit.list_duplicates(codes, make_groups(codes))
+    assert tiles_of(figures.duplicate_sheet(duplicates, pixels, codes)) == ["0", "NA"]
+    conflicts = audit.list_conflicts(codes)
+    assert tiles_of(figures.conflict_sheet(conflicts, pixels, codes)) == ["0", "NA"]
+
+
+def test_codes_of_classes_stand_above_a_pair_of_photographs(codes, pixels):
+    pair = {"first": "cell-1", "second": "cell-60", "correlation": 0.9, "share": 0.5}
+    pair |= {"transform": [1, 0, 0, 0, 1, 0], "first_box": None, "second_box": None}
+    overlaps = describe_overlaps(codes, pd.DataFrame([pair]))
+    assert "0 / NA" in texts_of(figures.overlap_sheet(overlaps, lambda name: pixels[0]))
+
+
+def test_figures_without_classes_count_those_of_codes_too(codes):
+    leaks = audit.measure_leaks(make_splits(codes, random="image_id"), codes)
+    assert rows_of(figures.leak_shares(leaks)) == ["random"]
+    groups = figures.filename_sources(codes).axes[0].patches
+    assert sum(bar.get_height() for bar in groups) == 5
+    check(figures.gap_heatmap(analyse_gaps({"codes": codes})[0]), "label not recognised (UNKNOWN)")
 
 
 def test_cells_and_gaps_of_every_set_are_written(laboratories):
@@ -166,7 +230,7 @@ def test_what_was_not_found_is_said_in_the_figures_place(copies, pixels):
     check(figures.recovery_sheet([], [], [], []), "no sources recovered from pixels")
     check(figures.recovery_scores(nothing), "no sources recovered from pixels")
     check(figures.leak_shares(nothing), "no splits")
-    check(figures.filename_groups(none), "names suggest no source")
+    check(figures.filename_sources(none), "names suggest no source")
     check(figures.guesses(nothing), "nothing guessed")
     check(figures.leak_price(nothing), "no experiment was run")
     check(figures.gap_heatmap(analyse_gaps({})[0]), "no data sets")

@@ -1,7 +1,13 @@
 import pandas as pd
 import pytest
 
-from wbc_pipeline.evaluation.gaps import CLASSES, OTHER, analyse_gaps, harmonise
+from wbc_pipeline.evaluation.gaps import (
+    CLASSES,
+    OTHER,
+    analyse_gaps,
+    count_shared_files,
+    harmonise,
+)
 from wbc_pipeline.sources.listing import as_listing
 
 
@@ -25,7 +31,7 @@ def listing(label: str, cells: int, **columns) -> pd.DataFrame:
         "PLT": ["platelet", "PLATELET"],
         "HEALTHY": ["healthy"],
         "SEVERAL": ["neutrophil, eosinophil", "basophil;basophil", "a/b"],
-        None: [None, float("nan"), "smudge", "neutro", ""],
+        None: [None, float("nan"), "smudge", "neutro", "", "0", "1", "NA"],
     }.items(),
 )
 def test_labels_of_public_sets_are_recognised(code, labels):
@@ -102,3 +108,33 @@ def test_without_sets_everything_is_missing():
     assert counts["code"].tolist() == [*CLASSES]
     assert imbalance.empty
     assert len(gaps) == len(CLASSES)
+
+
+def test_codes_of_classes_are_counted_as_not_recognised():
+    cells = pd.concat([listing(code, 5) for code in ("0", "1", "NA")], ignore_index=True)
+    counts, imbalance, _ = analyse_gaps({"a": cells})
+    assert counts.set_index("code").loc["UNKNOWN", ["a", "total"]].tolist() == [15, 15]
+    assert imbalance.loc[0, ["images", "classes"]].tolist() == [15, 0]
+
+
+def test_shared_files_are_counted_with_their_own_labels_for_each_other_set():
+    own = pd.concat([listing(label, 2) for label in ("NA", "0", "1")], ignore_index=True)
+    own = own.assign(sha256=[*"abcdef"])
+    others = {
+        "shares three": listing("BA", 4).assign(sha256=[*"bxdc"]),
+        "shares none": listing("BA", 2).assign(sha256=[*"yz"]),
+        "shares one": listing("BA", 1).assign(sha256=["f"]),
+    }
+    shared = count_shared_files(own, others)
+    assert [*shared.itertuples(index=False, name=None)] == [
+        ("shares three", 3, "0, NA", "NA/1.png"),
+        ("shares one", 1, "1", "1/1.png"),
+    ]
+
+
+def test_files_that_were_refused_or_not_read_are_not_shared():
+    own = listing("baso", 3).assign(sha256=["a", None, "c"])
+    other = listing("BA", 2).assign(sha256=["c", None])
+    assert count_shared_files(own, {"other": other})["files"].tolist() == [1]
+    own["status"] = ["ok", "ok", "truncated: half a file"]
+    assert count_shared_files(own, {"other": other}).empty

@@ -97,6 +97,22 @@ def test_the_same_seed_gives_the_same_guesses():
     assert not first.equals(third)
 
 
+def test_codes_of_classes_are_guessed_like_names():
+    features, labels, source = table(sources=12, copies=2, classes="abc")
+    labels = labels.map({"a": "0", "b": "1", "c": "NA"})
+    guesses = guess_from_features(features, labels, source)
+    assert list(guesses) == ["label", "p_0", "p_1", "p_NA"]
+    result = chance_test(guesses, source, permutations=10)
+    assert (result["images"], result["chance"]) == (24, pytest.approx(1 / 3))
+
+
+def test_a_class_called_na_is_left_out_by_its_name(caplog):
+    features, labels, source = table(sources=12, copies=2)
+    labels[source == "cell 0"] = "NA"
+    assert set(guess_from_features(features, labels, source)["label"]) == {"a", "b"}
+    assert "single source: NA" in caplog.text
+
+
 def test_other_indexes_are_refused():
     features, labels, source = table()
     with pytest.raises(ValueError, match="labels and features"):

@@ -49,6 +49,11 @@ def test_a_label_agrees_with_one_of_several_and_is_not_judged_without_any(recove
     assert not agrees[4]
 
 
+def test_codes_of_classes_are_compared_whole():
+    copies = {"label": ["1", "NA", "0"], "original_label": ["10, 11", "0, NA", "0"]}
+    assert check_labels(pd.DataFrame(copies)).tolist() == [False, True, True]
+
+
 def test_originals_are_counted_by_part_and_those_of_two_parts_are_named(manifest, recovery):
     table = count_originals(manifest, recovery).set_index("part")
     assert table["originals"].to_dict() == {"test": 2, "train": 1, "all": 3}
@@ -91,3 +96,9 @@ def test_labels_that_differ_are_shown(manifest):
     table = describe_overlaps(manifest, pd.DataFrame([pair(second="c")]))
     assert table["labels"][0] == "monocyte / neutrophil"
     assert table["labels_differ"][0]
+
+
+def test_a_class_called_na_is_one_of_two_labels(manifest):
+    manifest["label"] = ["0", "0", "NA", "NA", "1", "1"]
+    row = describe_overlaps(manifest, pd.DataFrame([pair()])).iloc[0]
+    assert (row["labels"], row["labels_differ"]) == ("0 / NA", True)

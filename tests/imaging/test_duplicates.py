@@ -44,6 +44,7 @@ def manifest_of(source_ids, statuses=None):
         {
             "image_id": [f"image_{i}" for i in range(len(source_ids))],
             "source_id": pd.Series(source_ids, dtype="str"),
+            "patient": None,
             "status": statuses or ["ok"] * len(source_ids),
         }
     )
@@ -117,6 +118,13 @@ def test_photographs_of_one_cell_stay_two_sources_of_one_group():
     )
     assert sources["source_id"].tolist() == ["a", "a", "b", "c"]
     assert sources["source_group"].tolist() == ["a", "a", "a", "c"]
+
+
+def test_cells_of_one_patient_are_sources_of_their_own_in_one_group():
+    manifest = manifest_of([None] * 4).assign(patient=["p", "p", "q", None])
+    sources = group_sources(manifest, np.arange(4), one_image_per_cell=True)
+    assert sources["source_id"].nunique() == 4
+    assert sources["source_group"].tolist() == ["image_0", "image_0", "image_2", "image_3"]
 
 
 def test_augmented_copies_of_unknown_source_stay_unknown():

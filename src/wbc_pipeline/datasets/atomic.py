@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 from kedro_datasets.matplotlib import MatplotlibDataset
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.plotly import JSONDataset as PlotlyDataset
@@ -27,7 +28,22 @@ class _Atomic:
 
 
 class AtomicCSVDataset(_Atomic, CSVDataset):
-    """A table as CSV."""
+    """A table as CSV, which a later node of the same run gets as it was saved.
+
+    CSV knows neither types nor the difference between an empty text and a missing one: read back, a
+    class called ``1`` would be a number, and one called ``NA`` would be missing.
+    """
+
+    _saved: pd.DataFrame | None = None
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Save, and remember."""
+        super().save(data)
+        self._saved = data
+
+    def load(self) -> pd.DataFrame:
+        """Give what this run saved, else read the file."""
+        return super().load() if self._saved is None else self._saved.copy()
 
 
 class AtomicParquetDataset(_Atomic, ParquetDataset):

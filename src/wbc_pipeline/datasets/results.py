@@ -177,13 +177,27 @@ class ResultsDataset(ResultDataset):
 
     They finish one by one and stay; an interrupted command goes on with the next. Loading
     gives a dictionary of all that are finished, also those of earlier commands.
+
+    Parameters
+    ----------
+    filepath
+        The folder of their folders.
+    prune
+        Remove the results of earlier commands that this one does not ask for.
     """
+
+    def __init__(self, *, filepath: str, prune: bool = False, metadata: dict | None = None):
+        super().__init__(filepath=filepath, metadata=metadata)
+        self._prune = prune
 
     def save(self, data: dict[str, Task]) -> None:
         """Run the tasks whose results are not there, in order."""
         for number, (name, task) in enumerate(data.items(), start=1):
             _log.info("%s: %d of %d, %s", self._folder, number, len(data), name)
             run_task(self._folder / name, task)
+        if self._prune and process_rank() == 0:
+            for name in self.load().keys() - data.keys():
+                shutil.rmtree(self._folder / name)
 
     def load(self) -> dict[str, Result]:
         """Give the finished results by name."""

@@ -90,7 +90,7 @@ class Source:
                 listing = replace(self, name=name).list_images(options)
             except MissingDataError:
                 continue
-            except LayoutError as error:
+            except (LayoutError, OSError) as error:
                 _log.warning("Left out of the comparison of data sets: %s", error)
                 continue
             listing = listing[listing["problem"].isna()]

@@ -60,8 +60,8 @@ CAPTIONS = {
     "leak_shares": "Share of the test images whose source training or validation also has, and of "
     "those that have the field of view or a near-duplicate in common with such a source. Mean over "
     "seeds.",
-    "filename_groups": "How many sources one group of file names covers. If names told the source, "
-    "all bars would stand at 1.",
+    "filename_sources": "How many sources one group of file names covers. If names told the "
+    "source, all bars would stand at 1.",
     "guesses": "Balanced accuracy, with its interval, of a simple model that sees only what lies "
     "beside the cell; the vertical mark is chance.",
     "leak_price": "Accuracy of the same training under each protocol: bars are means over seeds "
@@ -341,7 +341,7 @@ def leak_shares(leaks: pd.DataFrame, *, dataset: str = "") -> Figure:
 
 
 @_styled
-def filename_groups(manifest: pd.DataFrame, *, dataset: str = "") -> Figure:
+def filename_sources(manifest: pd.DataFrame, *, dataset: str = "") -> Figure:
     """Histogram of the sources that one group of file names covers."""
     title = "Sources behind one group of file names"
     known = accepted(manifest).dropna(subset=["filename_group", "source_id"])
@@ -373,6 +373,7 @@ def guesses(table: pd.DataFrame, *, dataset: str = "") -> Figure:
         and ``chance``.
     """
     title = "What can be guessed without the cell"
+    table = table.dropna(subset="balanced_accuracy")
     if table.empty:
         return _nothing(title, dataset, "nothing guessed")
     figure = _figure(title, dataset, height=1.5 + 0.45 * len(table))

@@ -55,6 +55,7 @@ def find_defects(
     recovery: pd.DataFrame,
     overlaps: pd.DataFrame,
     shared_files: pd.DataFrame,
+    patients_known: bool,
 ) -> pd.DataFrame:
     """Read findings from the tables of an audit.
 
@@ -72,7 +73,7 @@ def find_defects(
     guesses
         Classes or domains told from pixels that show no cell: ``target`` (label or domain),
         ``features``, ``balanced_accuracy`` with ``_low`` and ``_high``, ``chance``,
-        ``p_permutation``. May be empty.
+        ``p_permutation``, and ``reason`` where nothing could be guessed. May be empty.
     price
         Of ``price_of_leak``. May be empty.
     recovery
@@ -82,6 +83,8 @@ def find_defects(
         Of ``tracing.describe_overlaps``. May be empty.
     shared_files
         Of ``gaps.count_shared_files``. May be empty.
+    patients_known
+        Whether every image says whose blood it shows.
 
     Returns
     -------
@@ -107,7 +110,8 @@ def find_defects(
         *_judge_balance(classes),
         *_judge_files(classes, rejects),
     ]
-    table = pd.DataFrame([*found, _PATIENTS], columns=Finding._fields)
+    found += [] if patients_known else [_PATIENTS]
+    table = pd.DataFrame(found, columns=Finding._fields)
     return table.sort_values(
         "severity", key=lambda names: names.map(SEVERITIES.index), kind="stable", ignore_index=True
     )
@@ -157,8 +161,8 @@ def _judge_leaks(leaks: pd.DataFrame) -> Iterator[Finding]:
             yield Finding(
                 "serious" if row.images_overlapping >= GAIN else "caution",
                 f"Under the protocol {row.protocol} {percent(row.images_overlapping)} of the test "
-                "images show a source that is not trained on itself, but has the field of view or "
-                "a near-duplicate in common with one that is.",
+                "images show a source that is not trained on itself, but has the field of view, a "
+                "near-duplicate or the patient in common with one that is.",
                 "leaks, leak shares, overlaps",
                 "Keep such sources on one side of a split.",
             )
@@ -408,6 +412,15 @@ def _judge_confounding(confounding: pd.DataFrame) -> Iterator[Finding]:
 
 def _judge_guesses(guesses: pd.DataFrame) -> Iterator[Finding]:
     for row in guesses.itertuples():
+        if pd.isna(row.balanced_accuracy):
+            yield Finding(
+                "note",
+                f"Whether the {row.features} tells the {row.target} could not be tested: "
+                f"{row.reason}",
+                "background",
+                "Add images, or judge by eye.",
+            )
+            continue
         text = (
             f"From the {row.features} alone, which shows no cell, the {row.target} is told with a "
             f"balanced accuracy of {_interval(row._asdict(), 'balanced_accuracy')} "

@@ -43,6 +43,7 @@ HEADINGS = {
     "originals": "Sources recovered from the pixels",
     "overlaps": "Originals of one field of view",
     "filename_groups": "What the file names suggest",
+    "filename_sources": "What the file names suggest",
     "conflicts": "Conflicting labels",
     "duplicate_images": "Images that show the same spot",
     "shared_files": "Files that other data sets share",

@@ -132,14 +132,14 @@ def group_sources(
 ) -> pd.DataFrame:
     """Name the source of each image, and the group of sources that show one cell.
 
-    Two images are of one group if their known ``source_id`` is the same, if they are duplicates, or
-    if their sources are known to show one cell; and so on along chains of these. A group is what
-    a split must keep together.
+    Two images are of one group if their known ``source_id`` or ``patient`` is the same, if they are
+    duplicates, or if their sources are known to show one cell; and so on along chains of these. A
+    group is what a split must keep together.
 
     Parameters
     ----------
     manifest
-        Columns ``image_id``, ``source_id`` (missing where not known) and ``status``.
+        Columns ``image_id``, ``source_id`` and ``patient`` (missing where not known), ``status``.
     groups
         Of :func:`group_duplicates`, one per row of the manifest whose status is ``ok``.
     one_image_per_cell
@@ -171,20 +171,27 @@ def group_sources(
         )
     rows = manifest[ok]
     known = rows["source_id"]
-    joined = _joined(np.asarray(groups), known, same_cell)
-    first_source = known.dropna().groupby(joined[known.notna()]).min().to_dict()
-    first_image = rows["image_id"].groupby(joined).min().to_dict() if one_image_per_cell else {}
-    names = {**first_image, **first_source}
-    source_group = pd.Series(None, index=manifest.index, dtype=object)
-    source_group[ok] = [names.get(group) for group in joined]
+    cells = _joined(np.asarray(groups), known, same_cell)
+    joined = _joined(cells, rows["patient"], [])
     source_id = manifest["source_id"].astype(object).where(manifest["source_id"].notna(), None)
-    source_id = source_id.where(source_id.notna(), source_group)
+    source_group = pd.Series(None, index=manifest.index, dtype=object)
+    names = _names(rows, cells, one_image_per_cell)
+    source_id[ok] = known.astype(object).where(known.notna(), names)
+    source_group[ok] = _names(rows, joined, one_image_per_cell)
     return pd.DataFrame(
         {
             "source_id": pd.Series(source_id.tolist(), index=manifest.index, dtype="str"),
             "source_group": pd.Series(source_group.tolist(), index=manifest.index, dtype="str"),
         }
     )
+
+
+def _names(rows: pd.DataFrame, groups: np.ndarray, one_image_per_cell: bool) -> pd.Series:
+    """Name each group after the first of its known sources, else after its first image."""
+    known = rows["source_id"]
+    names = rows["image_id"].groupby(groups).min().to_dict() if one_image_per_cell else {}
+    names |= known.dropna().groupby(groups[known.notna()]).min().to_dict()
+    return pd.Series([names.get(group) for group in groups], index=rows.index, dtype=object)
 
 
 def _joined(

@@ -66,7 +66,7 @@ def find_overlaps(
     Returns
     -------
     A row per pair: ``first`` and ``second`` (rows of the array, the lower first), their
-    ``similarity`` and the ``share`` of the first that the second covers, 0 to 1. Memory is bounded
+    ``similarity`` and the ``share`` of one that the other covers, 0 to 1. Memory is bounded
     by the hashes, 3 kB an image, and the candidates.
 
     References
@@ -88,13 +88,20 @@ def find_overlaps(
             forget_pages(images)
         return planes.hash(describe(row)[1])
 
-    def compare(pair: np.ndarray) -> tuple[float, float]:
-        first, second = pair
+    def lay_over(first: int, second: int) -> tuple[float, float]:
         (onto, below), (points, above) = describe(first), describe(second)
         transform = registration.fit_map(points, onto, below @ above.T, similar=_SIMILAR)
         if transform is None:
             return 0.0, 0.0
         return registration.compare(_detail(images[second]), transform, _detail(images[first]))
+
+    def compare(numbered: tuple[int, np.ndarray]) -> tuple[float, float]:
+        number, (first, second) = numbered
+        if number % 1024 == 0:
+            forget_pages(images)
+        # Either way round: a close-up covers too little of its surroundings to be seen in one.
+        found = (lay_over(first, second), lay_over(second, first))
+        return max(found, key=lambda fit: fit[0] if fit[1] >= SHARE else 0.0)
 
     rows = range(len(images)) if planes else range(0)
     with (
@@ -106,7 +113,7 @@ def find_overlaps(
         found = map_ahead(pool, hash_features, rows, ahead=64 * workers)
         hashes = list(bar.track(found, total=len(rows), description="Describing images"))
         pairs = _candidates(hashes)
-        found = map_ahead(pool, compare, pairs, ahead=64 * workers)
+        found = map_ahead(pool, compare, enumerate(pairs), ahead=64 * workers)
         scores = list(bar.track(found, total=len(pairs), description="Comparing candidates"))
     table = pd.DataFrame(pairs, columns=["first", "second"])
     table[["similarity", "share"]] = np.array(scores).reshape(-1, 2)

@@ -32,6 +32,7 @@ MANIFEST_COLUMNS = (
     "path",
     "label",
     "source_id",
+    "patient",
     "filename_group",
     "domain",
     "published_part",
@@ -215,6 +216,38 @@ def accepted(manifest: pd.DataFrame) -> pd.DataFrame:
 def rejected(manifest: pd.DataFrame) -> pd.DataFrame:
     """Rows of the manifest that were refused; ``status`` is the reason."""
     return manifest[manifest["status"] != "ok"].reset_index(drop=True)
+
+
+def check_boxes(boxes: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Tell the annotated boxes that lie in their images from those that do not.
+
+    Parameters
+    ----------
+    boxes
+        ``image_id``, ``name``, ``xmin``, ``ymin``, ``xmax``, ``ymax`` (pixels of the file), a row
+        per box.
+    manifest
+        Of :func:`build_manifest`; boxes of images that were refused are left out.
+
+    Returns
+    -------
+    boxes
+        Those that lie in their image.
+    rejects
+        A row per box that does not: ``image_id``, ``path`` and ``status``, the reason.
+    """
+    images = accepted(manifest)[["image_id", "path", "height", "width"]]
+    known = boxes.merge(images, on="image_id")
+    inside = (known[["xmin", "ymin"]] >= 0).all(axis=1)
+    inside &= (known["xmax"] <= known["width"]) & (known["ymax"] <= known["height"])
+    outside = known[~inside]
+    reasons = [
+        f"box outside the image: {box.name} [{box.xmin:g}, {box.ymin:g}, {box.xmax:g}, "
+        f"{box.ymax:g}] in {box.width} x {box.height}"
+        for box in outside.itertuples(index=False)
+    ]
+    rejects = outside[["image_id", "path"]].assign(status=pd.Series(reasons, outside.index, "str"))
+    return known.loc[inside, boxes.columns].reset_index(drop=True), rejects
 
 
 def check_rejected_share(manifest: pd.DataFrame, limit: float) -> None:

@@ -1,8 +1,11 @@
 """One module per public data set: its layout on disk becomes rows of a listing.
 
 A source module has ``PUBLIC_NAME`` (the name of the download), ``FOLDER`` (its folder below the
-raw root), ``ONE_IMAGE_PER_CELL``, ``CAVEATS`` (what a reader of scores must know) and
-``list_images(raw, **options)``; :mod:`.listing` says what a listing is. Images are listed, never
-opened; the tables and annotations beside them are read. What is wrong with one image becomes the
-``problem`` of its row; what is wrong with the whole is an error.
+raw root), ``ONE_IMAGE_PER_CELL`` (whether an image of unknown source counts as its own),
+``CAVEATS`` (what a reader of scores must know) and ``list_images(raw, **options)``;
+:mod:`.listing` says what a listing is. Where images are augmented copies, ``list_originals(raw)``
+lists what they were made from; where objects are annotated, ``list_boxes(raw)`` lists their boxes.
+
+Images are listed, never opened; the tables and annotations beside them are read. What is wrong with
+one image becomes the ``problem`` of its row; what is wrong with the whole is an error.
 """

@@ -22,8 +22,8 @@ FOLDER = f"{DOWNLOAD}/dataset2-master/dataset2-master/images"
 CAVEATS = (
     "The files are augmented copies of 348 photographs: a random split puts copies of one cell on "
     "both sides, and its scores are inflated.",
-    "TRAIN and TEST share no photograph, but some white cells were photographed twice, and a few of "
-    "these stand in both (the audit names them).",
+    "TRAIN and TEST share no photograph, but some white cells were photographed twice, and a few "
+    "of these stand in both (the audit names them).",
 )
 ONE_IMAGE_PER_CELL = False  # copies: an unknown source stays unknown
 

@@ -22,7 +22,7 @@ CAVEATS = (
     "A photograph may show several white cells; its label then names them all, and is a class of "
     "its own.",
 )
-ONE_IMAGE_PER_CELL = False  # every photograph is its own source
+ONE_IMAGE_PER_CELL = True  # every photograph is its own source
 
 BOX_COLUMNS = ("image_id", *VocObject._fields)
 

@@ -27,7 +27,7 @@ from rich.progress import track
 
 PUBLIC_NAME = "demo smears, rendered by this project"
 CAVEATS = ("The images are drawn by a program; scores on them say nothing about real smears.",)
-ONE_IMAGE_PER_CELL = False  # every image names its cell
+ONE_IMAGE_PER_CELL = True  # every image names its cell
 
 FIELD_UM = 27.0  # what the width of an image shows: between three and four red cells
 SUPERSAMPLING = 2

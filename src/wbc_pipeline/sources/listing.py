@@ -17,6 +17,7 @@ LISTING_COLUMNS = (
     "path",  # absolute
     "label",
     "source_id",  # which physical cell or original image it shows; missing: not known
+    "patient",  # whose blood it is; missing: not known
     "filename_group",  # what the file's name suggests as its source; may be wrong
     "domain",  # stain or laboratory
     "published_part",

@@ -28,6 +28,7 @@ def list_images(
     path_column: str = "path",
     label_column: str = "label",
     source_column: str | None = None,
+    patient_column: str | None = None,
     part_column: str | None = None,
     domain_column: str | None = None,
     suffix: str = "",
@@ -45,9 +46,10 @@ def list_images(
         Folder that the paths are relative to; None for that of the file.
     path_column, label_column
         Columns of the images' paths and of their labels.
-    source_column, part_column, domain_column
-        Columns of the physical cell, of the published part (train, val, valid, validation or test,
-        in any case) and of the stain or laboratory; None if there is none. Empty cells are missing.
+    source_column, patient_column, part_column, domain_column
+        Columns of the physical cell, of the patient, of the published part (train, val, valid,
+        validation or test, in any case) and of the stain or laboratory; None if there is none.
+        Empty cells are missing.
     suffix
         Appended to each path, for tables of ids such as ``01234`` for ``01234.jpg``.
     classes
@@ -74,6 +76,7 @@ def list_images(
         "path": path_column,
         "label": label_column,
         "source_id": source_column,
+        "patient": patient_column,
         "published_part": part_column,
         "domain": domain_column,
     }

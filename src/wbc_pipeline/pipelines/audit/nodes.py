@@ -29,6 +29,7 @@ GUESS_COLUMNS = [
     "p_permutation",
     "images",
     "classes",
+    "reason",  # why nothing could be guessed
 ]
 TABLE_CAPTIONS = {
     "defects": "What the tables and figures below say, the serious first.",
@@ -89,7 +90,7 @@ def guess_classes(manifest: pd.DataFrame, images: ImageArray, options: GuessOpti
 
     def compute(folder: Path) -> None:
         seen = {
-            "border": background.border_features(images.pixels),
+            "border": background.border_features(images.pixels, images.masks),
             "background": background.background_features(images.pixels, images.masks),
         }
         guesses = [
@@ -131,8 +132,16 @@ def split_for_audit(
 
     images = accepted(manifest)
     units = images["source_group"].fillna(images["image_id"])
-    enough = units.groupby(images["label"]).nunique() >= compare.min_sources
-    images = images[images["label"].isin(enough.index[enough])]
+    sources = units.groupby(images["label"]).nunique()
+    enough = sources.index[sources >= compare.min_sources]
+    if len(enough) < 2:
+        counts = ", ".join(f"{label}: {count}" for label, count in sources.items())
+        raise SplitError(
+            f"A network needs two classes of {compare.min_sources} sources or more to tell apart, "
+            f"but there are {counts or 'no labelled images'}. Add images, or lower "
+            "`audit.compare.min_sources`."
+        )
+    images = images[images["label"].isin(enough)]
     splits, refused = [], []
     for protocol in compare.protocols.root:
         try:
@@ -141,7 +150,7 @@ def split_for_audit(
             refused.append({"protocol": protocol, "reason": str(reason)})
     if not splits:
         raise SplitError(
-            f"No protocol can be followed on these {len(images)} images of {enough.sum()} classes "
+            f"No protocol can be followed on these {len(images)} images of {len(enough)} classes "
             f"with {compare.min_sources} sources or more: {refused[0]['reason']}"
         )
     return pd.concat(splits, ignore_index=True), pd.DataFrame(
@@ -234,13 +243,15 @@ def compare_data_sets(
     from wbc_pipeline.evaluation.gaps import analyse_gaps, count_shared_files
 
     fine = options.model_dump(exclude_none=True) | {"pbc": {"labels": "fine"}}
+    labels = source.list_images(fine).set_index("image_id")["label"]
+    own = manifest.assign(label=manifest["image_id"].map(labels))
     sources = set(manifest["source_id"].dropna())
     others = {
         name: listing
         for name, listing in source.list_other_sets(fine).items()
         if sources.isdisjoint(listing["source_id"].dropna())  # not the same photographs again
     }
-    gaps = analyse_gaps({source.name: manifest} | others)
+    gaps = analyse_gaps({source.name: own} | others)
     return *gaps, count_shared_files(manifest, others)
 
 
@@ -253,10 +264,12 @@ def find_defects(
     background: pd.DataFrame,
     copies: pd.DataFrame,
     counts: pd.DataFrame,
+    manifest: pd.DataFrame,
     **tables: pd.DataFrame,
 ) -> pd.DataFrame:
     """Read findings from all tables, the serious ones first."""
     from wbc_pipeline.evaluation import defects
+    from wbc_pipeline.imaging.packing import accepted
 
     return defects.find_defects(
         rejects=refused_files,
@@ -265,6 +278,7 @@ def find_defects(
         duplicates=duplicate_images,
         guesses=background,
         recovery=copies,
+        patients_known=bool(accepted(manifest)["patient"].notna().all()),
         **tables,
     )
 
@@ -299,7 +313,7 @@ def draw_figures(
             duplicate_images, pixels, manifest, dataset=dataset
         ),
         "conflict_sheet": figures.conflict_sheet(conflicts, pixels, manifest, dataset=dataset),
-        "filename_groups": figures.filename_groups(manifest, dataset=dataset),
+        "filename_sources": figures.filename_sources(manifest, dataset=dataset),
         "leak_shares": figures.leak_shares(leaks, dataset=dataset),
         "leak_price": figures.leak_price(metrics, dataset=dataset),
         "gap_heatmap": figures.gap_heatmap(gap_counts, dataset=dataset),
@@ -359,9 +373,8 @@ def write_report(
     captions = CAPTIONS | TABLE_CAPTIONS
     for name, table in tables.items():
         if len(table) > TABLE_ROWS:
-            captions[name] += (
-                f" The first {TABLE_ROWS} of {len(table):,} rows; all are in {name}.csv."
-            )
+            shown_part = f"The first {TABLE_ROWS} of {len(table):,} rows; all are in {name}.csv."
+            captions[name] = f"{captions.get(name, '')} {shown_part}".strip()
     runs = tables["runs"]
     return render_report(
         title="Audit of the data",
@@ -391,7 +404,10 @@ def _guess(
 ) -> dict[str, float]:
     from wbc_pipeline.evaluation.guessing import chance_test, guess_from_features
 
-    predictions = guess_from_features(features, target, groups, folds=options.folds)
+    try:
+        predictions = guess_from_features(features, target, groups, folds=options.folds)
+    except ValueError as reason:  # too few sources, or no cell found to look beside
+        return {"reason": str(reason)}
     test = chance_test(
         predictions, groups.loc[predictions.index], permutations=options.permutations
     )

@@ -27,7 +27,7 @@ FIGURES = (
     "guesses",
     "duplicate_sheet",
     "conflict_sheet",
-    "filename_groups",
+    "filename_sources",
     "leak_shares",
     "leak_price",
     "gap_heatmap",
@@ -150,7 +150,7 @@ def _report_pipeline() -> Pipeline:
             ),
             node(
                 nodes.find_defects,
-                {name: name for name in (*TABLES, *JUDGED_TABLES)},
+                {name: name for name in ("manifest", *TABLES, *JUDGED_TABLES)},
                 "defects",
                 name="find_defects",
             ),

@@ -104,10 +104,11 @@ def train_runs(
 
     choice = precision.json("precision")
     rows = accepted(manifest)
+    split = rows["image_id"].isin(splits["image_id"])
     experiment = Experiment(
         identity=identity,
         dataset=dataset,
-        images=rows,
+        images=rows.assign(label=rows["label"].where(split)),  # a class left out is no output
         examples=images.pixels[:2],
         views=views,
         variant=variant,
@@ -150,7 +151,7 @@ def predict_runs(
         run.name: Task(
             key={
                 "run": runs[run.name].digest,
-                "sources": digest(images["source_id"].astype(str).tolist()),
+                "sources": digest(images["source_group"].astype(str).tolist()),
                 "hardware": describe_hardware(chosen),  # it bears on the times
                 "code": source_digest(predict_run),
             },

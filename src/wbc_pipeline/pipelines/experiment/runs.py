@@ -95,7 +95,7 @@ class Experiment:
 
     @cached_property
     def labels(self) -> np.ndarray:
-        """Class numbers, int8 [N]; -1 without a label, which no split holds."""
+        """Class numbers, int8 [N]; -1 without a label, as outside the splits."""
         return pd.Categorical(self.images["label"], categories=self.classes).codes
 
     @cached_property
@@ -184,7 +184,8 @@ def predict_run(
     probabilities, milliseconds = predict.predict_probabilities(
         network, [views[name].pixels for name in network.views], rows, device=device
     )
-    predictions = images.iloc[rows][["image_id", "source_id"]].assign(
+    predictions = images.iloc[rows][["image_id"]].assign(
+        source_id=images["source_group"].iloc[rows],  # two photographs of one cell are one
         variant=identity["variant"],
         protocol=run.protocol,
         seed=run.seed,

@@ -167,9 +167,20 @@ def recover_sources(
     return tasks
 
 
-def list_boxes(source: Source) -> pd.DataFrame:
-    """List every annotated box, also of images that show several cells."""
-    return source.list_boxes()
+def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """List every annotated box, also of images that show several cells.
+
+    Returns
+    -------
+    boxes
+        Those that lie in an image that was not refused.
+    rejects
+        A row per refused image, and per box that does not lie in its image, with the reason.
+    """
+    from wbc_pipeline.imaging import packing
+
+    boxes, outside = packing.check_boxes(source.list_boxes(), manifest)
+    return boxes, pd.concat([packing.rejected(manifest), outside], ignore_index=True)
 
 
 def build_manifest(
@@ -180,16 +191,15 @@ def build_manifest(
     duplicates: Result,
     recovery: dict[str, Result],
     options: IngestionOptions,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> pd.DataFrame:
     """Join what was listed with what came of it, its recovered sources and its near-duplicates.
 
     Returns
     -------
-    manifest
+    DataFrame
         See ``design``: manifest; the rows of status ``ok`` are in the order of the array. Beside
-        ``source_id`` stands ``source_group``: sources that show one cell, which no split parts.
-    rejects
-        The rows of another status, with their reason.
+        ``source_id`` stands ``source_group``: sources that show one cell, or cells of one patient,
+        which no split by source parts.
 
     Raises
     ------
@@ -212,7 +222,7 @@ def build_manifest(
     manifest["source_id"] = sources["source_id"]
     place = manifest.columns.get_loc("source_id") + 1
     manifest.insert(place, "source_group", sources["source_group"])
-    return manifest, packing.rejected(manifest)
+    return manifest
 
 
 def recovered_sources(recovery: dict[str, Result]) -> pd.DataFrame:

@@ -1,8 +1,8 @@
 """Parameters of the sources and of ingestion."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from wbc_pipeline.options import Options
 
@@ -23,25 +23,33 @@ class PbcOptions(Options):
     labels: Literal["coarse", "fine"]
 
 
+# On the command line a name such as 2024 arrives as a number, and a list is written with ``+``.
+Name = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]
+Names = Annotated[
+    list[Name], BeforeValidator(lambda names: names.split("+") if isinstance(names, str) else names)
+]
+
+
 class ImageFolderOptions(Options):
     """Any folder of class folders, absolute or below ``raw``; ``null`` allows every class."""
 
-    folder: str
-    classes: list[str] | None = None
+    folder: Name
+    classes: Names | None = None
 
 
 class TableOptions(Options):
     """A CSV file of images; see ``sources.table``."""
 
-    file: str
-    images: str | None = None
-    path_column: str
-    label_column: str
-    source_column: str | None = None
-    part_column: str | None = None
-    domain_column: str | None = None
+    file: Name
+    images: Name | None = None
+    path_column: Name
+    label_column: Name
+    source_column: Name | None = None
+    patient_column: Name | None = None
+    part_column: Name | None = None
+    domain_column: Name | None = None
     suffix: str = ""
-    classes: list[str] | None = None
+    classes: Names | None = None
 
 
 class SourcesOptions(Options):

@@ -32,16 +32,16 @@ def create_pipeline() -> Pipeline:
                 "recovery",
                 name="recover_sources",
             ),
-            node(list_boxes, ["source"], "boxes", name="list_boxes"),
             node(
                 build_manifest,
                 {
                     **{name: name for name in MANIFEST_INPUTS},
                     "options": "params:ingestion",
                 },
-                ["manifest", "rejects"],
+                "manifest",
                 name="build_manifest",
             ),
+            node(list_boxes, ["source", "manifest"], ["boxes", "rejects"], name="list_boxes"),
         ],
         namespace="ingestion",
         inputs={"source"},

@@ -31,8 +31,9 @@ def split_images(
         ``filename``: by what the file names suggest as source, which may be wrong: a trap, shown.
         ``published``: the data set's own parts; a validation part is drawn from the training
         part where none is published.
-        ``source``: stratified by class, all images of a source, and of sources that show one
-        cell, on one side. Images of unknown source are left out, and warned of.
+        ``source``: stratified by class, all images of a source, of sources that show one cell,
+        and of a patient where patients are known, on one side. Images of unknown source are left
+        out, and warned of.
     seeds
         How many; 0, 1, … are used.
     options
@@ -142,19 +143,27 @@ def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int)
 
 
 def _split_by_filename(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
-    if images["filename_group"].isna().any():
+    missing = images["filename_group"].isna()
+    if missing.any():
         raise SplitError(
-            "The names of these files do not suggest any source (column filename_group of the "
-            "manifest is empty); ask for other protocols, such as --params=protocols=random+source."
+            f"The names of {_some(missing, images)} do not suggest any source (column "
+            "filename_group of the manifest is empty there); ask for other protocols, such as "
+            "--params=protocols=random+source."
         )
     return _allocate_groups(images["filename_group"], images["label"], _shares(options), seed)
 
 
 def _split_as_published(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
-    if images["published_part"].isna().any():
+    missing = images["published_part"].isna()
+    if missing.all():
         raise SplitError(
             "This data set has no published split (column published_part of the manifest is "
             "empty); ask for other protocols, such as --params=protocols=random+source."
+        )
+    if missing.any():
+        raise SplitError(
+            f"{_some(missing, images)} have no published part; give each image one, or ask for "
+            "other protocols, such as --params=protocols=random+source."
         )
     is_test = images["published_part"] == "test"
     rest = images[~is_test]
@@ -179,6 +188,11 @@ _SPLITTERS = {
     "published": _split_as_published,
     "source": _split_by_source,
 }
+
+
+def _some(chosen: pd.Series, images: pd.DataFrame) -> str:
+    example = images.loc[chosen, "image_id"].iloc[0]
+    return f"{chosen.sum()} of {len(images)} images, such as {example!r},"
 
 
 def _shares(options: SplittingOptions) -> dict[str, float]:
