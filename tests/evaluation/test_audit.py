@@ -10,11 +10,8 @@ from audit_tables import (
     make_metrics,
     make_splits,
 )
-from paper_tables import make_predictions
 
 from wbc_pipeline.evaluation import audit
-from wbc_pipeline.evaluation.intervals import resampling_units
-from wbc_pipeline.evaluation.scores import score_predictions
 
 
 @pytest.fixture
@@ -262,25 +259,6 @@ def test_a_price_has_no_interval_where_a_seed_has_none():
     assert price.loc["source", ["accuracy_low", "accuracy_high"]].isna().all()
     assert price.loc["source", ["accuracy", "macro_f1_low"]].tolist() == pytest.approx([0.8, 0.76])
     assert price.loc["random", "accuracy_low"] == pytest.approx(0.95)
-
-
-def test_photographs_of_one_cell_are_drawn_together():
-    photographs = {
-        "image_id": list("abcd"),
-        "source_id": list("wxyz"),
-        "source_group": list("ggwh"),
-    }
-    units, kind = resampling_units(pd.DataFrame(photographs))
-    assert units.tolist() == [0, 0, 1, 2]
-    assert kind == "source"
-
-
-def test_a_price_counts_independent_test_sources():
-    runs = make_predictions(sources=12, variants=["normal"], protocols=["source"], seeds=[0])
-    number = runs["source_id"].str.removeprefix("cell-").astype(int)
-    runs["source_group"] = "group-" + (number // 2).astype(str)
-    price = audit.price_of_leak(score_predictions(runs, resamples=20))
-    assert price["test_sources"].tolist() == [6]
 
 
 def test_codes_of_classes_are_names_and_not_missing():

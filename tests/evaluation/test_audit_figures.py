@@ -173,13 +173,15 @@ def test_groups_of_names_and_guesses_are_drawn(copies):
     check(figures.guesses(pd.DataFrame([guess])), "class from the border", "0.50", "chance")
 
 
-def test_a_guess_that_was_not_possible_has_no_number():
+def test_a_guess_that_was_not_possible_is_not_drawn():
     guess = {"target": "label", "features": "border", "balanced_accuracy": 0.5, "chance": 0.25}
     guess |= {"balanced_accuracy_low": 0.4, "balanced_accuracy_high": 0.6, "reason": None}
     failed = dict.fromkeys(guess, np.nan) | {"target": "domain", "features": "background"}
     failed |= {"reason": "a guess needs two classes."}
-    for table in ([guess, failed], [failed]):
-        assert not any("nan" in text for text in texts_of(figures.guesses(pd.DataFrame(table))))
+    figure = figures.guesses(pd.DataFrame([failed, guess]))
+    assert rows_of(figure) == ["class from the border"]
+    assert not any("nan" in text for text in texts_of(figure))
+    check(figures.guesses(pd.DataFrame([failed])), "nothing guessed")
 
 
 def test_codes_of_classes_name_the_rows(codes):
@@ -231,7 +233,8 @@ def test_what_was_not_found_is_said_in_the_figures_place(copies, pixels):
     check(figures.recovery_scores(nothing), "no sources recovered from pixels")
     check(figures.leak_shares(nothing), "no splits")
     check(figures.filename_sources(none), "names suggest no source")
-    check(figures.guesses(nothing), "nothing guessed")
+    no_guesses = pd.DataFrame(columns=["balanced_accuracy"])
+    check(figures.guesses(no_guesses), "nothing guessed")
     check(figures.leak_price(nothing), "no experiment was run")
     check(figures.gap_heatmap(analyse_gaps({})[0]), "no data sets")
 

@@ -295,16 +295,18 @@ def _judge_overlaps(overlaps: pd.DataFrame) -> Iterator[Finding]:
         return
     same = overlaps[overlaps["same_cell"].fillna(False).astype(bool)]
     across, differ = (same[same[name]] for name in ("across_parts", "labels_differ"))
-    text = f"{_count(len(overlaps), 'pair')} of photographs show one field of view"
+    text = f"{_count(len(overlaps), 'pair')} of photographs show{'s' * (len(overlaps) == 1)} one "
+    text += "field of view"
     if len(same):
         text += f", {len(same):,} of them the same white cell"
     for pairs, what in ((across, "in two published parts"), (differ, "under two labels")):
         if len(pairs):
             text += f"; {_count(len(pairs), 'such cell')} stand{'s' * (len(pairs) == 1)} {what}"
             text += f" ({pairs.iloc[0]['first']} and {pairs.iloc[0]['second']})"
-    unseen = overlaps["across_parts"].sum() - len(across)
-    if unseen:
-        text += f"; {_count(unseen, 'other pair')} across published parts share only surroundings"
+    apart = overlaps[overlaps["across_parts"] & ~overlaps["same_cell"].fillna(True).astype(bool)]
+    if len(apart):
+        text += f"; {_count(len(apart), 'other pair')} across published parts "
+        text += f"share{'s' * (len(apart) == 1)} only surroundings"
     yield Finding(
         "serious" if len(across) or len(differ) else "caution",
         f"{text}.",

@@ -82,13 +82,14 @@ def guess_from_features(
     sources, _ = _source_codes(groups, features.index)
     kept = _guessable(features, labels, sources)
     values, truth, sources = features[kept].to_numpy(), labels[kept].to_numpy(), sources[kept]
-    classes, fewest = np.unique(truth), pd.Series(sources).groupby(truth).nunique().min()
+    # Codes, as scikit-learn weighs classes called "0" and "1" as numbers and then misses them.
+    classes, truth = np.unique(truth, return_inverse=True)
+    fewest = pd.Series(sources).groupby(truth).nunique().min()
     splitter = StratifiedGroupKFold(min(folds, fewest), shuffle=True, random_state=seed)
     probability = np.zeros((len(values), len(classes)))  # 0 for a class not trained on
     for train, test in splitter.split(values, truth, sources):
         model = _fit(values[train], truth[train], seed)
-        trained_on = np.searchsorted(classes, model.classes_)
-        probability[np.ix_(test, trained_on)] = model.predict_proba(values[test])
+        probability[np.ix_(test, model.classes_)] = model.predict_proba(values[test])
     columns = [f"p_{name}" for name in classes]
     guesses = pd.DataFrame(probability, columns=columns, index=features.index[kept])
     guesses.insert(0, "label", labels[kept])
