@@ -6,7 +6,12 @@ import pytest
 from kedro.config import OmegaConfigLoader
 from kedro.framework.startup import bootstrap_project
 
-from wbc_pipeline.parameters import ParameterError, check_paper, check_parameters
+from wbc_pipeline.parameters import (
+    ParameterError,
+    Parameters,
+    check_paper,
+    check_parameters,
+)
 
 PROJECT = Path(__file__).parents[1]
 
@@ -29,6 +34,13 @@ def load():
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
 def test_shipped_parameters_are_accepted(load, env):
     check_parameters(load(env))
+
+
+def test_names_and_lists_of_a_table_can_be_said_on_the_command_line(load):
+    table = {"file": 2024, "patient_column": 1, "classes": "SNE+BNE"}
+    options = Parameters.model_validate(load(sources={"table": table})).sources.table
+    assert (options.file, options.patient_column) == ("2024", "1")
+    assert options.classes == ["SNE", "BNE"]
 
 
 def test_an_environment_changes_only_what_it_names(load):

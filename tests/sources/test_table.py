@@ -29,6 +29,14 @@ def test_a_row_is_an_image_beside_the_table(tmp_path):
     assert listing[rest].isna().all(axis=None)
 
 
+def test_a_patient_is_no_cell(tmp_path):
+    rows = [("a.png", "x", "p1"), ("b.png", "y", "p1"), ("c.png", "y", "")]
+    write(tmp_path, *rows, header=("path", "label", "who"))
+    listing = list_images(tmp_path, file="images.csv", patient_column="who")
+    assert listing["patient"].fillna("unknown").tolist() == ["p1", "p1", "unknown"]
+    assert listing["source_id"].isna().all()
+
+
 def test_columns_folder_and_suffix_can_be_said(tmp_path):
     rows = [("7", "x", "cell 1", "TRAIN", "wright"), ("008", "y", "", "Valid", "")]
     write(tmp_path, *rows, header=("ID", "kind", "cell", "fold", "stain"))
