@@ -3,7 +3,7 @@
 import mmap
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +12,12 @@ from typing import TypeVar
 import cv2
 import numpy as np
 from rich.progress import Progress
+from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+_WAITING = 64  # items ahead for each thread: their pool's own work then hides
 
 
 def resize_to(pixels: np.ndarray, out: np.ndarray) -> None:
@@ -101,6 +104,42 @@ def map_ahead(
             yield waiting.popleft().result()
     while waiting:
         yield waiting.popleft().result()
+
+
+def map_threads(
+    function: Callable[[Item], Result],
+    items: Collection[Item],
+    *,
+    title: str,
+    workers: int | None = None,
+    progress: bool = True,
+) -> list[Result]:
+    """Give the result of each item, in order, worked out by threads under a progress bar.
+
+    OpenCV and BLAS keep to one thread each meanwhile, as each of ours calls them for itself.
+
+    Parameters
+    ----------
+    function
+        Called once per item, from any thread; it should release Python's lock for most of its time.
+    items
+        What to work on.
+    title
+        Beside the bar.
+    workers
+        Threads; None for one per core.
+    progress
+        Show the bar, if standard error is a terminal.
+    """
+    workers = workers or cv2.getNumberOfCPUs()
+    with (
+        one_opencv_thread(),
+        threadpool_limits(1, "blas"),
+        progress_bar(progress) as bar,
+        ThreadPoolExecutor(workers) as pool,
+    ):
+        found = map_ahead(pool, function, items, ahead=_WAITING * workers)
+        return list(bar.track(found, total=len(items), description=title))
 
 
 def forget_pages(images: np.ndarray) -> None:

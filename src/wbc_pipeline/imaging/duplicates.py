@@ -209,9 +209,8 @@ def _joined(
         *((("source", first), ("source", second)) for first, second in same_cell),
     ]
     nodes = {node: number for number, node in enumerate(dict.fromkeys([*images, *chain(*links)]))}
-    left, right = ([nodes[link[side]] for link in links] for side in (0, 1))
-    graph = coo_array((np.ones(len(links), bool), (left, right)), shape=(len(nodes), len(nodes)))
-    return connected_components(graph, directed=False)[1][: len(groups)]
+    pairs = np.array([(nodes[left], nodes[right]) for left, right in links], int).reshape(-1, 2)
+    return join_groups(np.arange(len(nodes)), pairs)[: len(groups)]
 
 
 def _candidates(

@@ -15,6 +15,7 @@ from skimage.color import hed_from_rgb
 
 from wbc_pipeline.imaging.arrays import map_ahead, one_opencv_thread, progress_bar
 from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
+from wbc_pipeline.imaging.segment import fill_holes
 
 #: Every measurement with a label for axes, and its unit or range.
 MEASUREMENTS = {
@@ -177,9 +178,7 @@ def black_border(pixels: np.ndarray) -> np.ndarray:
     [255, 0, 0, 0, 0, 0]
     """
     black = cv2.inRange(pixels, (0, 0, 0), (_BLACK, _BLACK, _BLACK))
-    framed = cv2.copyMakeBorder(black, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=255)
-    cv2.floodFill(framed, None, (0, 0), 128)
-    return cv2.inRange(framed[1:-1, 1:-1], 128, 128)
+    return cv2.bitwise_not(fill_holes(cv2.bitwise_not(black)))
 
 
 def _measure_file(path: str | os.PathLike, max_pixels: int) -> dict[str, float]:

@@ -7,16 +7,14 @@ as it compares images as they lie.
 """
 
 import math
-from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import cv2
 import numpy as np
 import pandas as pd
-from threadpoolctl import threadpool_limits
 
 from wbc_pipeline.imaging import registration
-from wbc_pipeline.imaging.arrays import forget_pages, map_ahead, one_opencv_thread, progress_bar
+from wbc_pipeline.imaging.arrays import forget_pages, map_threads
 from wbc_pipeline.imaging.duplicates import fine_detail
 
 SIMILARITY = 0.6
@@ -73,7 +71,6 @@ def find_overlaps(
     ----------
     .. [1] Charikar, Similarity estimation techniques from rounding algorithms, STOC 2002.
     """
-    workers = workers or cv2.getNumberOfCPUs()
 
     @lru_cache(_REMEMBERED)
     def describe(row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -104,17 +101,11 @@ def find_overlaps(
         return max(found, key=lambda fit: fit[0] if fit[1] >= SHARE else 0.0)
 
     rows = range(len(images)) if planes else range(0)
-    with (
-        one_opencv_thread(),
-        threadpool_limits(1, "blas"),  # each of our threads multiplies matrices of its own
-        progress_bar(progress) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        found = map_ahead(pool, hash_features, rows, ahead=64 * workers)
-        hashes = list(bar.track(found, total=len(rows), description="Describing images"))
-        pairs = _candidates(hashes)
-        found = map_ahead(pool, compare, enumerate(pairs), ahead=64 * workers)
-        scores = list(bar.track(found, total=len(pairs), description="Comparing candidates"))
+    how = {"workers": workers, "progress": progress}
+    hashes = map_threads(hash_features, rows, title="Describing images", **how)
+    pairs = _candidates(hashes)
+    numbered = list(enumerate(pairs))
+    scores = map_threads(compare, numbered, title="Comparing candidates", **how)
     table = pd.DataFrame(pairs, columns=["first", "second"])
     table[["similarity", "share"]] = np.array(scores).reshape(-1, 2)
     same = (table["similarity"] >= similarity) & (table["share"] >= SHARE)

@@ -19,12 +19,11 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 from threadpoolctl import threadpool_limits
 
 from wbc_pipeline.imaging import registration
-from wbc_pipeline.imaging.arrays import map_ahead, one_opencv_thread, progress_bar
+from wbc_pipeline.imaging.arrays import map_threads, one_opencv_thread
+from wbc_pipeline.imaging.duplicates import join_groups
 from wbc_pipeline.imaging.reading import MAX_PIXELS, UnreadableImageError, read_image
 
 _log = logging.getLogger(__name__)
@@ -179,7 +178,8 @@ def index_originals(
         described = [side for sides in pool.map(describe, paths) for side in sides]
         index = _index(described)
         overlaps = _each_pair_once(pool.map(partial(_overlaps, index), range(len(paths))))
-    return replace(index, overlaps=overlaps, fields=_fields(overlaps, len(paths)))
+    fields = join_groups(np.arange(len(paths)), overlaps[["first", "second"]].to_numpy())
+    return replace(index, overlaps=overlaps, fields=fields)
 
 
 def _read_original(path: str, max_pixels: int) -> np.ndarray:
@@ -239,12 +239,6 @@ def _each_pair_once(overlaps: Iterable[list[dict]]) -> pd.DataFrame:
     return once.astype({"first": np.int64, "second": np.int64})
 
 
-def _fields(overlaps: pd.DataFrame, originals: int) -> np.ndarray:
-    pairs = (overlaps["first"], overlaps["second"])
-    graph = coo_array((np.ones(len(overlaps), bool), pairs), shape=(originals, originals))
-    return connected_components(graph, directed=False)[1]
-
-
 def match_copy(pixels: np.ndarray, index: OriginalIndex) -> Match:
     """Find the original that an image is a copy of.
 
@@ -300,19 +294,11 @@ def recover_sources(
     UnreadableImageError
         If a file cannot be read.
     """
-    workers = workers or cv2.getNumberOfCPUs()
 
     def match(path: str) -> Match:
         return match_copy(read_image(path, max_pixels=max_pixels).pixels, index)
 
-    with (
-        one_opencv_thread(),
-        threadpool_limits(1, "blas"),  # each of our threads multiplies matrices of its own
-        progress_bar(progress) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        found = map_ahead(pool, match, paths, ahead=4 * workers)
-        matches = list(bar.track(found, total=len(paths), description=title))
+    matches = map_threads(match, paths, title=title, workers=workers, progress=progress)
     table = pd.DataFrame(matches, columns=Match._fields)
     table["transform"] = [match.transform.ravel().tolist() for match in matches]
     table["certain"] = [match.certain for match in matches]
