@@ -14,6 +14,8 @@ from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.blend.options import BlendOptions
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
+from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
+from wbc_pipeline.pipelines.roi.options import RoiOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
 
@@ -53,6 +55,8 @@ class Parameters(Options):
     sources: SourcesOptions
     ingestion: IngestionOptions
     splitting: SplittingOptions
+    preprocessing: PreprocessingOptions
+    roi: RoiOptions
     audit: AuditOptions
     blend: BlendOptions
 

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline
 
-from wbc_pipeline.pipelines import audit, blend, ingestion, splitting
+from wbc_pipeline.pipelines import audit, blend, ingestion, preprocessing, roi, splitting
 
 
 def register_pipelines() -> dict[str, Pipeline]:
@@ -12,6 +12,8 @@ def register_pipelines() -> dict[str, Pipeline]:
     papers = {"blend": data + blend.create_pipeline()}
     return {
         "ingestion": images,
+        "preprocessing": images + preprocessing.create_pipeline(),
+        "roi": images + roi.create_pipeline(),
         "audit": images + audit.create_pipeline(),
         **papers,
         "__default__": papers["blend"],

@@ -54,6 +54,37 @@ def test_what_a_killed_process_left_is_cleared_away(tmp_path):
     assert left == [f".result.making.{socket.gethostname()}.{alive}.x", "result"]
 
 
+def test_a_task_that_resumes_goes_on_with_what_an_interrupted_one_left(tmp_path):
+    def begin(folder):
+        (folder / "first.txt").write_text("first")
+        raise KeyboardInterrupt
+
+    def finish(folder):
+        assert (folder / "first.txt").read_text() == "first"
+        (folder / "second.txt").write_text("second")
+
+    with pytest.raises(KeyboardInterrupt):
+        run_task(tmp_path / "result", Task({"alpha": 0.5}, begin, resumes=True))
+    assert not (tmp_path / "result").exists()
+    run_task(tmp_path / "result", Task({"alpha": 0.5}, finish, resumes=True))
+    names = sorted(path.name for path in (tmp_path / "result").iterdir())
+    assert names == ["first.txt", "key.json", "second.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
+def test_what_was_begun_with_another_key_is_not_gone_on_with(tmp_path):
+    def begin(folder):
+        (folder / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_task(tmp_path / "result", Task({"alpha": 0.5}, begin, resumes=True))
+    run_task(tmp_path / "result", Task({"alpha": 0.6}, writing("new", []), resumes=True))
+    names = sorted(path.name for path in (tmp_path / "result").iterdir())
+    assert names == ["key.json", "result.txt"]
+    assert [path.name for path in tmp_path.iterdir()] == ["result"]
+
+
 def test_interrupted_runs_go_on_with_what_is_missing(tmp_path):
     dataset = ResultsDataset(filepath=str(tmp_path / "runs"))
     calls = []

@@ -1,18 +1,23 @@
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wbc_pipeline import keys
-from wbc_pipeline.imaging import chain as module
-from wbc_pipeline.imaging.chain import apply_chain, build_chain, chain_digest, resize
+from wbc_pipeline.imaging.chain import build_chain, chain_digest
+from wbc_pipeline.imaging.edges import canny_foreground
+from wbc_pipeline.imaging.enhance import clahe
+from wbc_pipeline.imaging.roi import Region, colour_region, square_region
+from wbc_pipeline.imaging.stain import reinhard
+from wbc_pipeline.imaging.steps import STEPS, find_step, resize, settle
 
-STEPS = [{"canny_foreground": {"sigma": 2.0}}, {"resize": {"size": 24}}]
+CANNY = [{"canny_mask": {"sigma": 2.0}}, {"resize": {"size": 24}}]
 
 
-@pytest.fixture
-def images():
-    return np.random.default_rng(0).integers(0, 256, (150, 40, 40, 3), np.uint8)
+def cell(height=96, width=128, centre=(70, 40), radius=15):
+    ground = np.full((height, width, 3), 230, np.uint8)
+    return cv2.circle(ground, centre, radius, (110, 80, 190), -1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -25,75 +30,119 @@ def test_resize_gives_the_size_and_keeps_a_flat_colour(height, width, size):
     assert (small == (10, 120, 250)).all()
 
 
-def test_steps_run_in_order(images):
-    by_hand = resize(module.canny_foreground(images[0], sigma=2.0), size=24)
-    np.testing.assert_array_equal(build_chain(STEPS)(images[0]), by_hand)
+def test_steps_run_in_order():
+    by_hand = resize(clahe(cell()), size=24)
+    np.testing.assert_array_equal(
+        build_chain([{"clahe": {}}, {"resize": {"size": 24}}])(cell()), by_hand
+    )
 
 
-def test_a_chain_without_steps_leaves_the_image_as_it_is(images):
-    np.testing.assert_array_equal(build_chain([])(images[0]), images[0])
+def test_a_chain_without_steps_leaves_the_image_as_it_is():
+    np.testing.assert_array_equal(build_chain([])(cell()), cell())
+
+
+def test_a_mask_blackens_what_is_outside_it():
+    by_hand = resize(canny_foreground(cell(), sigma=2.0), size=24)
+    np.testing.assert_array_equal(build_chain(CANNY)(cell()), by_hand)
+
+
+def test_a_region_is_cut_out_before_the_image_is_scaled():
+    region = square_region(colour_region(cell()), shape=cell().shape)
+    by_hand = resize(cell()[region.ymin : region.ymax, region.xmin : region.xmax], size=32)
+    steps = [{"colour_region": {}}, {"square_region": {}}, {"resize": {"size": 32}}]
+    np.testing.assert_array_equal(build_chain(steps)(cell()), by_hand)
+
+
+def test_a_frame_knows_the_box_that_was_found_and_the_part_that_is_shown():
+    steps = [{"colour_region": {"padding": 0}}, {"pad_region": {"padding": 0.5}}, {"clahe": {}}]
+    frame = settle(build_chain(steps).run(cell()))
+    assert frame.box == Region(55, 25, 86, 56)
+    assert frame.place == Region(39, 9, 102, 72)  # 16 pixels more on each side
+    assert frame.image.shape == (63, 63, 3)
+
+
+def test_places_of_a_region_in_a_region_add_up():
+    steps = [
+        {"colour_region": {"padding": 0.4}},
+        {"gaussian_filter": {}},
+        {"colour_region": {"padding": 0, "cytoplasm": None}},
+    ]
+    frame = settle(build_chain(steps).run(cell()))
+    np.testing.assert_allclose(frame.box[:4], (55, 25, 86, 56), atol=2)
+    np.testing.assert_array_equal(frame.place, frame.box)
+
+
+def test_a_mask_has_a_box_too():
+    frame = settle(build_chain([{"violet_mask_hsv": {}}]).run(cell()))
+    assert frame.box == Region(55, 25, 86, 56)
+    assert (frame.image[40, 70] == (110, 80, 190)).all()
+    assert not frame.image[5, 5].any()
+
+
+@pytest.mark.parametrize("finder", ["colour_region", "violet_mask_hsv", "canny_mask"])
+def test_an_image_where_nothing_is_found_stays_whole_and_is_flagged(finder):
+    blank = np.full((64, 64, 3), 230, np.uint8)
+    frame = settle(build_chain([{finder: {}}]).run(blank))
+    np.testing.assert_array_equal(frame.image, blank)
+    assert frame.place == Region(0, 0, 64, 64, found=False)
+
+
+def test_a_chain_says_where_it_begins_and_whether_it_looks_for_something():
+    assert build_chain([{"full_resolution": {}}, {"colour_region": {}}]).full_resolution
+    assert not build_chain([{"clahe": {}}]).full_resolution
+    assert build_chain([{"otsu_mask": {}}]).finds
+    assert not build_chain([{"clahe": {}}]).finds
+
+
+def test_every_step_names_a_function_and_most_work_with_their_defaults():
+    with_value = {"resize", "pad_region", "square_region", "reinhard", "macenko"}
+    with_value |= {"largest_component", "fill_holes"}  # these need a mask
+    for name in STEPS:
+        assert callable(find_step(name)[1])
+        if name not in with_value:
+            assert build_chain([{name: {}}])(cell()).dtype == np.uint8
+
+
+def test_a_stain_is_normalised_to_a_reference_image_file(tmp_path):
+    reference = np.random.default_rng(0).integers(100, 200, (32, 32, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / "reference.png"), reference[..., ::-1])
+    steps = [{"reinhard": {"reference": str(tmp_path / "reference.png")}}]
+    noisy = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    np.testing.assert_array_equal(build_chain(steps)(noisy), reinhard(noisy, reference=reference))
+    before = chain_digest(steps)
+    cv2.imwrite(str(tmp_path / "reference.png"), reference)
+    assert chain_digest(steps) != before
+    with pytest.raises(ValueError, match=r"'reinhard': the reference image \S+nowhere.png cannot"):
+        build_chain([{"reinhard": {"reference": str(tmp_path / "nowhere.png")}}])
 
 
 @pytest.mark.parametrize(
-    ("step", "message"),
+    ("steps", "message"),
     [
-        ({"rezise": {"size": 8}}, r"'rezise'; did you mean 'resize'\? Known: canny_foreground, re"),
-        ({"resize": {"sise": 8}}, r"step 'resize' .*'sise'; did you mean 'size'\? Known: size"),
-        ({"canny_foreground": {"simga": 1}}, r"'simga'; did you mean 'sigma'\?.*margin, pale"),
-        ({"resize": None}, "step 'resize' needs a value for size"),
-        ({"resize": {"size": -3}}, "step 'resize' fails with {'size': -3}"),
-        ({"canny_foreground": {"channel": "gren"}}, "no grey channel 'gren'; known: .*green"),
-        ({"resize": 64}, "step 'resize' takes {parameter: value}, not 64"),
-        ({"resize": {"size": 8}, "canny_foreground": {}}, "a step is written"),
-        ("resize", "a step is written"),
+        ([{"rezise": {"size": 8}}], r"'rezise'; did you mean 'resize'\? Known: bilateral_filter"),
+        ([{"resize": {"sise": 8}}], r"step 'resize' .*'sise'; did you mean 'size'\? Known: size"),
+        ([{"canny_mask": {"simga": 1}}], r"'simga'; did you mean 'sigma'\?.*margin, pale"),
+        ([{"resize": None}], "step 'resize' needs a value for size"),
+        ([{"resize": {"size": -3}}], "step 'resize' fails with {'size': -3}"),
+        ([{"canny_mask": {"channel": "gren"}}], "no grey channel 'gren'; known: .*green"),
+        ([{"resize": 64}], "step 'resize' takes {parameter: value}, not 64"),
+        ([{"resize": {"size": 8}, "canny_mask": {}}], "a step is written"),
+        (["resize"], "a step is written"),
+        ([{"reinhard": {}}], "step 'reinhard' needs a value for reference"),
+        ([{"fill_holes": {}}], "changes a mask; put a step that finds one before it"),
+        ([{"square_region": {}}], "changes a region; put a step that finds one before it"),
+        ([{"resize": {"size": 64}}, {"colour_region": {}}], "put it before any resize"),
+        ([{"clahe": {}}, {"full_resolution": {}}], "says where a chain begins; put it first"),
+        ([{"full_resolution": {"size": 8}}], "has no parameters"),
     ],
 )
-def test_a_wrong_step_is_refused_before_any_image_and_says_why(step, message):
+def test_a_wrong_step_is_refused_before_any_image_and_says_why(steps, message):
     with pytest.raises(ValueError, match=message):
-        build_chain([step])
+        build_chain(steps)
 
 
 def test_the_digest_changes_with_the_code_of_a_step(monkeypatch):
-    before = chain_digest(STEPS)
+    before = chain_digest(CANNY)
     source = keys.inspect.getsource
     monkeypatch.setattr(keys.inspect, "getsource", lambda item: source(item) + "# changed")
-    assert chain_digest(STEPS) != before
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_a_view_of_a_memory_map_equals_the_chain_image_by_image(tmp_path, images, workers):
-    np.save(tmp_path / "images.npy", images)
-    packed = np.load(tmp_path / "images.npy", mmap_mode="r")
-    chain = build_chain(STEPS)
-    path = apply_chain(chain, packed, tmp_path / "new" / "view.npy", workers=workers)
-    view = np.load(path, mmap_mode="r")
-    assert view.dtype == np.uint8
-    np.testing.assert_array_equal(view, np.stack([chain(image) for image in images]))
-
-
-def test_an_interrupted_view_leaves_the_old_one_and_nothing_half_written(tmp_path, images):
-    target = tmp_path / "view.npy"
-    target.write_bytes(b"old")
-
-    def fails_late(image):
-        if (image == images[-1]).all():
-            raise KeyboardInterrupt
-        return image
-
-    with pytest.raises(KeyboardInterrupt):
-        apply_chain(fails_late, images, target)
-    assert target.read_bytes() == b"old"
-    assert list(tmp_path.iterdir()) == [target]
-
-
-def test_results_of_different_shapes_are_refused(tmp_path, images):
-    def grows(image):
-        return image[: 10 + int((image == images[7]).all())]
-
-    with pytest.raises(ValueError, match=r"image 7 became .* end the view with a resize step"):
-        apply_chain(grows, images, tmp_path / "view.npy")
-
-
-def test_no_images_are_refused(tmp_path, images):
-    with pytest.raises(ValueError, match="no images"):
-        apply_chain(build_chain(STEPS), images[:0], tmp_path / "view.npy")
+    assert chain_digest(CANNY) != before

@@ -13,6 +13,7 @@ from wbc_pipeline.imaging.segment import (
     largest_component,
     otsu_mask,
     saliency_map,
+    saliency_mask,
     trace_border,
     violet_mask_hsv,
     violet_mask_rgb,
@@ -24,7 +25,7 @@ IMAGES = st.tuples(SIDES, SIDES).flatmap(lambda size: arrays(np.uint8, (*size, 3
 MASKS = st.tuples(SIDES, SIDES).flatmap(
     lambda size: arrays(np.uint8, size, elements=st.sampled_from([0, 255]))
 )
-FINDERS = [violet_mask_hsv, violet_mask_rgb, otsu_mask, watershed_mask]
+FINDERS = [violet_mask_hsv, violet_mask_rgb, otsu_mask, watershed_mask, saliency_mask]
 AXES = pytest.mark.parametrize("axis", [0, 1])
 
 
@@ -63,6 +64,13 @@ def test_saliency_is_float32_from_0_to_1(image, edges, sigma):
     assert saliency.max() <= 1
 
 
+@settings(max_examples=40, deadline=None)
+@given(IMAGES, st.floats(0, 1, width=32))
+def test_the_salient_are_those_at_or_above_the_threshold(image, threshold):
+    expected = (saliency_map(image) >= threshold) & np.ptp(image, axis=(0, 1)).any()
+    np.testing.assert_array_equal(saliency_mask(image, threshold=threshold) > 0, expected)
+
+
 @pytest.mark.parametrize("value", [0, 128, 230, 255])
 def test_a_flat_image_holds_nothing(value):
     flat = np.full((40, 50, 3), value, np.uint8)
@@ -71,6 +79,8 @@ def test_a_flat_image_holds_nothing(value):
     for channel in OTSU_CHANNELS:
         assert not otsu_mask(flat, channel=channel).any()
     assert saliency_map(flat).max() < 0.01
+    assert not saliency_mask(flat).any()
+    assert not saliency_mask(flat, threshold=0).any()
 
 
 @pytest.mark.parametrize("find", [violet_mask_hsv, violet_mask_rgb, watershed_mask])
@@ -92,6 +102,8 @@ def test_otsu_equals_that_of_scikit_image():
     saturation = cv2.cvtColor(image, cv2.COLOR_RGB2HSV)[..., 1]
     expected = saturation > threshold_otsu(saturation)
     np.testing.assert_array_equal(otsu_mask(image) > 0, expected)
+    levels = np.rint(255 * saliency_map(image)).astype(np.uint8)
+    np.testing.assert_array_equal(saliency_mask(image) > 0, levels > threshold_otsu(levels))
 
 
 def test_watershed_parts_what_otsu_leaves_together():
@@ -111,6 +123,14 @@ def test_nuclei_are_more_salient_than_red_cells_and_those_than_the_ground():
     assert ground < 0.2
 
 
+def test_the_salient_hold_the_nuclei_and_no_red_cell():
+    image, nuclei = smear()
+    mask = saliency_mask(image)
+    assert mask[nuclei > 0].mean() > 0.95 * 255
+    assert not mask[25, 130]
+    assert dice(mask, nuclei) > 0.8
+
+
 @AXES
 @pytest.mark.parametrize("find", [violet_mask_hsv, violet_mask_rgb, otsu_mask])
 @settings(max_examples=20, deadline=None)
@@ -125,6 +145,7 @@ def test_watershed_and_saliency_of_a_mirrored_image_are_nearly_mirrored(axis):
     image = smear()[0]
     mirrored = np.ascontiguousarray(np.flip(image, axis))
     assert dice(np.flip(watershed_mask(mirrored), axis), watershed_mask(image)) > 0.97
+    assert dice(np.flip(saliency_mask(mirrored), axis), saliency_mask(image)) > 0.97
     np.testing.assert_allclose(
         np.flip(saliency_map(mirrored), axis), saliency_map(image), atol=1e-4
     )
@@ -200,6 +221,7 @@ IMAGE = np.zeros((8, 8, 3), np.uint8)
         (lambda: watershed_mask(IMAGE, opening=0), "opening .* 0"),
         (lambda: saliency_map(IMAGE, edges=-0.1), "edges .* -0.1"),
         (lambda: saliency_map(IMAGE, sigma=0), "sigma .* 0"),
+        (lambda: saliency_mask(IMAGE, threshold=1.5), "threshold .* 1.5"),
     ],
 )
 def test_a_parameter_out_of_range_is_named(call, message):

@@ -1,4 +1,4 @@
-"""Packed images: one uint8 array on disk, memory-mapped, with a mosaic for kedro-viz."""
+"""Packed images and views: one uint8 array on disk, memory-mapped, with a picture for kedro-viz."""
 
 import base64
 from dataclasses import dataclass
@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 from kedro_datasets._typing import ImagePreview
 
-from wbc_pipeline.datasets.results import Result, ResultDataset
+from wbc_pipeline.datasets.results import Result, ResultDataset, ResultsDataset
 from wbc_pipeline.keys import digest
 
 PIXELS_FILE = "images.npy"
 MASKS_FILE = "masks.npy"
+SHEET_FILE = "contact_sheet.png"
 
 
 @dataclass(frozen=True)
@@ -53,16 +54,51 @@ class ImagesDataset(ResultDataset):
         )
 
     def preview(self, columns: int = 12, rows: int = 6) -> ImagePreview:
-        """Draw images picked evenly from the array side by side."""
+        """Show the contact sheet of a view, or images picked evenly from the array side by side."""
         import cv2
 
+        sheet = self._folder / SHEET_FILE
+        if sheet.is_file():
+            return _as_preview(sheet.read_bytes())
         pixels = self.load().pixels
         chosen = np.linspace(0, len(pixels) - 1, columns * rows).astype(int)
         height, width = pixels.shape[1:3]
         mosaic = pixels[chosen].reshape(rows, columns, height, width, 3)
         mosaic = mosaic.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
         _, png = cv2.imencode(".png", mosaic[..., ::-1])
-        return ImagePreview(base64.b64encode(png.tobytes()).decode())
+        return _as_preview(png.tobytes())
+
+
+class ViewsDataset(ResultsDataset):
+    """Views by name, a folder each: as many as the parameters name.
+
+    Parameters
+    ----------
+    filepath
+        The folder of their folders. What is no longer among the parameters is removed.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict | None = None):
+        super().__init__(filepath=filepath, prune=True, metadata=metadata)
+
+    def load(self) -> dict[str, ImageArray]:
+        """Map the arrays by name."""
+        return {
+            name: ImagesDataset(filepath=str(result.folder)).load()
+            for name, result in super().load().items()
+        }
+
+    def preview(self) -> ImagePreview:
+        """Show the contact sheets of all views, each under its name."""
+        import cv2
+
+        sheets = [cv2.imread(str(result.folder / SHEET_FILE)) for result in super().load().values()]
+        _, png = cv2.imencode(".png", np.vstack(sheets))
+        return _as_preview(png.tobytes())
+
+
+def _as_preview(png: bytes) -> ImagePreview:
+    return ImagePreview(base64.b64encode(png).decode())
 
 
 def image_files(folder: Path) -> tuple[Path, Path]:

@@ -5,13 +5,14 @@ that keeps the result runs the task only if what is on disk was made from other 
 data or code. Kedro itself looks at most at whether a file exists.
 """
 
+import glob
 import json
 import logging
 import os
 import shutil
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
@@ -42,11 +43,14 @@ class Task:
         Writes the files of the result into the empty folder that it is given.
     collective
         Whether all processes of a distributed run take part in it, as in training.
+    resumes
+        Whether ``compute`` goes on from what an interrupted one of the same key left in its folder.
     """
 
     key: dict[str, Any]
     compute: Callable[[Path], None]
     collective: bool = False
+    resumes: bool = False
 
 
 @dataclass(frozen=True)
@@ -87,14 +91,14 @@ def run_task(folder: Path, task: Task) -> None:
         _follow(folder, task)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    _clear_leftovers(folder)
-    making = _hidden_folder(folder)
+    making = _folder_to_work_in(folder, task)
     try:
         task.compute(making)
         (making / KEY_FILE).write_text(json.dumps(task.key, indent=2, default=str))
         _replace(folder, making)
     finally:
-        shutil.rmtree(making, ignore_errors=True)
+        if not task.resumes:
+            shutil.rmtree(making, ignore_errors=True)
 
 
 def _is_up_to_date(folder: Path, task: Task) -> bool:
@@ -104,25 +108,43 @@ def _is_up_to_date(folder: Path, task: Task) -> bool:
         return False
 
 
-def _hidden_folder(folder: Path) -> Path:
-    name = f".{folder.name}.making.{socket.gethostname()}.{os.getpid()}."
+def _folder_to_work_in(folder: Path, task: Task) -> Path:
+    """Take over what an interrupted process left of this task, if it can go on from there."""
+    made_for = digest(task.key)
+    making = _hidden_folder(folder, made_for)
+    for leftover, its_digest in _leftovers(folder, other_than=making):
+        if task.resumes and its_digest == made_for and not any(making.iterdir()):
+            with suppress(FileNotFoundError):  # another process was faster
+                os.replace(leftover, making)
+        else:
+            shutil.rmtree(leftover, ignore_errors=True)
+    return making
+
+
+def _hidden_folder(folder: Path, made_for: str) -> Path:
+    name = f"{_hidden_prefix(folder)}{os.getpid()}.{made_for}."
     hidden = Path(mkdtemp(prefix=name, dir=folder.parent))
     hidden.chmod(0o755)  # mkdtemp hides it from everybody else
     return hidden
 
 
-def _clear_leftovers(folder: Path) -> None:
-    """Remove what a killed process of this machine left; a live one may be at work in its own."""
-    prefix = f".{folder.name}.making.{socket.gethostname()}."
-    for leftover in folder.parent.glob(f"{prefix}*"):
-        process = int(leftover.name.removeprefix(prefix).split(".")[0])
-        if process == os.getpid() or not psutil.pid_exists(process):
-            shutil.rmtree(leftover)
+def _hidden_prefix(folder: Path) -> str:
+    return f".{folder.name}.making.{socket.gethostname()}."
+
+
+def _leftovers(folder: Path, *, other_than: Path) -> Iterator[tuple[Path, str]]:
+    """List what killed processes of this machine left; a live one may be at work in its own."""
+    prefix = _hidden_prefix(folder)
+    for leftover in folder.parent.glob(f"{glob.escape(prefix)}*"):
+        process, made_for = leftover.name.removeprefix(prefix).split(".")[:2]
+        ours = int(process) == os.getpid() and leftover != other_than
+        if ours or not psutil.pid_exists(int(process)):
+            yield leftover, made_for
 
 
 def _replace(folder: Path, made: Path) -> None:
     if folder.exists():
-        old = _hidden_folder(folder)
+        old = _hidden_folder(folder, "old")
         os.replace(folder, old / "old")
         os.replace(made, folder)
         shutil.rmtree(old)

@@ -71,6 +71,47 @@ def _write_header(file: object, shape: tuple[int, ...]) -> None:
     np.lib.format.write_array_header_1_0(file, header)
 
 
+class ArrayFile:
+    """An ``.npy`` file of known shape that is filled a block of rows at a time, in any order.
+
+    Used in a ``with`` statement. A file that is there already is gone on with, not emptied: its
+    name should be one that nobody reads before all rows are written.
+
+    Parameters
+    ----------
+    path
+        The file; its folder exists.
+    shape
+        Of the whole array, rows first.
+    descr
+        The type as numpy writes it in the file, such as ``u1``, ``<i4``.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], descr: str):
+        self._file = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115 closed by with
+        self._type = np.dtype(descr)
+        header = {"descr": self._type.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+        self._start = self._file.tell()
+        self._row_bytes = self._type.itemsize * int(np.prod(shape[1:]))
+
+    def __enter__(self) -> "ArrayFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._file.close()
+
+    def write(self, row: int, block: np.ndarray) -> None:
+        """Write rows from ``row`` on."""
+        self._file.seek(self._start + row * self._row_bytes)
+        self._file.write(np.ascontiguousarray(block, self._type).data)
+
+    def sync(self) -> None:
+        """Return when what was written would outlive the machine's power."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
     """Keep OpenCV from starting threads of its own inside ours."""

@@ -42,7 +42,7 @@ def colour_region(
     cytoplasm: Limits | None = CYTOPLASM,
     opening: float = 0.15,
     padding: float = 0.05,
-    smallest: float = 0.01,
+    smallest: float = 0.003,
 ) -> Region:
     """Box around the cell with the largest nucleus, by colour.
 
@@ -108,7 +108,7 @@ def enhanced_colour_region(
     tiles: int = 8,
     violet: Limits = NUCLEUS,
     padding: float = 0.1,
-    smallest: float = 0.01,
+    smallest: float = 0.003,
 ) -> Region:
     """Box around the largest violet object after the contrast has been enhanced.
 
@@ -172,8 +172,11 @@ def colour_regions(
     ----------
     image
         RGB, uint8, ``[H, W, 3]``.
-    nucleus, cytoplasm, opening, padding, smallest
+    nucleus, cytoplasm, opening, padding
         See `colour_region`.
+    smallest
+        Nuclei below this share (0 to 1) of the image's area are none. Larger than there, where a
+        platelet only counts if there is nothing larger.
 
     Returns
     -------

@@ -17,7 +17,19 @@ import numpy as np
 import pandas as pd
 
 # What the code beside the model imports, beside OpenCV, which comes under several names.
-REQUIREMENTS = ("numpy", "pandas", "pillow", "pydantic", "rich", "safetensors", "torch")
+REQUIREMENTS = (
+    "numpy",
+    "pandas",
+    "pillow",
+    "pydantic",
+    "pywavelets",
+    "rich",
+    "safetensors",
+    "scikit-image",
+    "threadpoolctl",
+    "torch",
+    "torchstain",
+)
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):
@@ -50,13 +62,13 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         """
         import torch
 
-        from wbc_pipeline.imaging.chain import resize
+        from wbc_pipeline.imaging.steps import resize
         from wbc_pipeline.training.predict import predict_probabilities
 
         packed = [resize(image, size=self._description["packed_size"]) for image in model_input]
         views = [
-            np.stack([self._chains[name](image) for image in packed])
-            for name in self._network.views
+            np.stack([chain(image) for image in (model_input if chain.full_resolution else packed)])
+            for chain in map(self._chains.get, self._network.views)
         ]
         probabilities, _ = predict_probabilities(
             self._network, views, np.arange(len(model_input)), device=torch.device("cpu")

@@ -1,5 +1,5 @@
 """Images to views of them, computed once."""
 
-from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
+from wbc_pipeline.pipelines.preprocessing.pipeline import create_pipeline, view_pipeline
 
-__all__ = ["view_pipeline"]
+__all__ = ["create_pipeline", "view_pipeline"]
