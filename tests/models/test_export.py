@@ -8,22 +8,35 @@ from wbc_pipeline.models.export import export_onnx
 
 ARGUMENTS = {"classes": 3, "image_size": 16, "filters": (8, 16), "dense": 32}
 CANNY = {"canny": {"low": 30, "high": 90, "sigma": 1.0}}
+MIXED = {"classes": 3, "image_size": 24, "filters": (8, 8, 8), "hidden": (16, 16)}
+COMPACT = {"classes": 3, "image_size": 16, "filters": (8, 16), "blocks": (1, 1)}
 
 
 def saved(folder, name, **arguments):
-    arguments = ARGUMENTS | arguments
     network = build_network(name, arguments, seed=0)
     save_network(folder, network, {"name": name, "arguments": arguments})
     return folder
 
 
-@pytest.mark.parametrize("name", ["normal_cnn", "blend_cnn", "soft_mask_cnn", "adaptive_blend_cnn"])
-def test_onnx_gives_the_same_logits_for_any_batch(name, tmp_path):
-    folder = saved(tmp_path, name)
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("normal_cnn", ARGUMENTS),
+        ("blend_cnn", ARGUMENTS),
+        ("soft_mask_cnn", ARGUMENTS),
+        ("adaptive_blend_cnn", ARGUMENTS),
+        ("mixed_separable_cnn", MIXED),
+        ("mixed_separable_cnn", MIXED | {"activation": "swish", "global_pooling": False}),
+        ("compact_residual_cnn", COMPACT),
+    ],
+)
+def test_onnx_gives_the_same_logits_for_any_batch(name, arguments, tmp_path):
+    folder = saved(tmp_path, name, **arguments)
     export_onnx(folder, tmp_path / "network.onnx")
     network, _ = load_network(folder)
+    size = arguments["image_size"]
     session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
-    views = {view: torch.rand(5, 3, 16, 16) for view in network.views}
+    views = {view: torch.rand(5, 3, size, size) for view in network.views}
     with torch.no_grad():
         expected = network(*views.values()).numpy()
     (logits,) = session.run(None, {view: array.numpy() for view, array in views.items()})
@@ -31,6 +44,6 @@ def test_onnx_gives_the_same_logits_for_any_batch(name, tmp_path):
 
 
 def test_a_network_with_opencv_inside_is_refused(tmp_path):
-    folder = saved(tmp_path, "learnable_canny_cnn", **CANNY)
+    folder = saved(tmp_path, "learnable_canny_cnn", **ARGUMENTS, **CANNY)
     with pytest.raises(ValueError, match="cannot express"):
         export_onnx(folder, tmp_path / "network.onnx")

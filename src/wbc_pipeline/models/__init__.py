@@ -18,6 +18,8 @@ NETWORKS = {
     "adaptive_blend_cnn": "wbc_pipeline.models.adaptive_blend_cnn:AdaptiveBlendCNN",
     "soft_mask_cnn": "wbc_pipeline.models.soft_mask_cnn:SoftMaskCNN",
     "learnable_canny_cnn": "wbc_pipeline.models.learnable_canny_cnn:LearnableCannyCNN",
+    "mixed_separable_cnn": "wbc_pipeline.models.mixed_separable_cnn:MixedSeparableCNN",
+    "compact_residual_cnn": "wbc_pipeline.models.compact_residual_cnn:CompactResidualCNN",
 }
 
 
