@@ -1,7 +1,6 @@
 """Ingestion against the bare ``cv2.imread`` and ``cv2.resize`` of the same files."""
 
 import os
-import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,7 +8,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import psutil
 import pytest
 
 from wbc_pipeline.imaging.duplicates import group_duplicates
@@ -72,20 +70,7 @@ def test_duplicate_search_takes_less_than_a_millisecond_an_image(benchmark, list
     assert benchmark.stats["min"] / len(images) < 1e-3
 
 
-def peak_memory(command):
-    """Run a command and look at its resident memory every few milliseconds, in MB."""
-    run = subprocess.Popen(
-        command, cwd=PROJECT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    process, peak = psutil.Process(run.pid), 0
-    while run.poll() is None:
-        peak = max(peak, process.memory_info().rss)
-        time.sleep(0.02)
-    assert run.returncode == 0
-    return peak / 2**20
-
-
-def test_memory_stays_under_a_gigabyte(benchmark, real_data, tmp_path):
+def test_memory_stays_under_a_gigabyte(benchmark, real_data, tmp_path, peak_memory):
     """The whole command on the 12,444 files, against the same on the few of the test set."""
     command = [sys.executable, "-m", "kedro", "run", "--pipelines=ingestion"]
     few = peak_memory([*command, "--env=test", f"--params=data={tmp_path}"])

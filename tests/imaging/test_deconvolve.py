@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from skimage import restoration
 
 from wbc_pipeline.imaging.deconvolve import (
     point_spread,
@@ -86,6 +87,27 @@ def test_a_batch_equals_image_by_image_and_a_second_run_the_first(method):
     batch = np.random.default_rng(0).integers(0, 256, (2, 16, 20, 3), np.uint8)
     np.testing.assert_array_equal(method(batch), np.stack([method(image) for image in batch]))
     assert method(batch[:0]).shape == (0, 16, 20, 3)
+
+
+@pytest.mark.parametrize("psf", SPREADS)
+@pytest.mark.parametrize("method", METHODS)
+def test_the_result_is_scikit_images_on_a_mirrored_image(method, psf, cell):
+    spread = point_spread(psf, size=2)
+    theirs = {
+        wiener: lambda channel: restoration.wiener(channel, spread, 0.01),
+        richardson_lucy: lambda channel: restoration.richardson_lucy(channel, spread, 10),
+        unsupervised_wiener: lambda channel: restoration.unsupervised_wiener(channel, spread)[0],
+    }[method]
+    blur = blurred(cell[:, 8:], psf, 2)
+    height, width, _ = blur.shape
+    mirrored = np.pad(blur / 255, ((height, 0), (width, 0), (0, 0)), "symmetric")
+    expected = np.dstack([theirs(channel) for channel in np.moveaxis(mirrored, -1, 0)])
+    difference = method(blur, psf=psf, size=2) - 255 * expected[height:, width:].clip(0, 1)
+    if method is richardson_lucy:  # theirs has black beyond the other two borders
+        difference = difference[: -height // 3, : -width // 3]
+    if method is unsupervised_wiener:  # the noise of its samples is another
+        difference = cv2.blur(difference, (9, 9))
+    assert np.abs(difference).max() < 1.5
 
 
 def test_more_iterations_and_less_balance_are_sharper(cell):

@@ -1,3 +1,5 @@
+import time
+
 import cv2
 import numpy as np
 import pytest
@@ -113,6 +115,17 @@ def test_watershed_parts_what_otsu_leaves_together():
         for mask in (otsu_mask(image, channel="stain"), watershed_mask(image))
     )
     assert (together, parted) == (1, 2)
+
+
+def test_a_long_line_of_a_watershed_takes_a_moment_and_parts_at_corners_too():
+    image = np.full((200, 200, 3), 230, np.uint8)
+    for corner in (10, 75):
+        image[corner : corner + 91, corner : corner + 91] = 110, 75, 190
+    start = time.process_time()
+    count, labels = cv2.connectedComponents(watershed_mask(image), connectivity=8)
+    assert time.process_time() - start < 1
+    assert count - 1 == 2
+    np.testing.assert_allclose(*np.bincount(labels.ravel())[1:], rtol=0.05)
 
 
 def test_nuclei_are_more_salient_than_red_cells_and_those_than_the_ground():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from skimage.color import rgb_from_hed, separate_stains
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer, NumpyReinhardNormalizer
 
 from wbc_pipeline.imaging.stain import (
@@ -152,6 +153,14 @@ def test_densities_are_finite_float32_from_0_up(image):
     assert np.isfinite(densities).all()
     assert (densities >= 0).all()
     np.testing.assert_array_equal(haematoxylin_eosin(image[None]), densities[None])
+
+
+@settings(max_examples=20, deadline=None)
+@given(IMAGES)
+def test_haematoxylin_and_eosin_are_scikit_images_with_a_residual_at_right_angles(image):
+    stains = np.array([*rgb_from_hed[:2], np.cross(*rgb_from_hed[:2])])
+    expected = separate_stains(image, np.linalg.inv(stains))
+    np.testing.assert_allclose(haematoxylin_eosin(image), expected, atol=1e-5)
 
 
 def test_twice_the_stain_has_twice_the_density_and_stains_do_not_mix():

@@ -7,7 +7,6 @@ Every length is in pixels of a working copy whose shorter side is 128, so that o
 parameters means the same for a 64 px crop and a 320 x 240 field.
 """
 
-import inspect
 from functools import cache
 
 import cv2
@@ -165,10 +164,6 @@ def canny_foreground(image: np.ndarray, **options) -> np.ndarray:
     ([90, 40, 150], [0, 0, 0])
     """
     return cv2.copyTo(image, canny_mask(image, **options))
-
-
-# For whoever looks up the parameters, as `chain` does: they are those of the mask.
-canny_foreground.__signature__ = inspect.signature(canny_mask)
 
 
 def _working_copy(image: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import cv2
 import numpy as np
-from skimage.color import rgb_from_hed, separate_stains
+from skimage.color import rgb_from_hed
 from skimage.util import img_as_float32, img_as_ubyte
 from torchstain.numpy.normalizers import NumpyMacenkoNormalizer
 
@@ -20,8 +20,10 @@ _LEAST_STAINED = 0.01  # share of the pixels
 _ALIKE = 50  # condition number of two stains that are one; of 60 cells in 7 sets none exceeds 10
 _FLAT = 0.5  # standard deviation of L, a or b; less is the rounding to 8 bits
 
+_DIMMED = np.float32(1e-6)  # light of density 1; also that of black, which has no logarithm
+
 # Haematoxylin, eosin and what is at right angles to both, as rows; inverted.
-_HE_FROM_RGB = np.linalg.inv([*rgb_from_hed[:2], np.cross(*rgb_from_hed[:2])])
+_HE_FROM_RGB = np.linalg.inv([*rgb_from_hed[:2], np.cross(*rgb_from_hed[:2])]).astype(np.float32)
 
 Normaliser = Callable[[np.ndarray], np.ndarray]
 
@@ -217,7 +219,8 @@ def haematoxylin_eosin(image: np.ndarray) -> np.ndarray:
     ([0, 1], 0.0)
     """
     require_rgb(image)
-    return separate_stains(img_as_float32(image), _HE_FROM_RGB).astype(np.float32)
+    light = np.maximum(image / np.float32(255), _DIMMED)
+    return np.maximum(np.log(light) @ (_HE_FROM_RGB / np.log(_DIMMED)), 0)
 
 
 def _lab_statistics(image: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
