@@ -22,6 +22,17 @@ def digest(value: Any) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def run_name(protocol: str, seed: int, fold: int) -> str:
+    """Name a training among those of its variant; fold 0 goes without saying.
+
+    Examples
+    --------
+    >>> run_name("random", 1, 0), run_name("source", 1, 4)
+    ('random-1', 'source-1-fold4')
+    """
+    return f"{protocol}-{seed}" + (f"-fold{fold}" if fold else "")
+
+
 def source_digest(*objects: Any) -> str:
     """Digest the source text behind functions, classes or modules of this package.
 

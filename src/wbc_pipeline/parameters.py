@@ -13,9 +13,12 @@ from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.blend.options import BlendOptions
+from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
+from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
+from wbc_pipeline.pipelines.separable.options import SeparableOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
 
@@ -41,6 +44,8 @@ class Parameters(Options):
         Ways to split.
     seeds
         How many: 0, 1, …
+    variants
+        Those of a paper that take part.
     device
         Where networks run.
     """
@@ -50,6 +55,7 @@ class Parameters(Options):
     data: str
     protocols: Protocols
     seeds: int = Field(gt=0)
+    variants: Variants
     device: Literal["auto", "cpu", "cuda"]
     tracking: TrackingOptions
     sources: SourcesOptions
@@ -58,7 +64,9 @@ class Parameters(Options):
     preprocessing: PreprocessingOptions
     roi: RoiOptions
     audit: AuditOptions
+    quality: QualityOptions
     blend: BlendOptions
+    separable: SeparableOptions
 
     @field_validator("dataset")
     @classmethod
@@ -135,10 +143,23 @@ def check_paper(parameters: dict[str, Any], paper: str) -> None:
         check_published(parameters[paper].get("published", {}))
     except ValueError as error:
         raise ParameterError(f"Parameters were refused:\n- {error}") from None
+    known = list(parameters[paper]["variants"])
+    for name in Variants(parameters["variants"]).root:
+        if name not in [*known, "all"]:
+            raise ParameterError(
+                f"Parameters were refused:\n- variants: {paper} has no variant {name!r}; "
+                f"known are {', '.join(known)}"
+            )
     packed = parameters["ingestion"]["image_size"]
-    view = build_chain(parameters[paper]["views"]["image"])
-    size = len(view(np.zeros((packed, packed, 3), np.uint8)))
+    views = parameters[paper]["views"]
+    size = len(build_chain(views["image"])(np.zeros((packed, packed, 3), np.uint8)))
     for name, variant in parameters[paper]["variants"].items():
+        unknown = set(variant.get("views", {}).values()) - views.keys()
+        if unknown:
+            raise ParameterError(
+                f"Parameters were refused:\n- {paper}.variants.{name}.views: {paper} has no view "
+                f"{', '.join(sorted(unknown))}; known are {', '.join(views)}"
+            )
         arguments = {"classes": 2, "image_size": size, **variant.get("arguments", {})}
         try:
             build_network(variant["network"], arguments, seed=0)

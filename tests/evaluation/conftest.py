@@ -22,7 +22,13 @@ def history() -> pd.DataFrame:
                     gap = 0.02 + 0.05 * (protocol == "source")
                     noise = rng.normal(0, 0.012, 4)
                     rows.append(
-                        {"variant": variant, "protocol": protocol, "seed": seed, "epoch": epoch}
+                        {
+                            "variant": variant,
+                            "protocol": protocol,
+                            "seed": seed,
+                            "fold": 0,
+                            "epoch": epoch,
+                        }
                         | {"train_loss": 1.6 * (1 - fit) + 0.05 + abs(noise[0])}
                         | {"train_accuracy": min(fit + noise[1], 1)}
                         | {"val_loss": 1.6 * (1 - fit) + 0.05 + 4 * gap + abs(noise[2])}
@@ -61,7 +67,13 @@ def paths() -> pd.DataFrame:
 @pytest.fixture(scope="session")
 def runs() -> pd.DataFrame:
     rows = [
-        {"variant": variant, "protocol": protocol, "seed": seed, "key": f"{i}{j}{seed}a4"}
+        {
+            "variant": variant,
+            "protocol": protocol,
+            "seed": seed,
+            "fold": 0,
+            "key": f"{i}{j}{seed}a4",
+        }
         | {"epochs": 12, "best_epoch": 9, "seconds_per_epoch": 4 + 0.3 * i + 0.1 * seed}
         | {"training_seconds": 12 * (4 + 0.3 * i + 0.1 * seed), "parameters": 1_234_567}
         | {"precision": "bf16-mixed", "channels_last": True, "device": "cpu", "hardware": "EPYC"}

@@ -67,6 +67,33 @@ def test_predictions_are_of_the_test_part_alone(blended):
         assert len(merged) == len(run) == len(tested), variant
 
 
+def test_chosen_variants_are_cross_validated_by_source(run_pipeline, tmp_path):
+    run_pipeline(
+        "blend",
+        tmp_path,
+        variants="normal+blend",
+        protocols="source",
+        splitting={"folds": 2},
+        tracking={"enabled": False},
+    )
+    predictions = pd.read_parquet(tmp_path / "07_model_output/demo/blend/predictions.parquet")
+    manifest = pd.read_parquet(tmp_path / "02_intermediate/demo/manifest.parquet")
+    assert set(predictions["variant"]) == {"normal", "blend"}
+    for _, run in predictions.groupby("variant"):
+        assert sorted(run["image_id"]) == sorted(manifest["image_id"])
+    runs = pd.read_csv(tmp_path / "08_reporting/demo/blend/runs.csv")
+    assert runs["fold"].tolist() == [0, 1, 0, 1]
+
+
+def test_a_variant_that_the_paper_has_not_is_an_error_that_names_those_it_has(
+    run_pipeline, tmp_path
+):
+    with pytest.raises(
+        ValueError, match="variants: blend has no variant 'nromal'; known are normal"
+    ):
+        run_pipeline("blend", tmp_path, variants="nromal")
+
+
 def test_report_opens_offline_and_is_called_demo(blended):
     page = (blended / "08_reporting/demo/blend/report.html").read_text()
     assert "DEMO DATA" in page

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from wbc_pipeline.pipelines.splitting.nodes import SplitError, check_splits, split_images
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
-OPTIONS = SplittingOptions(validation=0.15, test=0.15, max_unknown=0.05)
+OPTIONS = SplittingOptions(validation=0.15, test=0.15, folds=1, max_unknown=0.05)
 PARTS = ["train", "validation", "test"]
 
 
@@ -35,6 +35,24 @@ def test_source_split_never_shares_a_cell(seeds, cells, views):
     images = manifest(cells, views)
     splits = split(images, "source", seeds=seeds).merge(images, on="image_id")
     assert (splits.groupby(["seed", "source_id"])["part"].nunique() == 1).all()
+
+
+@settings(deadline=None, max_examples=20)
+@given(folds=st.integers(2, 5), cells=st.integers(5, 20), seeds=st.integers(1, 2))
+def test_folds_test_every_cell_once_and_never_share_one(folds, cells, seeds):
+    images = manifest(cells)
+    options = OPTIONS.model_copy(update={"folds": folds})
+    splits = split_images(images, Protocols(["source"]), seeds, options).merge(images)
+    assert (splits.groupby(["seed", "fold", "source_group"])["part"].nunique() == 1).all()
+    tested = splits[splits["part"] == "test"]
+    for _, once in tested.groupby("seed"):
+        assert sorted(once["image_id"]) == sorted(images["image_id"])
+    assert (tested.groupby(["seed", "fold"])["label"].nunique() == 3).all()
+
+
+def test_other_protocols_are_not_cross_validated():
+    options = OPTIONS.model_copy(update={"folds": 4})
+    assert (split_images(manifest(), Protocols(["random"]), 1, options)["fold"] == 0).all()
 
 
 @st.composite
@@ -177,9 +195,7 @@ def test_refused_images_take_no_part():
 
 def test_a_leaking_split_fails_the_run():
     images = manifest(cells=1, views=3, classes=1)
-    splits = pd.DataFrame({"image_id": images["image_id"], "protocol": "source", "seed": 0}).assign(
-        part=["train", "validation", "test"]
-    )
+    splits = images[["image_id"]].assign(protocol="source", seed=0, fold=0, part=PARTS)
     with pytest.raises(SplitError, match="leaks"):
         check_splits(splits, images)
 

@@ -13,6 +13,7 @@ KEY = {
     "variant": "normal",
     "protocol": "source",
     "seed": 0,
+    "fold": 0,
     "dataset": "demo",
     "train": {"epochs": 1},
     "views": {"image": "abc"},

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, to_rgb
+from matplotlib.container import BarContainer
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -418,18 +419,15 @@ def leak_price(
         names = table["variant"] + " · " + names
     figure = _figure(title, dataset, height=1.4 + 0.5 * len(table))
     axes = figure.subplots()
-    axes.barh(range(len(table)), table["accuracy"], 0.6, color=table["variant"].map(colours))
+    _accuracy_bars(axes, table, range(len(table)), color=table["variant"].map(colours), height=0.6)
     for row, price in enumerate(table.itertuples()):
         ends = [price.accuracy_low, price.accuracy_high]
-        axes.plot(ends, [row, row], color="#222222", linewidth=1.3)
         runs = _clean(metrics)[lambda runs, one=price: _is_run(runs, one)]
         axes.scatter(runs["accuracy"], [row] * len(runs), s=16, **_SEED)
         text = f"{price.accuracy:.3f}, {price.test_sources:,.0f} sources"
         _write_at(axes, text, np.nanmax([price.accuracy, *ends, *runs["accuracy"]]), row)
     axes.set_yticks(range(len(table)), names)
-    axes.set_ylim(len(table) - 0.5, -0.5)
-    axes.set(xlim=(0, 1.32), xticks=np.linspace(0, 1, 6), xlabel="accuracy on test images")
-    axes.grid(axis="y", visible=False)
+    axes.set(xlim=(0, 1.32), ylim=(len(table) - 0.5, -0.5))
     return figure
 
 
@@ -469,6 +467,18 @@ def gap_heatmap(counts: pd.DataFrame, *, dataset: str = "") -> Figure:
 _LEAKED = {"images_leaked": PALETTE[0], "images_overlapping": PALETTE[5]}
 _NOT_SETS = ("code", "label", "total", "domains", "confounded_with")
 _SEED = {"facecolor": "white", "edgecolor": "#222222", "linewidth": 0.9, "zorder": 3}
+
+
+def _accuracy_bars(
+    axes: Axes, table: pd.DataFrame, places: Sequence[float], **style: object
+) -> BarContainer:
+    """Draw a bar of ``accuracy`` with its interval for each row of the table."""
+    bars = axes.barh(places, table["accuracy"], **style)
+    ends = table[["accuracy_low", "accuracy_high"]].to_numpy(float)
+    axes.hlines(places, *ends.T, color="#222222", linewidth=1.3)
+    axes.set(xticks=np.linspace(0, 1, 6), xlabel="accuracy on test images")
+    axes.grid(axis="y", visible=False)
+    return bars
 
 
 def _is_run(runs: pd.DataFrame, price: tuple) -> pd.Series:

@@ -104,7 +104,7 @@ def measured_times(
         ``variant``, ``protocol``, ``seed``, ``metric`` (one of ``TIMES``), ``value``.
     """
     run = ["variant", "protocol", "seed"]
-    place = [key for key in ("protocol", "seed", "device", "hardware") if key in runs]
+    place = [key for key in ("protocol", "seed", "fold", "device", "hardware") if key in runs]
     reference = runs.loc[runs["variant"] == reference_variant, [*place, "seconds_per_epoch"]]
     paired = runs.merge(reference, on=place, suffixes=("", "_reference"))
     ratio = paired["seconds_per_epoch"] / paired["seconds_per_epoch_reference"]

@@ -21,6 +21,7 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from wbc_pipeline.evaluation.calibration import loss_decomposition, reliability_table
 from wbc_pipeline.evaluation.comparison import published_values
 from wbc_pipeline.evaluation.scores import METRIC_LABELS, confusion_counts
+from wbc_pipeline.keys import run_name
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -647,14 +648,14 @@ def plotly_curves(
     colours = _colours(history, variants)
     dashes = dict(zip(_order(history["protocol"]), cycle(["solid", "dash", "dot"]), strict=False))
     figure = make_subplots(cols=2, subplot_titles=["validation accuracy", "validation loss (nats)"])
-    runs = history.groupby(["variant", "protocol", "seed"], sort=False)
-    for (variant, protocol, seed), run in runs:
+    runs = history.groupby(["variant", "protocol", "seed", "fold"], sort=False)
+    for (variant, protocol, seed, fold), run in runs:
         for column, metric in enumerate(["val_accuracy", "val_loss"], start=1):
             figure.add_scatter(
                 x=run["epoch"],
                 y=run[metric],
-                name=f"{variant} · {protocol} · seed {seed}",
-                legendgroup=f"{variant} {protocol} {seed}",
+                name=f"{variant} · {run_name(protocol, seed, fold)}",
+                legendgroup=f"{variant} {protocol} {seed} {fold}",
                 showlegend=column == 1,
                 line={"color": colours[variant], "dash": dashes[protocol]},
                 row=1,

@@ -24,6 +24,13 @@ TABLE_CAPTIONS = {
     "test with each source as one vote, corrected after Holm over the variants of a protocol.",
     "calibration": "Mean log loss among right and wrong answers, and what each contributes.",
     "runs": "The trainings behind the scores.",
+    "protocols": "What each accuracy rests on: means over seeds with intervals over cells, how "
+    "many cells were tested, and the share of test images whose cell was trained on.",
+    "recalls": "Share of each class that was recognised, over all seeds, with intervals over "
+    "cells.",
+    "literature": "What other methods report on the same images, and ours beside.",
+    "layers": "The network, layer by layer; batch normalisation counts its moving statistics.",
+    "by_source": "Cells by the share of their images that was recognised, the worst first.",
 }
 HEADINGS = {
     "published": "Published, reproduced, leak-free",
@@ -34,6 +41,15 @@ HEADINGS = {
     "runs": "Trainings",
     "canny_instability": "Learnable Canny",
     "gallery": "What the network sees",
+    "protocols": "What the accuracy rests on",
+    "accuracy_by_protocol": "What the accuracy rests on",
+    "recalls": "Recall of each class",
+    "roc_curves": "Receiver operating characteristic",
+    "literature": "Other methods",
+    "layers": "The network",
+    "by_source": "Cells that fail",
+    "hardest_sources": "Cells that fail",
+    "preprocessing_stages": "The steps of the preprocessing",
     "inference_time": "Cost",
     "defects": "Findings",
     "price": "The price of a leak",
@@ -56,7 +72,15 @@ HEADINGS = {
     "gap_heatmap": "Cells in all data sets",
     "gaps": "Classes that lack cells",
 }
-WORDS = {"ece": "ECE", "auc": "AUC", "f1": "F1", "sd": "SD", "ms": "(ms)"}
+WORDS = {
+    "ece": "ECE",
+    "auc": "AUC",
+    "f1": "F1",
+    "sd": "SD",
+    "ms": "(ms)",
+    "iou": "IoU",
+    "psnr": "PSNR",
+}
 
 
 def render_report(

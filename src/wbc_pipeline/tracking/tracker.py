@@ -17,7 +17,7 @@ from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 
 from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.keys import digest
+from wbc_pipeline.keys import digest, run_name
 
 # MLflow takes at most this many metrics in one call.
 BATCH = 1000
@@ -96,12 +96,13 @@ class Tracker:
     @_never_fails
     def start(self, key: dict[str, Any]) -> str:
         """Create a run with its parameters, tags and data set."""
-        names = ("paper", "variant", "protocol", "seed", "dataset")
+        names = ("paper", "variant", "protocol", "seed", "fold", "dataset")
         identity = {name: str(key[name]) for name in names}
         data = digest([key["views"]["image"], key["labels"], key["rows"]])
         run = self._client.create_run(
             self._experiment(key["paper"]),
-            run_name=f"{key['dataset']} {key['variant']} {key['protocol']}-{key['seed']}",
+            run_name=f"{key['dataset']} {key['variant']} "
+            + run_name(key["protocol"], key["seed"], key["fold"]),
             tags={**self._tags, **identity, "key": digest(key), "data_digest": data},
         )
         run_id = run.info.run_id
@@ -159,7 +160,7 @@ class Tracker:
 
     @_never_fails
     def log_scores(self, paper: str, metrics: pd.DataFrame, runs: pd.DataFrame) -> None:
-        """Log test scores to the runs that they belong to."""
+        """Log test scores to the runs that they belong to; to each fold those of all together."""
         names = ["variant", "protocol", "seed"]
         for row in (
             metrics[metrics["condition"] == "clean"].merge(runs, on=names).to_dict("records")

@@ -4,6 +4,7 @@ import time
 
 import lightning
 import torch
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
@@ -87,9 +88,15 @@ class Classifier(lightning.LightningModule):
         self.arrays = [array.to(self.device) for array in self.arrays]
         self.labels = self.labels.to(self.device)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Use Adam at a constant rate, as the paper does."""
-        return torch.optim.Adam(self.parameters(), lr=self.options.learning_rate)
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """Use Adam, at a constant rate or in one cycle over all steps."""
+        rate = self.options.learning_rate
+        adam = torch.optim.Adam(self.parameters(), lr=rate)
+        if self.options.schedule == "constant":
+            return adam
+        steps = int(self.trainer.estimated_stepping_batches)
+        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, rate, total_steps=steps)
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's clock."""
@@ -118,7 +125,8 @@ class Classifier(lightning.LightningModule):
 
     def _loss(self, part: str, views: list[Tensor], labels: Tensor) -> Tensor:
         logits = self.network(*views).float()
-        loss = functional.cross_entropy(logits, labels)
+        smoothing = self.options.label_smoothing if part == "train" else 0.0
+        loss = functional.cross_entropy(logits, labels, label_smoothing=smoothing)
         accuracy = (logits.argmax(dim=1) == labels).float().mean()
         self.log_dict(
             {f"{part}_loss": loss, f"{part}_accuracy": accuracy},

@@ -46,7 +46,12 @@ class TrainOptions(Options):
     batch_size
         Images of one step, on one device.
     learning_rate
-        Adam's learning rate, constant.
+        Adam's learning rate; the highest, where it changes.
+    schedule
+        ``constant``, or ``one_cycle``: the rate rises at first and then falls to nearly nothing
+        (Smith and Topin, 2018).
+    label_smoothing
+        Share of a label that is spread over all classes.
     augmentation
         Random changes of the training images; ``null`` for none.
     """
@@ -56,6 +61,8 @@ class TrainOptions(Options):
     min_steps: int = Field(0, ge=0)
     batch_size: int = Field(gt=1)
     learning_rate: float = Field(gt=0)
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: AugmentationOptions | None = None
 
 

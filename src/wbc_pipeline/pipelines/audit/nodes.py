@@ -131,6 +131,7 @@ def split_for_audit(
     from wbc_pipeline.imaging.packing import accepted
 
     images = accepted(manifest)
+    splitting = splitting.model_copy(update={"folds": 1})  # leaks are counted in one split a seed
     units = images["source_group"].fillna(images["image_id"])
     sources = units.groupby(images["label"]).nunique()
     enough = sources.index[sources >= compare.min_sources]

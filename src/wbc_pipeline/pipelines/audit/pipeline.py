@@ -114,13 +114,13 @@ def _report_pipeline() -> Pipeline:
         [
             node(
                 collect_predictions,
-                {"splits": "splits", "small": "small_predictions"},
+                {"splits": "splits", "chosen": "params:variants", "small": "small_predictions"},
                 "predictions",
                 name="collect_predictions",
             ),
             node(
                 collect_runs,
-                {"splits": "splits", "small": "small_runs"},
+                {"splits": "splits", "chosen": "params:variants", "small": "small_runs"},
                 ["runs", "history", "paths"],
                 name="collect_runs",
             ),
@@ -203,6 +203,7 @@ def _report_pipeline() -> Pipeline:
         },
         outputs={"predictions": "audit.predictions"},
         parameters={
+            "params:variants": "params:variants",
             "params:dataset": "params:dataset",
             "params:ingestion": "params:ingestion",
             "params:sources": "params:sources",

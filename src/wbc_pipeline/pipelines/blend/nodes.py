@@ -28,9 +28,11 @@ def draw_paths(paths: pd.DataFrame, runs: pd.DataFrame, dataset: str) -> tuple[A
 
 
 def draw_gallery(
+    *,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
     dataset: str,
+    trainings: pd.DataFrame,
     image: ImageArray,
     foreground: ImageArray,
     **runs: dict[str, Result],
@@ -43,6 +45,8 @@ def draw_gallery(
         See ``design``.
     dataset
         Name of the data set.
+    trainings
+        A row per training of this command.
     image, foreground
         The two views.
     runs
@@ -56,13 +60,15 @@ def draw_gallery(
     images = accepted(manifest)
     protocols = splits["protocol"].unique()
     protocol = SHOWN_PROTOCOL if SHOWN_PROTOCOL in protocols else protocols[0]
-    shown = splits[(splits["protocol"] == protocol) & (splits["seed"] == 0)]
+    shown = splits[(splits["protocol"] == protocol) & (splits["seed"] == 0) & (splits["fold"] == 0)]
     tested = shown.loc[shown["part"] == "test", "image_id"]
     examples = images[images["image_id"].isin(tested)].groupby("label").head(1).sort_values("label")
     rows = examples.index.to_numpy()
     views = {"image": image.pixels[rows], "foreground": foreground.pixels[rows]}
     pictures: dict[str, np.ndarray] = dict(views)
     for variant, results in runs.items():
+        if variant not in set(trainings["variant"]):
+            continue
         trained, description = load_network(results[f"{protocol}-0"].folder)
         fresh = build_network(description["name"], description["arguments"], seed=0)
         pictures[f"{variant}\nbefore"] = blend_images(fresh, views)

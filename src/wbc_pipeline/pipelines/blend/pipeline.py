@@ -38,6 +38,7 @@ def _figure_nodes() -> list[Node]:
                 "manifest": "manifest",
                 "splits": "splits",
                 "dataset": "params:dataset",
+                "trainings": "runs",
                 **{view: view for view in VIEWS},
                 **{variant: f"{variant}_runs" for variant in blended},
             },

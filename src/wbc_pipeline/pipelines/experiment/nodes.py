@@ -9,7 +9,7 @@ import pandas as pd
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import digest, source_digest
-from wbc_pipeline.pipelines.experiment.options import VariantOptions
+from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
 
@@ -65,13 +65,14 @@ def train_runs(
     identity: dict[str, str],
     precision: Result,
     dataset: str,
+    chosen: Variants,
     variant: VariantOptions,
     train: TrainOptions,
     trainer: TrainerOptions,
     device: str,
     **views: ImageArray,
 ) -> dict[str, Task]:
-    """Describe the training of a variant under each protocol and seed.
+    """Describe the training of a variant under each protocol, seed and fold.
 
     Parameters
     ----------
@@ -85,6 +86,8 @@ def train_runs(
         The kept choice of precision and memory layout.
     dataset
         Name of the data set, for tracking.
+    chosen
+        The variants that take part: nothing is trained if this one does not.
     variant, train, trainer
         The network, the schedule, and where it runs.
     device
@@ -102,6 +105,8 @@ def train_runs(
     from wbc_pipeline.pipelines.experiment.runs import Experiment, iterate_runs
     from wbc_pipeline.training.devices import choose_device
 
+    if not chosen.include(identity["variant"]):
+        return {}
     choice = precision.json("precision")
     rows = accepted(manifest)
     split = rows["image_id"].isin(splits["image_id"])
@@ -110,9 +115,9 @@ def train_runs(
         dataset=dataset,
         images=rows.assign(label=rows["label"].where(split)),  # a class left out is no output
         examples=images.pixels[:2],
-        views=views,
+        views=_views_of(variant, views),
         variant=variant,
-        train=train,
+        train=TrainOptions.model_validate(train.model_dump() | variant.train),
         trainer=trainer.model_copy(
             update={name: choice[name] for name in ("precision", "channels_last")}
         ),
@@ -130,6 +135,8 @@ def predict_runs(
     splits: pd.DataFrame,
     identity: dict[str, str],
     runs: dict[str, Result],
+    chosen: Variants,
+    variant: VariantOptions,
     device: str,
     **views: ImageArray,
 ) -> dict[str, Task]:
@@ -144,18 +151,29 @@ def predict_runs(
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run
     from wbc_pipeline.training.devices import choose_device, describe_hardware
 
+    if not chosen.include(identity["variant"]):
+        return {}
     images = accepted(manifest)
-    chosen = choose_device(device)
-    shared = {"identity": identity, "images": images, "views": views, "device": chosen}
+    place = choose_device(device)
+    seen = _views_of(variant, views)
+    shared = {"identity": identity, "images": images, "views": seen, "device": place}
     return {
         run.name: Task(
             key={
                 "run": runs[run.name].digest,
                 "sources": digest(images["source_group"].astype(str).tolist()),
-                "hardware": describe_hardware(chosen),  # it bears on the times
+                "hardware": describe_hardware(place),  # it bears on the times
                 "code": source_digest(predict_run),
             },
             compute=partial(predict_run, run=run, result=runs[run.name], **shared),
         )
         for run in iterate_runs(splits, images)
     }
+
+
+def _views_of(variant: VariantOptions, views: dict[str, ImageArray]) -> dict[str, ImageArray]:
+    """Give a paper's views under the names that a variant's network knows them by."""
+    from wbc_pipeline.models import network_class
+
+    names = network_class(variant.network).views
+    return {name: views[variant.views.get(name, name)] for name in names}

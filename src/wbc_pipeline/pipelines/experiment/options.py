@@ -1,16 +1,31 @@
 """Parameters of a variant."""
 
-from pydantic import Field, field_validator
+from pydantic import Field, RootModel, field_validator, model_validator
 
 from wbc_pipeline.models import NETWORKS
-from wbc_pipeline.options import Options
+from wbc_pipeline.options import Options, split_text
+from wbc_pipeline.training.options import TrainOptions
 
 
 class VariantOptions(Options):
-    """A network by its name in ``wbc_pipeline.models``, with its arguments."""
+    """A network by its name in ``wbc_pipeline.models``.
+
+    Parameters
+    ----------
+    network
+        Its name.
+    arguments
+        Of its constructor.
+    views
+        The paper's view for a view of the network, where they are not of one name.
+    train
+        What its schedule has other than that of the other variants.
+    """
 
     network: str
     arguments: dict = Field(default_factory=dict)
+    views: dict[str, str] = Field(default_factory=dict)
+    train: dict = Field(default_factory=dict)
 
     @field_validator("network")
     @classmethod
@@ -18,3 +33,22 @@ class VariantOptions(Options):
         if name not in NETWORKS:
             raise ValueError(f"no network is called {name!r}; known are {', '.join(NETWORKS)}")
         return name
+
+    @field_validator("train")
+    @classmethod
+    def _is_a_schedule(cls, train: dict) -> dict:
+        whole = {"epochs": 1, "patience": 1, "batch_size": 2, "learning_rate": 1.0}
+        TrainOptions.model_validate(whole | train)
+        return train
+
+
+class Variants(RootModel[list[str]]):
+    """Names of variants: a list, or text with ``+`` between; ``all`` for all."""
+
+    root: list[str] = Field(min_length=1)
+
+    _split_text = model_validator(mode="before")(split_text)
+
+    def include(self, name: str) -> bool:
+        """Tell whether a variant takes part."""
+        return self.root == ["all"] or name in self.root

@@ -50,6 +50,7 @@ def experiment_pipeline(
                     "identity": "identity",
                     "precision": "precision",
                     "dataset": "params:dataset",
+                    "chosen": "params:variants",
                     "variant": "params:variant",
                     "train": "params:train",
                     "trainer": "params:trainer",
@@ -61,7 +62,14 @@ def experiment_pipeline(
             ),
             node(
                 predict_runs,
-                {**shared, "identity": "identity", "runs": "runs", "device": "params:device"},
+                {
+                    **shared,
+                    "identity": "identity",
+                    "runs": "runs",
+                    "chosen": "params:variants",
+                    "variant": "params:variant",
+                    "device": "params:device",
+                },
                 "predictions",
                 name="predict",
                 tags="prediction",
@@ -78,6 +86,7 @@ def experiment_pipeline(
         parameters={
             "params:dataset": "params:dataset",
             "params:device": "params:device",
+            "params:variants": "params:variants",
             "params:variant": f"params:{paper}.variants.{variant}",
             "params:train": f"params:{paper}.train",
             "params:trainer": f"params:{paper}.trainer",

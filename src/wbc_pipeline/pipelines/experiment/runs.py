@@ -12,7 +12,7 @@ import torch
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.keys import digest, source_digest
+from wbc_pipeline.keys import digest, run_name, source_digest
 from wbc_pipeline.models import build_network, load_network, network_class, save_network
 from wbc_pipeline.pipelines.experiment.options import VariantOptions
 from wbc_pipeline.tracking import track_run
@@ -20,23 +20,26 @@ from wbc_pipeline.training import fit, predict
 from wbc_pipeline.training.devices import describe_hardware
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
+RUN = ["protocol", "seed", "fold"]  # what tells the trainings of a variant apart
+
 
 @dataclass(frozen=True)
 class Run:
-    """A protocol and a seed, and which rows of the arrays play which part."""
+    """A protocol, a seed and a fold, and which rows of the arrays play which part."""
 
     protocol: str
     seed: int
+    fold: int
     rows: dict[str, np.ndarray]
 
     @property
     def name(self) -> str:
         """Name of the run among those of its variant, and of its folder."""
-        return f"{self.protocol}-{self.seed}"
+        return run_name(self.protocol, self.seed, self.fold)
 
 
 def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
-    """Go through the protocols and seeds of a table of splits.
+    """Go through the protocols, seeds and folds of a table of splits.
 
     Parameters
     ----------
@@ -46,9 +49,9 @@ def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
         The manifest's ``ok`` rows, in the order of the arrays.
     """
     row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
-    for (protocol, seed), split in splits.groupby(["protocol", "seed"], sort=False):
+    for (protocol, seed, fold), split in splits.groupby(RUN, sort=False):
         rows = split.groupby("part")["image_id"].agg(lambda ids: row_of[ids].to_numpy())
-        yield Run(str(protocol), int(seed), rows.to_dict())
+        yield Run(str(protocol), int(seed), int(fold), rows.to_dict())
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,8 @@ class Experiment:
     def key(self, run: Run) -> dict:
         """Everything that the run's result depends on."""
         rows = digest({part: rows.tolist() for part, rows in run.rows.items()})
-        return {**self.shared_key, "protocol": run.protocol, "seed": run.seed, "rows": rows}
+        run_key = {"protocol": run.protocol, "seed": run.seed, "fold": run.fold, "rows": rows}
+        return {**self.shared_key, **run_key}
 
     def fit(self, folder: Path, *, run: Run) -> None:
         """Train one run, tracked, and write what it leaves behind into the folder."""

@@ -9,20 +9,27 @@ from typing import Any
 import pandas as pd
 
 from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.keys import run_name
+from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.provenance import git_state
 
 RUN_KEYS = ["variant", "protocol", "seed"]
+TABLE_ROWS = 60  # of a paper's own table; the CSV beside the report has all
 VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "numpy")
 
 
-def collect_predictions(splits: pd.DataFrame, **predictions: dict[str, Result]) -> pd.DataFrame:
-    """Put the predictions of all variants, protocols and seeds of this command into one table.
+def collect_predictions(
+    splits: pd.DataFrame, chosen: Variants, **predictions: dict[str, Result]
+) -> pd.DataFrame:
+    """Put the predictions of all variants, protocols, seeds and folds of this command together.
 
     Parameters
     ----------
     splits
-        Names the protocols and seeds; results of earlier commands beyond these stay out.
+        Names the protocols, seeds and folds; results of earlier commands beyond these stay out.
+    chosen
+        The variants that take part.
     predictions
         By variant, the finished results by run name.
 
@@ -31,12 +38,13 @@ def collect_predictions(splits: pd.DataFrame, **predictions: dict[str, Result]) 
     DataFrame
         See ``design``: predictions.
     """
-    tables = [result.table("predictions") for _, result in _results(splits, predictions)]
+    results = _results(splits, chosen, predictions)
+    tables = [result.table("predictions") for _, result in results]
     return pd.concat(tables, ignore_index=True)
 
 
 def collect_runs(
-    splits: pd.DataFrame, **runs: dict[str, Result]
+    splits: pd.DataFrame, chosen: Variants, **runs: dict[str, Result]
 ) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Put what all trainings of this command left behind into three tables.
 
@@ -47,15 +55,15 @@ def collect_runs(
     history
         A row per run and epoch: losses and accuracies.
     paths
-        A row per run, step and tracked scalar.
+        A row per run, step and tracked scalar; of a cross-validation the first fold.
     """
-    found = list(_results(splits, runs))
+    found = list(_results(splits, chosen, runs))
     summaries = pd.DataFrame([{**run, **result.json("summary")} for run, result in found])
-    history, paths = (
-        pd.concat([result.table(name).assign(**run) for run, result in found], ignore_index=True)
-        for name in ("history", "paths")
+    history = pd.concat([result.table("history").assign(**run) for run, result in found])
+    paths = pd.concat(
+        [result.table("paths").assign(**run) for run, result in found if run["fold"] == 0]
     )
-    return summaries, history, paths
+    return summaries, history.reset_index(drop=True), paths.reset_index(drop=True)
 
 
 def score_runs(
@@ -175,10 +183,11 @@ def write_report(
     published: pd.DataFrame,
     printed: Published,
     paired: pd.DataFrame,
-    **figures: bytes,
+    **shown: pd.DataFrame | bytes,
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation.report import render_report
+    from wbc_pipeline.evaluation.source_figures import CAPTIONS
     from wbc_pipeline.sources.listing import load_source
 
     return render_report(
@@ -203,15 +212,21 @@ def write_report(
             "per_class": per_class,
             "calibration": calibration,
             "runs": runs,
+            **{name: table.head(TABLE_ROWS) for name, table in _of(pd.DataFrame, shown).items()},
         },
-        figures=figures,
+        figures=_of(bytes, shown),
         notes=[
             *_explain_other_images(dataset, paper),
             *paper.notes,
             *_explain_losses(printed, classes=paper.classes),
             *load_source(dataset).CAVEATS,
         ],
+        captions=CAPTIONS,
     )
+
+
+def _of(kind: type, shown: dict[str, Any]) -> dict[str, Any]:
+    return {name: item for name, item in shown.items() if isinstance(item, kind)}
 
 
 def describe_command(dataset: str, command: str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -257,10 +272,10 @@ def _explain_losses(printed: Published, classes: int) -> list[str]:
 
 
 def _results(
-    splits: pd.DataFrame, by_variant: dict[str, dict[str, Result]]
+    splits: pd.DataFrame, chosen: Variants, by_variant: dict[str, dict[str, Result]]
 ) -> Iterator[tuple[dict, Result]]:
-    asked = splits[["protocol", "seed"]].drop_duplicates()
-    for variant, results in by_variant.items():
-        for protocol, seed in asked.itertuples(index=False):
-            run = {"variant": variant, "protocol": protocol, "seed": int(seed)}
-            yield run, results[f"{protocol}-{seed}"]
+    asked = splits[["protocol", "seed", "fold"]].drop_duplicates()
+    for variant in filter(chosen.include, by_variant):
+        for protocol, seed, fold in asked.itertuples(index=False):
+            run = {"variant": variant, "protocol": protocol, "seed": int(seed), "fold": int(fold)}
+            yield run, by_variant[variant][run_name(protocol, seed, fold)]

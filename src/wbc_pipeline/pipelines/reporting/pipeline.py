@@ -24,8 +24,10 @@ def report_pipeline(
     variants: Iterable[str],
     *,
     views: Iterable[str],
+    tables: Iterable[str] = (),
     figures: Iterable[str] = (),
     own_nodes: Iterable[Node] = (),
+    own_parameters: Iterable[str] = (),
 ) -> Pipeline:
     """Score, compare and report what the variants predicted.
 
@@ -36,12 +38,16 @@ def report_pipeline(
     variants
         The first is the one that others are compared with.
     views
-        Names of the paper's views.
+        Names of the paper's views that ``own_nodes`` take.
+    tables
+        Names of further tables, which ``own_nodes`` make.
     figures
         Names of further figures: ``own_nodes`` draw them as ``<name>_figure``.
     own_nodes
         The paper's own nodes. They see all of this pipeline's tables, the views by name, and
         the trainings as ``<variant>_runs``.
+    own_parameters
+        Names below the paper's that they take.
     """
     variants = tuple(variants)
     predictions = {variant: f"{variant}_predictions" for variant in variants}
@@ -52,13 +58,13 @@ def report_pipeline(
         [
             node(
                 nodes.collect_predictions,
-                {"splits": "splits", **predictions},
+                {"splits": "splits", "chosen": "params:variants", **predictions},
                 "predictions",
                 name="collect_predictions",
             ),
             node(
                 nodes.collect_runs,
-                {"splits": "splits", **runs},
+                {"splits": "splits", "chosen": "params:variants", **runs},
                 ["runs", "history", "paths"],
                 name="collect_runs",
             ),
@@ -103,7 +109,7 @@ def report_pipeline(
                     "paper": "params:paper",
                     "printed": "params:published",
                     "splits": "splits",
-                    **{name: name for name in TABLES},
+                    **{name: name for name in (*TABLES, *tables)},
                     **shown,
                 },
                 "report",
@@ -123,9 +129,10 @@ def report_pipeline(
         outputs={"predictions": f"{paper}.predictions"},
         parameters={
             "params:dataset": "params:dataset",
+            "params:variants": "params:variants",
             **{
                 f"params:{name}": f"params:{paper}.{name}"
-                for name in ("score", "published", "paper")
+                for name in ("score", "published", "paper", *own_parameters)
             },
         },
         tags="reporting",

@@ -42,8 +42,8 @@ def split_images(
     Returns
     -------
     DataFrame
-        ``image_id``, ``protocol``, ``seed``, ``part`` (train, validation, test). Images without a
-        label stand in none.
+        ``image_id``, ``protocol``, ``seed``, ``fold`` (0 without cross-validation), ``part``
+        (train, validation, test). Images without a label stand in none.
 
     Raises
     ------
@@ -57,23 +57,24 @@ def split_images(
     images = accepted(manifest).dropna(subset="label")
     splits = pd.concat(
         [
-            _SPLITTERS[protocol](images, options, seed)
-            .rename("part")
+            parts.rename("part")
             .to_frame()
-            .assign(image_id=images["image_id"], protocol=protocol, seed=seed)
+            .assign(image_id=images["image_id"], protocol=protocol, seed=seed, fold=fold)
             for protocol in protocols.root
             for seed in range(seeds)
+            for fold, parts in enumerate(_folds(protocol, images, options, seed))
         ],
         ignore_index=True,
     )
     check_splits(splits, images)
-    return splits[["image_id", "protocol", "seed", "part"]]
+    return splits[["image_id", "protocol", "seed", "fold", "part"]]
 
 
 def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
     """Assert that no cell stands on two sides under ``source``, and that no part is empty.
 
-    What stands on one side only is a ``source_group``, and with it each ``source_id``.
+    What stands on one side only is a ``source_group``, and with it each ``source_id``. No image is
+    tested twice under one seed.
 
     Raises
     ------
@@ -81,7 +82,9 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
         Naming protocol, seed and an example.
     """
     rows = splits.merge(manifest[["image_id", "source_group"]], on="image_id")
-    for (protocol, seed), split in rows.groupby(["protocol", "seed"]):
+    tested = rows[rows["part"] == "test"]
+    assert not tested.duplicated(["protocol", "seed", "image_id"]).any(), "folds overlap"
+    for (protocol, seed, _), split in rows.groupby(["protocol", "seed", "fold"]):
         missing = set(PARTS) - set(split["part"])
         if missing:
             raise SplitError(
@@ -94,6 +97,15 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
                 f"The source split of seed {seed} leaks: source {sides.idxmax()!r} stands on "
                 f"{sides.max()} sides. This is a bug in the split; please report it."
             )
+
+
+def _folds(
+    protocol: str, images: pd.DataFrame, options: SplittingOptions, seed: int
+) -> list[pd.Series]:
+    """Give the parts of the images, once for each fold."""
+    if protocol == "source" and options.folds > 1:
+        return _fold_by_source(images, options, seed)
+    return [_SPLITTERS[protocol](images, options, seed)]
 
 
 def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
@@ -126,7 +138,7 @@ def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) 
     return parts
 
 
-def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
+def _of_known_source(images: pd.DataFrame, options: SplittingOptions) -> pd.DataFrame:
     unknown = images["source_group"].isna()
     if unknown.mean() > options.max_unknown:
         raise SplitError(
@@ -138,8 +150,27 @@ def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int)
         )
     if unknown.any():
         _log.warning("%d images of unknown source are left out of the source split.", unknown.sum())
-    known = images[~unknown]
+    return images[~unknown]
+
+
+def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
+    known = _of_known_source(images, options)
     return _allocate_groups(known["source_group"], known["label"], _shares(options), seed)
+
+
+def _fold_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> list[pd.Series]:
+    known = _of_known_source(images, options)
+    groups, labels = known["source_group"], known["label"]
+    names = range(options.folds)
+    fold_of = _allocate_groups(groups, labels, dict.fromkeys(names, 1 / options.folds), seed)
+    shares = {"train": 1 - options.validation, "validation": options.validation}
+    folds = []
+    for fold in names:
+        rest = known.index[fold_of != fold]
+        parts = pd.Series("test", index=known.index)
+        parts[rest] = _allocate_groups(groups[rest], labels[rest], shares, seed)
+        folds.append(parts)
+    return folds
 
 
 def _split_by_filename(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:

@@ -1,23 +1,20 @@
 """Parameters of splitting."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field, RootModel, model_validator
 
-from wbc_pipeline.options import Options
+from wbc_pipeline.options import Options, split_text
 
 Protocol = Literal["random", "filename", "published", "source"]
 
 
 class Protocols(RootModel[list[Protocol]]):
-    """Names of protocols: a list, or text with ``+`` between, as ``--params`` splits at commas."""
+    """Names of protocols: a list, or text with ``+`` between."""
 
     root: list[Protocol] = Field(min_length=1)
 
-    @model_validator(mode="before")
-    @classmethod
-    def _split_text(cls, value: Any) -> Any:
-        return value.split("+") if isinstance(value, str) else value
+    _split_text = model_validator(mode="before")(split_text)
 
     @model_validator(mode="after")
     def _are_distinct(self) -> "Protocols":
@@ -33,10 +30,14 @@ class SplittingOptions(Options):
     ----------
     validation, test
         Shares of the images; the rest trains.
+    folds
+        Of the protocol ``source``: with 1 a part is set aside as test, with more each source is
+        tested once, by a network trained on the other folds.
     max_unknown
         Share of images of unknown source that a split by source may leave out.
     """
 
     validation: float = Field(gt=0, lt=0.5)
     test: float = Field(gt=0, lt=0.5)
+    folds: int = Field(gt=0)
     max_unknown: float = Field(ge=0, lt=1)

@@ -1,0 +1,124 @@
+"""Parameters of the image library's quality."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field
+
+from wbc_pipeline.options import Options
+from wbc_pipeline.pipelines.preprocessing.options import Chain, Name
+from wbc_pipeline.pipelines.reporting.options import Printed
+
+
+class Method(Options):
+    """A chain of steps and what may be tuned of it.
+
+    Parameters
+    ----------
+    steps
+        As written; see ``wbc_pipeline.imaging.chain``.
+    grid
+        ``step.parameter`` to the values that are tried in every combination.
+    """
+
+    steps: Chain
+    grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
+
+
+def _finds_masks(method: Method) -> Method:
+    return _ends_with("mask", method)
+
+
+def _finds_regions(method: Method) -> Method:
+    return _ends_with("region", method)
+
+
+def _ends_with(kind: str, method: Method) -> Method:
+    """Refuse what finds no mask or region; each value is tried alone, as all would take long."""
+    import numpy as np
+
+    from wbc_pipeline.evaluation.tuning import change_steps
+    from wbc_pipeline.imaging.chain import build_chain
+
+    values = [{name: value} for name, values in method.grid.items() for value in values]
+    chains = [build_chain(change_steps(method.steps, change)) for change in ({}, *values)]
+    frame = chains[0].run(np.zeros((64, 64, 3), np.uint8))
+    if getattr(frame, kind) is None or frame.resized:
+        raise ValueError(f"the steps must end with one that finds a {kind}, and resize nothing")
+    return method
+
+
+def _finds_mask(steps: list[dict]) -> list[dict]:
+    return _finds_masks(Method(steps=steps)).steps
+
+
+class MaskOptions(Options):
+    """Ways to find nucleus or cell, each of which ends with a mask."""
+
+    methods: dict[Name, Annotated[Method, AfterValidator(_finds_masks)]]
+
+
+class PublishedBoxes(Options):
+    """What a paper prints of the IoU of boxes, and of which data set."""
+
+    dataset: str
+    images: int
+    mean: Printed
+    min: Printed
+    max: Printed
+    sd: Printed
+    median: Printed
+
+
+class RegionOptions(Options):
+    """Ways to find the box around a white cell.
+
+    Parameters
+    ----------
+    names
+        Of the annotated boxes that are around white cells.
+    methods
+        Chains that end with a region; begun at full resolution.
+    published
+        For the report.
+    """
+
+    names: list[str]
+    methods: dict[Name, Annotated[Method, AfterValidator(_finds_regions)]]
+    published: PublishedBoxes
+
+
+class RestorationOptions(Options):
+    """Filters against degradations.
+
+    Parameters
+    ----------
+    images
+        How many, evenly from each domain.
+    severities
+        Of each degradation.
+    nucleus
+        Steps that find the nucleus in what was restored.
+    methods
+        Chains by name; ``none`` is what the others are compared with.
+    """
+
+    images: int = Field(gt=0)
+    severities: list[Literal[1, 2, 3, 4, 5]] = Field(min_length=1)
+    nucleus: Annotated[Chain, AfterValidator(_finds_mask)]
+    methods: dict[Name, Chain]
+
+
+class IntervalOptions(Options):
+    """Bootstrap intervals over sources: how many resamples, and their coverage."""
+
+    resamples: int = Field(gt=0)
+    level: float = Field(gt=0, lt=1)
+
+
+class QualityOptions(Options):
+    """Everything under ``quality`` in the parameters."""
+
+    masks: MaskOptions
+    boxes: RegionOptions
+    restoration: RestorationOptions
+    interval: IntervalOptions
