@@ -58,6 +58,24 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"seeds": "many"}, "seeds: .*integer"),
         ({"dataset": "leukaemia"}, "dataset: .*known are demo, leukemia5"),
         ({"protocols": "random+random"}, "twice"),
+        ({"splitting": {"folds": 0}}, "splitting.folds: .*greater than 0"),
+        ({"preprocessing": {"backend": "thread"}}, "preprocessing.backend: .*'dask'"),
+        (
+            {"preprocessing": {"views": {"clahe": [{"clae": {}}]}}},
+            "preprocessing.views.clahe: .*no step 'clae'; did you mean 'clahe'",
+        ),
+        (
+            {"preprocessing": {"views": {"../up": []}}},
+            "preprocessing.views.../up.*: String should match pattern",
+        ),
+        (
+            {"roi": {"views": {"colour": [{"resize": {"size": 8}}]}}},
+            "roi.views: .*colour must begin with full_resolution and have a step that finds",
+        ),
+        (
+            {"separable": {"variants": {"compact": {"train": {"schedul": "one_cycle"}}}}},
+            "separable.variants.compact.train: .*schedul: .*known are .*schedule",
+        ),
         ({"blend": {"paper": {"protocol": "randon"}}}, "blend.paper.protocol"),
         ({"protocols": "random+sauce"}, "protocols"),
         ({"device": "tpu"}, "device: .*'cuda'"),
@@ -90,9 +108,16 @@ def test_arguments_that_a_network_does_not_take_are_refused(load, arguments, exp
         check_paper(parameters, "blend")
 
 
+@pytest.mark.parametrize("paper", ["blend", "separable"])
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
-def test_shipped_networks_can_be_built(load, env):
-    check_paper(load(env), "blend")
+def test_shipped_networks_can_be_built(load, env, paper):
+    check_paper(load(env), paper)
+
+
+def test_a_view_that_a_paper_has_not_is_refused(load):
+    parameters = load(separable={"variants": {"compact": {"views": {"image": "cel"}}}})
+    with pytest.raises(ParameterError, match=r"compact\.views: separable has no view cel; known"):
+        check_paper(parameters, "separable")
 
 
 @pytest.mark.parametrize("folder", ["~/out", "out", "/somewhere"])

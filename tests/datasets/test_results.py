@@ -1,9 +1,8 @@
-import os
-import socket
 import threading
 import time
 
 import pytest
+from filelock import FileLock
 
 from wbc_pipeline.datasets import results
 from wbc_pipeline.datasets.results import ResultDataset, ResultsDataset, Task, run_task
@@ -45,13 +44,27 @@ def test_a_failure_leaves_the_old_result_and_no_rubbish(tmp_path):
     assert (tmp_path / "result" / "result.txt").read_text() == "old"
 
 
-def test_what_a_killed_process_left_is_cleared_away(tmp_path):
-    dead, alive = 2**22 + 1, os.getppid()  # no process has a number above 2**22
-    for process in (dead, alive):
-        (tmp_path / f".result.making.{socket.gethostname()}.{process}.x").mkdir()
-    run_task(tmp_path / "result", Task({}, writing("new", [])))
-    left = sorted(path.name for path in tmp_path.iterdir())
-    assert left == [f".result.making.{socket.gethostname()}.{alive}.x", "result"]
+def test_what_a_killed_process_left_is_cleared_away_and_a_live_ones_work_is_not(tmp_path):
+    for name in ("dead", "alive"):
+        (tmp_path / f".result.making.{name}.x").mkdir()
+        (tmp_path / f".result.making.{name}.x.lock").touch()
+    with FileLock(tmp_path / ".result.making.alive.x.lock"):
+        run_task(tmp_path / "result", Task({}, writing("new", [])))
+        left = sorted(path.name for path in tmp_path.iterdir())
+    assert left == [".result.making.alive.x", ".result.making.alive.x.lock", "result"]
+
+
+def test_what_was_begun_of_a_result_that_nobody_asks_for_any_more_is_removed(tmp_path):
+    def begin(folder):
+        (folder / "half.txt").write_text("half")
+        raise KeyboardInterrupt
+
+    dataset = ResultsDataset(filepath=str(tmp_path), prune=True)
+    with pytest.raises(KeyboardInterrupt):
+        dataset.save({"old": Task({}, begin, resumes=True)})
+    assert len(list(tmp_path.iterdir())) == 1
+    dataset.save({"new": Task({}, writing("new", []))})
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
 
 
 def test_a_task_that_resumes_goes_on_with_what_an_interrupted_one_left(tmp_path):

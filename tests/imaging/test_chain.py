@@ -69,7 +69,7 @@ def test_places_of_a_region_in_a_region_add_up():
     ]
     frame = settle(build_chain(steps).run(cell()))
     np.testing.assert_allclose(frame.box[:4], (55, 25, 86, 56), atol=2)
-    np.testing.assert_array_equal(frame.place, frame.box)
+    assert frame.place == frame.box
 
 
 def test_a_mask_has_a_box_too():
@@ -79,12 +79,32 @@ def test_a_mask_has_a_box_too():
     assert not frame.image[5, 5].any()
 
 
-@pytest.mark.parametrize("finder", ["colour_region", "violet_mask_hsv", "canny_mask"])
-def test_an_image_where_nothing_is_found_stays_whole_and_is_flagged(finder):
-    blank = np.full((64, 64, 3), 230, np.uint8)
-    frame = settle(build_chain([{finder: {}}]).run(blank))
+@pytest.mark.parametrize(
+    "steps",
+    [
+        [{"violet_mask_hsv": {}}],
+        [{"canny_mask": {}}],
+        [{"colour_region": {}}, {"pad_region": {"padding": 0.2}}, {"square_region": {}}],
+    ],
+)
+def test_an_image_where_nothing_is_found_stays_whole_and_is_flagged(steps):
+    blank = np.full((64, 96, 3), 230, np.uint8)
+    frame = settle(build_chain(steps).run(blank))
     np.testing.assert_array_equal(frame.image, blank)
-    assert frame.place == Region(0, 0, 64, 64, found=False)
+    assert frame.place == Region(0, 0, 96, 64, found=False)
+
+
+def test_what_is_looked_for_next_is_looked_for_in_what_was_found():
+    image = cell()
+    image[60:90, 5:60] = 90, 40, 150  # larger than the cell, but outside the first mask
+    steps = [{"violet_mask_rgb": {"lower": [100, 70, 0], "upper": [120, 90, 255]}}]
+    frame = settle(build_chain([*steps, {"colour_region": {"padding": 0}}]).run(image))
+    np.testing.assert_allclose(frame.place[:4], (55, 25, 86, 56), atol=2)
+
+
+def test_a_mask_found_after_a_resize_has_its_box_in_pixels_of_the_image_as_it_came():
+    frame = settle(build_chain([{"resize": {"size": 64}}, {"violet_mask_hsv": {}}]).run(cell()))
+    np.testing.assert_allclose(frame.box[:4], (55, 25, 86, 56), atol=2)
 
 
 def test_a_chain_says_where_it_begins_and_whether_it_looks_for_something():
@@ -144,5 +164,9 @@ def test_a_wrong_step_is_refused_before_any_image_and_says_why(steps, message):
 def test_the_digest_changes_with_the_code_of_a_step(monkeypatch):
     before = chain_digest(CANNY)
     source = keys.inspect.getsource
-    monkeypatch.setattr(keys.inspect, "getsource", lambda item: source(item) + "# changed")
+
+    def edited(module):
+        return source(module) + "# changed" * module.__name__.endswith(".edges")
+
+    monkeypatch.setattr(keys.inspect, "getsource", edited)
     assert chain_digest(CANNY) != before

@@ -193,7 +193,7 @@ IMAGE = np.zeros((48, 64, 3), np.uint8)
         (lambda: colour_region(IMAGE, opening=2), "opening .* 2"),
         (lambda: colour_regions(IMAGE, smallest=-0.5), "smallest .* -0.5"),
         (lambda: colour_region(IMAGE, nucleus=((160, 0, 0), (115, 255, 255))), "lower up to"),
-        (lambda: enhanced_colour_region(IMAGE, clip=0), "clip"),
+        (lambda: enhanced_colour_region(IMAGE, clip_limit=0), "clip_limit"),
         (lambda: enhanced_colour_region(IMAGE, tiles=0), "tiles"),
         (lambda: pad_region(Region(0, 0, 5, 5), padding=-0.1, shape=(9, 9)), "padding .* -0.1"),
         (lambda: crop_region(IMAGE, Region(0, 0, 5, 5), size=0), "size .* 0"),

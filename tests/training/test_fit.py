@@ -1,3 +1,4 @@
+import lightning
 import numpy as np
 import pytest
 import torch
@@ -18,6 +19,26 @@ def test_learns_what_can_be_learnt(toy, schedule):
     schedule["train"] = schedule["train"].model_copy(update={"epochs": 20, "patience": 20})
     fit = fit_network(small_network(), **toy, **schedule, device=CPU, seed=0)
     assert fit.history["val_accuracy"].max() > 0.9
+
+
+def test_one_cycle_raises_the_rate_and_lets_it_fall(toy, schedule):
+    class Rates(lightning.Callback):
+        def __init__(self):
+            self.seen = []
+
+        def on_train_batch_end(self, trainer, *_):
+            self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    schedule["train"] = schedule["train"].model_copy(
+        update={"schedule": "one_cycle", "epochs": 5, "patience": 5, "label_smoothing": 0.1}
+    )
+    rates = Rates()
+    fit_network(small_network(), **toy, **schedule, device=CPU, seed=0, callbacks=[rates])
+    peak = int(np.argmax(rates.seen))
+    assert max(rates.seen) == pytest.approx(1e-3, rel=0.1)
+    assert 0 < peak < len(rates.seen) / 2
+    assert rates.seen[-1] < 1e-3 / 100
+    assert (np.diff(rates.seen[peak:]) < 0).all()
 
 
 def test_history_has_a_row_per_epoch_and_no_gap(toy, schedule):

@@ -89,7 +89,7 @@ class ViewsDataset(ResultsDataset):
         }
 
     def preview(self) -> ImagePreview:
-        """Show the contact sheets of all views, each under its name."""
+        """Show the contact sheets of all views, each under its steps."""
         import cv2
 
         sheets = [cv2.imread(str(result.folder / SHEET_FILE)) for result in super().load().values()]

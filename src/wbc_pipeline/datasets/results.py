@@ -9,25 +9,26 @@ import glob
 import json
 import logging
 import os
+import secrets
 import shutil
-import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from tempfile import TemporaryDirectory, mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import psutil
+from filelock import FileLock, Timeout
 from kedro.io import AbstractDataset
 
 from wbc_pipeline.keys import digest
 from wbc_pipeline.processes import FollowerError, process_rank
 
 KEY_FILE = "key.json"
+_LOCK = ".lock"  # beside a hidden folder
 _log = logging.getLogger(__name__)
 
 
@@ -91,14 +92,10 @@ def run_task(folder: Path, task: Task) -> None:
         _follow(folder, task)
         return
     folder.parent.mkdir(parents=True, exist_ok=True)
-    making = _folder_to_work_in(folder, task)
-    try:
+    with _folder_to_work_in(folder, task) as making:
         task.compute(making)
         (making / KEY_FILE).write_text(json.dumps(task.key, indent=2, default=str))
         _replace(folder, making)
-    finally:
-        if not task.resumes:
-            shutil.rmtree(making, ignore_errors=True)
 
 
 def _is_up_to_date(folder: Path, task: Task) -> bool:
@@ -108,46 +105,75 @@ def _is_up_to_date(folder: Path, task: Task) -> bool:
         return False
 
 
-def _folder_to_work_in(folder: Path, task: Task) -> Path:
-    """Take over what an interrupted process left of this task, if it can go on from there."""
-    made_for = digest(task.key)
-    making = _hidden_folder(folder, made_for)
-    for leftover, its_digest in _leftovers(folder, other_than=making):
-        if task.resumes and its_digest == made_for and not any(making.iterdir()):
-            with suppress(FileNotFoundError):  # another process was faster
-                os.replace(leftover, making)
-        else:
-            shutil.rmtree(leftover, ignore_errors=True)
-    return making
+@contextmanager
+def _folder_to_work_in(folder: Path, task: Task) -> Iterator[Path]:
+    """Give a hidden folder beside the result's, locked while this process works in it.
 
-
-def _hidden_folder(folder: Path, made_for: str) -> Path:
-    name = f"{_hidden_prefix(folder)}{os.getpid()}.{made_for}."
-    hidden = Path(mkdtemp(prefix=name, dir=folder.parent))
-    hidden.chmod(0o755)  # mkdtemp hides it from everybody else
-    return hidden
+    What an interrupted process left of a task that can go on from there is taken over.
+    """
+    begun = f"{_hidden_prefix(folder)}{digest(task.key)}."
+    with ExitStack() as stack:
+        making = None
+        for leftover in _leftovers(folder):
+            if not (task.resumes and making is None and leftover.name.startswith(begun)):
+                _remove_leftover(leftover)
+                continue
+            with suppress(Timeout):  # another process was faster
+                making = stack.enter_context(_locked(leftover))
+        if making is None:
+            making = folder.with_name(f"{begun}{secrets.token_hex(4)}")
+            stack.enter_context(_locked(making))
+            making.mkdir()
+        try:
+            yield making
+        finally:
+            if not task.resumes:
+                shutil.rmtree(making, ignore_errors=True)
 
 
 def _hidden_prefix(folder: Path) -> str:
-    return f".{folder.name}.making.{socket.gethostname()}."
+    return f".{folder.name}.making."
 
 
-def _leftovers(folder: Path, *, other_than: Path) -> Iterator[tuple[Path, str]]:
-    """List what killed processes of this machine left; a live one may be at work in its own."""
-    prefix = _hidden_prefix(folder)
-    for leftover in folder.parent.glob(f"{glob.escape(prefix)}*"):
-        process, made_for = leftover.name.removeprefix(prefix).split(".")[:2]
-        ours = int(process) == os.getpid() and leftover != other_than
-        if ours or not psutil.pid_exists(int(process)):
-            yield leftover, made_for
+@contextmanager
+def _locked(hidden: Path) -> Iterator[Path]:
+    """Hold the lock that tells others that a process is alive and at work in a hidden folder."""
+    path = Path(f"{hidden}{_LOCK}")
+    with FileLock(path, timeout=0):
+        try:
+            yield hidden
+        finally:
+            path.unlink(missing_ok=True)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """List the hidden folders in which no process is at work any more."""
+    found = folder.parent.glob(f"{glob.escape(_hidden_prefix(folder))}*")
+    return [path for path in sorted(found) if path.is_dir() and not _is_worked_in(path)]
+
+
+def _is_worked_in(hidden: Path) -> bool:
+    lock = Path(f"{hidden}{_LOCK}")
+    if not lock.exists():
+        return False
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _remove_leftover(hidden: Path) -> None:
+    shutil.rmtree(hidden, ignore_errors=True)
+    Path(f"{hidden}{_LOCK}").unlink(missing_ok=True)
 
 
 def _replace(folder: Path, made: Path) -> None:
     if folder.exists():
-        old = _hidden_folder(folder, "old")
-        os.replace(folder, old / "old")
+        old = folder.with_name(f"{_hidden_prefix(folder)}old.{secrets.token_hex(4)}")
+        os.replace(folder, old)
         os.replace(made, folder)
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
     else:
         os.replace(made, folder)
 
@@ -218,8 +244,15 @@ class ResultsDataset(ResultDataset):
             _log.info("%s: %d of %d, %s", self._folder, number, len(data), name)
             run_task(self._folder / name, task)
         if self._prune and process_rank() == 0:
-            for name in self.load().keys() - data.keys():
+            kept = {path.parent.name for path in self._folder.glob(f"[!.]*/{KEY_FILE}")}
+            begun = {
+                path.name[1:].split(".making.")[0] for path in self._folder.glob(".*.making.*")
+            }
+            for name in kept - data.keys():
                 shutil.rmtree(self._folder / name)
+            for name in begun - data.keys():
+                for leftover in _leftovers(self._folder / name):
+                    _remove_leftover(leftover)
 
     def load(self) -> dict[str, Result]:
         """Give the finished results by name."""

@@ -29,6 +29,7 @@ from wbc_pipeline.evaluation.tuning import UNTUNED, own_parameters
 
 TRUE_COLOUR, FOUND_COLOUR = "#00A0FF", "#FFD000"
 TILE = 180  # pixels of the longer side of an image in a sheet
+BLANK = np.full((TILE, TILE, 3), 255, np.uint8)  # where there is nothing to show
 MOST_INCHES = 1.4  # of a tile's width
 LEAST_WIDTH = 6.0  # inches of a figure, for its title
 DOMAINS_SHOWN = 3  # those with the most images
@@ -139,20 +140,24 @@ def mask_overlays(
     methods, domains = _distinct(shown["method"]), _distinct(shown["tested_on"])
     groups = dict(list(shown.groupby(["method", "tested_on"])))
     picked = [
-        [row for domain in domains for row in _at_quantiles(groups[method, domain], EXAMPLES)]
+        [
+            row
+            for domain in domains
+            for row in _at_quantiles(groups.get((method, domain), tests[:0]), EXAMPLES)
+        ]
         for method in methods
     ]
     return _sheet(
         title,
         dataset,
-        [[_outlined(look(row)) for row in line] for line in picked],
+        [[BLANK if row is None else _outlined(look(row)) for row in line] for line in picked],
         rows=[_words(method) for method in methods],
         columns=[
             f"{domain if example == 'median' else ''}\n{example}"
             for domain in domains
             for example in EXAMPLES
         ],
-        scores=[[f"{row['dice']:.2f}" for row in line] for line in picked],
+        scores=[["" if row is None else f"{row['dice']:.2f}" for row in line] for line in picked],
         legend="expert",
     )
 
@@ -332,8 +337,10 @@ def _parameter_sets(tests: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return {f"{_words(method, ' ')}, {how}": group for (method, how), group in groups}
 
 
-def _at_quantiles(tests: pd.DataFrame, quantiles: Mapping[str, float]) -> list[pd.Series]:
-    """Pick the images at shares of the way from the worst score to the best."""
+def _at_quantiles(tests: pd.DataFrame, quantiles: Mapping[str, float]) -> list[pd.Series | None]:
+    """Pick the images at shares of the way from the worst score to the best, None of none."""
+    if tests.empty:
+        return [None] * len(quantiles)
     score = "iou" if "iou" in tests else "dice"
     ordered = tests.sort_values(score, kind="stable")
     return [ordered.iloc[round(share * (len(ordered) - 1))] for share in quantiles.values()]
@@ -398,7 +405,7 @@ def _sheet(
 
 def _scaled(pixels: np.ndarray) -> np.ndarray:
     scale = TILE / max(pixels.shape[:2])
-    size = [round(scale * side) for side in pixels.shape[1::-1]]
+    size = [max(1, round(scale * side)) for side in pixels.shape[1::-1]]
     return cv2.resize(pixels, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
 
 

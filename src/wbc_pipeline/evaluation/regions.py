@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from wbc_pipeline.imaging.packing import accepted
-
-SIDES = ["xmin", "ymin", "xmax", "ymax"]
+from wbc_pipeline.imaging.roi import SIDES
 
 
 def intersection_over_union(found: np.ndarray, true: np.ndarray) -> np.ndarray:

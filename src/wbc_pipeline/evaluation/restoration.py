@@ -48,7 +48,7 @@ def sample_evenly(domains: pd.Series, count: int) -> list[int]:
     domains
         Of each image, in order.
     count
-        How many rows in all, at most; at least one of each domain.
+        How many rows in all, at most, but one of each domain in any case.
 
     Examples
     --------

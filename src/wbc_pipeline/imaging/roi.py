@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from wbc_pipeline.imaging.arrays import resize_to
+from wbc_pipeline.imaging.enhance import clahe
 from wbc_pipeline.imaging.segment import violet_mask_hsv
 
 #: Lower and upper limits on hue, saturation and value (see ``segment.violet_mask_hsv``).
@@ -18,6 +19,9 @@ Limits = tuple[Sequence[int], Sequence[int]]
 
 NUCLEUS: Limits = ((115, 50, 0), (160, 255, 255))
 CYTOPLASM: Limits = ((95, 14, 0), (163, 255, 255))
+
+#: Of a box in tables.
+SIDES = ["xmin", "ymin", "xmax", "ymax"]
 
 _REACH = 0.5  # how far cytoplasm goes beyond the nucleus, in longer sides of the nucleus
 
@@ -104,7 +108,7 @@ def colour_region(
 def enhanced_colour_region(
     image: np.ndarray,
     *,
-    clip: float = 2.0,
+    clip_limit: float = 2.0,
     tiles: int = 8,
     violet: Limits = NUCLEUS,
     padding: float = 0.1,
@@ -119,10 +123,8 @@ def enhanced_colour_region(
     ----------
     image
         RGB, uint8, ``[H, W, 3]``.
-    clip
-        Limit on the contrast, above 0; 1 leaves hardly anything to enhance.
-    tiles
-        The histogram is equalised in ``tiles`` x ``tiles`` parts of the image; at least 1.
+    clip_limit, tiles
+        See `enhance.clahe`.
     violet, padding, smallest
         See `colour_region`, where the first is `nucleus`. The padding makes up for the cytoplasm.
 
@@ -147,13 +149,12 @@ def enhanced_colour_region(
     >>> enhanced_colour_region(image, padding=0)
     Region(xmin=48, ymin=28, xmax=73, ymax=53, found=True)
     """
-    if clip <= 0 or tiles < 1:
-        raise ValueError(f"clip is above 0 and tiles at least 1, not {clip} and {tiles}")
-    lab = cv2.cvtColor(image, cv2.COLOR_RGB2LAB)
-    lab[..., 0] = cv2.createCLAHE(clip, (tiles, tiles)).apply(lab[..., 0])
-    enhanced = cv2.cvtColor(lab, cv2.COLOR_LAB2RGB)
     return colour_region(
-        enhanced, nucleus=violet, cytoplasm=None, padding=padding, smallest=smallest
+        clahe(image, clip_limit=clip_limit, tiles=tiles),
+        nucleus=violet,
+        cytoplasm=None,
+        padding=padding,
+        smallest=smallest,
     )
 
 

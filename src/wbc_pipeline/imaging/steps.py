@@ -1,8 +1,9 @@
 """The steps of a view by the names that YAML gives them, and what each does to a frame.
 
 Some change the image; some find a mask or a region, or change what was found. What was found is
-applied when the next step wants the image, and at the end: outside the mask the image turns black,
-and the region is cut out. Where nothing was found the image stays whole, and the frame says so.
+applied when the next step wants the image, to change it or to look further, and at the end: outside
+the mask the image turns black, and the region is cut out. Where nothing was found the image stays
+whole, and the frame says so.
 """
 
 import inspect
@@ -99,8 +100,7 @@ def settle(frame: Frame) -> Frame:
     separates = bool(frame.mask.any() and not frame.mask.all())
     image = cv2.copyTo(frame.image, frame.mask) if separates else frame.image
     place = frame.place._replace(found=frame.place.found and separates)
-    box = frame.box if frame.box is not None else _around(frame.mask, frame.place)
-    return frame._replace(image=image, place=place, box=box, mask=None)
+    return frame._replace(image=image, place=place, box=_around(frame.mask, place), mask=None)
 
 
 def resize(image: np.ndarray, *, size: int) -> np.ndarray:
@@ -226,7 +226,7 @@ def _change_image(frame: Frame, function: Callable) -> Frame:
 
 
 def _find_mask(frame: Frame, function: Callable) -> Frame:
-    frame = _cut(frame)
+    frame = settle(frame)
     return frame._replace(mask=function(frame.image))
 
 
@@ -239,6 +239,7 @@ def _change_mask(frame: Frame, function: Callable) -> Frame:
 def _find_region(frame: Frame, function: Callable) -> Frame:
     if frame.resized:
         raise ValueError("it gives pixels of the image as it came; put it before any resize")
+    frame = settle(frame)
     region = function(frame.image)
     return frame._replace(region=region, box=_moved(region, frame.place))
 
@@ -246,6 +247,8 @@ def _find_region(frame: Frame, function: Callable) -> Frame:
 def _change_region(frame: Frame, function: Callable) -> Frame:
     if frame.region is None:
         raise ValueError("it changes a region; put a step that finds one before it")
+    if not frame.region.found:
+        return frame  # it is the whole image, and stays so
     return frame._replace(region=function(frame.region, shape=frame.image.shape))
 
 
@@ -254,10 +257,7 @@ def _cut(frame: Frame) -> Frame:
         return frame
     left, top, right, bottom, _ = frame.region
     place = _moved(frame.region, frame.place)
-    mask = None if frame.mask is None else frame.mask[top:bottom, left:right]
-    return frame._replace(
-        image=frame.image[top:bottom, left:right], place=place, mask=mask, region=None
-    )
+    return frame._replace(image=frame.image[top:bottom, left:right], place=place, region=None)
 
 
 def _moved(region: Region, place: Region) -> Region:
@@ -267,8 +267,14 @@ def _moved(region: Region, place: Region) -> Region:
 
 
 def _around(mask: np.ndarray, place: Region) -> Region:
-    x, y, width, height = cv2.boundingRect(mask) if mask.any() else (0, 0, *mask.shape[::-1])
-    return _moved(Region(x, y, x + width, y + height), place)
+    """Box a mask in pixels of the whole, even where the image was resized since."""
+    if not mask.any():
+        return place
+    x, y, width, height = cv2.boundingRect(mask)
+    across = (place.xmax - place.xmin) / mask.shape[1]
+    down = (place.ymax - place.ymin) / mask.shape[0]
+    sides = across * x, down * y, across * (x + width), down * (y + height)
+    return _moved(Region(*map(round, sides)), place)
 
 
 #: Name in YAML -> what it does to a frame, and where its function is. Modules are imported when

@@ -1,15 +1,16 @@
 """Views: what a chain makes of every image of a set, in one array on disk.
 
 Chunks of images are dealt to joblib's threads, or to the workers of a Dask cluster, and written in
-order, a section at a time: memory does not grow with the number of images, and what was written is
-not made again after an interruption.
+order as they come: memory does not grow with the number of images. What was written is not made
+again after an interruption.
 """
 
 import json
 import os
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from functools import cached_property
+from copy import copy
 from pathlib import Path
 
 import cv2
@@ -26,39 +27,54 @@ from wbc_pipeline.imaging.arrays import (
 )
 from wbc_pipeline.imaging.chain import Chain
 from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
+from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.imaging.steps import settle
 
 BACKENDS = ("threads", "dask")
 _CHUNK = 32  # images per task: enough to hide the dealing out, 1.6 MB at 128 x 128
-_SECTION = 16  # chunks per worker until what is written is made safe
+_SECONDS_BETWEEN_SYNCS = 1.0  # what an interruption costs at most, beside what was in work
+_SECONDS_FOR_WORKERS = 60
 _PROGRESS_FILE, _PLACES_FILE = "progress.json", "places.npy"
 
 
 class PackedImages:
-    """The images of a packed array, to be opened by whoever works on them.
+    """The images of a packed array.
 
     Parameters
     ----------
-    path
-        Of the ``.npy`` file, uint8 ``[N, S, S, 3]``, RGB. Pickled as such, so every worker must
-        see the file.
+    pixels
+        uint8 ``[N, S, S, 3]``, RGB, memory-mapped. Pickled as the path of its file, so every
+        worker must see that.
     """
 
-    def __init__(self, path: Path):
-        self._path = Path(path).resolve()
-
-    @cached_property
-    def _pixels(self) -> np.ndarray:
-        return np.load(self._path, mmap_mode="r")
+    def __init__(self, pixels: np.memmap):
+        self._pixels = pixels
+        self._rows = range(len(pixels))
+        self._made = _made(pixels.filename)
 
     def __len__(self) -> int:
-        return len(self._pixels)
+        return len(self._rows)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        return np.asarray(self._pixels[row])
+        return np.asarray(self._pixels[self._rows[row]])
 
     def __getstate__(self) -> dict:
-        return {"_path": self._path}
+        return {"path": self._pixels.filename, "rows": self._rows, "made": self._made}
+
+    def __setstate__(self, state: dict) -> None:
+        self._pixels = np.load(state["path"], mmap_mode="r")
+        self._rows, self._made = state["rows"], state["made"]
+        if _made(state["path"]) != self._made:
+            raise RuntimeError(
+                f"{state['path']} was packed anew by another command while a view was made of it; "
+                "wait for that to end, and run this command again"
+            )
+
+    def part(self, rows: range) -> "PackedImages":
+        """Give some of the images."""
+        part = copy(self)
+        part._rows = self._rows[rows.start : rows.stop]
+        return part
 
     def forget(self) -> None:
         """Let go of the memory that holds what has been read."""
@@ -92,6 +108,10 @@ class FileImages:
                 "put it back, or run the ingestion again"
             ) from None
 
+    def part(self, rows: range) -> "FileImages":
+        """Give some of the images."""
+        return FileImages(self._paths[rows.start : rows.stop], max_pixels=self._max_pixels)
+
     def forget(self) -> None:
         """Hold nothing, so there is nothing to let go of."""
 
@@ -109,7 +129,8 @@ def write_view(
 ) -> pd.DataFrame | None:
     """Run a chain over all images and write what becomes of them.
 
-    The same bytes come of every backend, and of every number of workers. Interrupted, even killed,
+    The same bytes come of every backend and number of workers, on machines of one kind (filters
+    round a little otherwise on other processors). Interrupted, even killed,
     it goes on where it was when it is called again with the same chain, images and target.
 
     Parameters
@@ -156,7 +177,7 @@ def write_view(
     >>> from wbc_pipeline.imaging.chain import build_chain
     >>> with TemporaryDirectory() as folder:
     ...     np.save(Path(folder, "packed.npy"), np.zeros((5, 16, 16, 3), np.uint8))
-    ...     packed = PackedImages(Path(folder, "packed.npy"))
+    ...     packed = PackedImages(np.load(Path(folder, "packed.npy"), mmap_mode="r"))
     ...     write_view(build_chain([{"resize": {"size": 8}}]), packed, Path(folder, "view.npy"))
     ...     np.load(Path(folder, "view.npy")).shape
     (5, 8, 8, 3)
@@ -166,60 +187,59 @@ def write_view(
     shape = chain(images[0]).shape
     mark, places_file = target.with_name(_PROGRESS_FILE), target.with_name(_PLACES_FILE)
     done = json.loads(mark.read_text())["rows"] if mark.is_file() else 0
+    rows = range(done, len(images))
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     with ExitStack() as stack:
         pixels = stack.enter_context(ArrayFile(target, (len(images), *shape), "u1"))
         places = stack.enter_context(ArrayFile(places_file, (len(images), 9), "<i4"))
         bar = stack.enter_context(progress_bar(progress))
         task = bar.add_task(title, total=len(images), completed=done)
-        parallel, at_once = stack.enter_context(_workers(backend, workers, scheduler))
-        section = _SECTION * _CHUNK * at_once
-        for first in range(done, len(images), section):
-            rows = range(first, min(first + section, len(images)))
-            chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
-            results = parallel(delayed(_run_chunk)(chain, images, chunk, shape) for chunk in chunks)
-            for chunk, result in zip(chunks, results, strict=True):
-                pixels.write(chunk.start, result[0])
-                places.write(chunk.start, result[1])
-                bar.advance(task, len(chunk))
-            pixels.sync()
-            places.sync()
-            _note(mark, rows.stop)
-            images.forget()
-    mark.unlink()
+        parallel = stack.enter_context(_workers(backend, workers, scheduler))
+        results = parallel(
+            delayed(_run_chunk)(chain, images.part(chunk), chunk.start, shape) for chunk in chunks
+        )
+        synced = time.monotonic()
+        for chunk, result in zip(chunks, results, strict=True):
+            pixels.write(chunk.start, result[0])
+            places.write(chunk.start, result[1])
+            bar.advance(task, len(chunk))
+            if time.monotonic() - synced >= _SECONDS_BETWEEN_SYNCS:
+                pixels.sync()
+                places.sync()
+                _note(mark, chunk.stop)
+                images.forget()
+                synced = time.monotonic()
+    mark.unlink(missing_ok=True)
     found = _read_places(places_file) if chain.finds else None
     places_file.unlink()
     return found
 
 
 def _read_places(path: Path) -> pd.DataFrame:
-    sides = ["xmin", "ymin", "xmax", "ymax"]
-    columns = [*sides, *(f"crop_{side}" for side in sides), "found"]
+    columns = [*SIDES, *(f"crop_{side}" for side in SIDES), "found"]
     return pd.DataFrame(np.load(path), columns=columns).astype({"found": bool})
 
 
 def _run_chunk(
-    chain: Chain, images: Sequence[np.ndarray], rows: range, shape: tuple[int, ...]
+    chain: Chain, images: Sequence[np.ndarray], first: int, shape: tuple[int, ...]
 ) -> tuple[np.ndarray, np.ndarray]:
     cv2.setNumThreads(1)  # each worker has one core, also in a process that Dask started
-    pixels = np.empty((len(rows), *shape), np.uint8)
-    places = np.empty((len(rows), 9), np.int32)
-    for number, row in enumerate(rows):
+    pixels = np.empty((len(images), *shape), np.uint8)
+    places = np.empty((len(images), 9), np.int32)
+    for row in range(len(images)):
         frame = settle(chain.run(images[row]))
-        image, crop = frame.image, frame.place
-        if image.shape != shape:
+        if frame.image.shape != shape:
             raise ValueError(
-                f"image {row} became {image.shape}, the first one {shape}; "
+                f"image {first + row} became {frame.image.shape}, the first one {shape}; "
                 "end the view with a resize step"
             )
-        pixels[number] = image
-        places[number] = *(frame.box or crop)[:4], *crop
+        pixels[row] = frame.image
+        places[row] = *(frame.box or frame.place)[:4], *frame.place
     return pixels, places
 
 
 @contextmanager
-def _workers(
-    backend: str, workers: int | None, scheduler: str | None
-) -> Iterator[tuple[Parallel, int]]:
+def _workers(backend: str, workers: int | None, scheduler: str | None) -> Iterator[Parallel]:
     if backend not in BACKENDS:
         raise ValueError(f"no backend {backend!r}; known: {', '.join(BACKENDS)}")
     with ExitStack() as stack:
@@ -230,8 +250,7 @@ def _workers(
             stack.enter_context(parallel_config("threading"))
             stack.enter_context(threadpool_limits(1, "blas"))
             workers = workers or os.cpu_count() or 1
-        parallel = Parallel(workers, batch_size=1, return_as="generator")
-        yield stack.enter_context(parallel), workers
+        yield stack.enter_context(Parallel(workers, batch_size=1, return_as="generator"))
 
 
 @contextmanager
@@ -250,7 +269,21 @@ def _dask_cluster(workers: int | None, scheduler: str | None) -> Iterator[int]:
         "dashboard_address": None,
     }
     with Client(scheduler, **({} if scheduler else local)) as client, parallel_config("dask"):
+        try:
+            client.wait_for_workers(1, timeout=_SECONDS_FOR_WORKERS)
+        except TimeoutError:
+            address = client.scheduler.address
+            raise TimeoutError(
+                f"the Dask scheduler at {address} has no workers after {_SECONDS_FOR_WORKERS} s; "
+                f"start some, where the images' files can be seen: dask worker {address}"
+            ) from None
         yield sum(client.nthreads().values())
+
+
+def _made(path: str | os.PathLike) -> tuple[int, int]:
+    """Tell a file from others that stood or will stand in its place."""
+    known = os.stat(path)
+    return known.st_size, known.st_mtime_ns
 
 
 def _note(mark: Path, rows: int) -> None:

@@ -1,6 +1,6 @@
 """Parameters of a variant."""
 
-from pydantic import Field, RootModel, field_validator, model_validator
+from pydantic import Field, RootModel, ValidationError, field_validator, model_validator
 
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, split_text
@@ -38,7 +38,13 @@ class VariantOptions(Options):
     @classmethod
     def _is_a_schedule(cls, train: dict) -> dict:
         whole = {"epochs": 1, "patience": 1, "batch_size": 2, "learning_rate": 1.0}
-        TrainOptions.model_validate(whole | train)
+        try:
+            TrainOptions.model_validate(whole | train)
+        except ValidationError as error:
+            first = error.errors()[0]
+            where = ".".join(str(part) for part in first["loc"])
+            known = ", ".join(TrainOptions.model_fields)
+            raise ValueError(f"{where}: {first['msg']}; known are {known}") from None
         return train
 
 

@@ -1,6 +1,5 @@
 """Nodes that describe the making of views."""
 
-from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +15,6 @@ def make_view(
     manifest: pd.DataFrame,
     steps: list[dict],
     options: PreprocessingOptions,
-    name: str = "view",
 ) -> Task:
     """Describe a view: what a chain of steps makes of every image.
 
@@ -30,8 +28,6 @@ def make_view(
         Names of steps with their parameters, in order; see ``wbc_pipeline.imaging.chain``.
     options
         Where the work is done; the result does not depend on it.
-    name
-        Of the view, for people.
 
     Returns
     -------
@@ -52,6 +48,7 @@ def make_view(
 
     chain = build_chain(steps)
     rows = accepted(manifest)
+    title = ", ".join(name for step in steps for name in step) or "as packed"
 
     def compute(folder: Path) -> None:
         import cv2
@@ -60,16 +57,16 @@ def make_view(
         inputs = (
             views.FileImages(rows["path"], max_pixels=images.result.key["options"]["max_pixels"])
             if chain.full_resolution
-            else views.PackedImages(images.pixels.filename)
+            else views.PackedImages(images.pixels)
         )
         where = options.model_dump(include={"backend", "workers", "scheduler"})
-        title = f"Making the view {name}"
-        regions = views.write_view(chain, inputs, pixels, **where, title=title)
+        regions = views.write_view(chain, inputs, pixels, **where, title=f"Making a view ({title})")
         if regions is not None:
             regions.insert(0, "image_id", rows["image_id"])
             regions.to_parquet(folder / "regions.parquet")
-        sheet = contact_sheet.contact_sheet(chain, inputs, title=f"{name}: before, after")
-        cv2.imwrite(str(folder / SHEET_FILE), sheet[..., ::-1])
+        sheet = contact_sheet.contact_sheet(chain, inputs, title=f"before; after {title}")
+        if not cv2.imwrite(str(folder / SHEET_FILE), sheet[..., ::-1]):
+            raise OSError(f"{folder / SHEET_FILE} could not be written; is the disk full?")
 
     files = digest(rows[["image_id", "sha256"]].to_numpy().tolist())
     key = {
@@ -85,5 +82,4 @@ def make_views(
 ) -> dict[str, Task]:
     """Describe the views of the pipeline ``preprocessing``, by name."""
     chains = options.views.root.items()
-    describe = partial(make_view, images, manifest, options=options)
-    return {name: describe(steps=steps, name=name) for name, steps in chains}
+    return {name: make_view(images, manifest, steps, options) for name, steps in chains}

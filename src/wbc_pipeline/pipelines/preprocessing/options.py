@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, RootModel
+from pydantic import AfterValidator, Field, RootModel, model_validator
 
 from wbc_pipeline.options import Options
 
@@ -44,3 +44,9 @@ class PreprocessingOptions(Options):
     workers: Annotated[int, Field(gt=0)] | None
     scheduler: str | None
     views: Views
+
+    @model_validator(mode="after")
+    def _scheduler_needs_dask(self) -> "PreprocessingOptions":
+        if self.scheduler and self.backend != "dask":
+            raise ValueError(f"scheduler {self.scheduler} needs backend: dask")
+        return self

@@ -343,6 +343,8 @@ def draw_masks(
 
 
 def draw_boxes(
+    *,
+    images: ImageArray,
     manifest: pd.DataFrame,
     truth: pd.DataFrame,
     tests: pd.DataFrame,
@@ -357,9 +359,10 @@ def draw_boxes(
 
     path_of = manifest.set_index("image_id")["path"]
     chain_of = _chains(options.methods)
+    max_pixels = images.result.key["options"]["max_pixels"]
 
     def look(test: pd.Series) -> figures.Boxes:
-        pixels = read_image(path_of[test["image_id"]]).pixels
+        pixels = read_image(path_of[test["image_id"]], max_pixels=max_pixels).pixels
         true = truth.loc[truth["image_id"] == test["image_id"], SIDES]
         return figures.Boxes(
             pixels, true.to_numpy().tolist(), settle(chain_of(test).run(pixels)).place[:4]

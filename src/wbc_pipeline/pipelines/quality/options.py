@@ -44,11 +44,31 @@ def _ends_with(kind: str, method: Method) -> Method:
     frame = chains[0].run(np.zeros((64, 64, 3), np.uint8))
     if getattr(frame, kind) is None or frame.resized:
         raise ValueError(f"the steps must end with one that finds a {kind}, and resize nothing")
+    if chains[0].full_resolution != (kind == "region"):
+        raise ValueError(
+            "boxes are annotated in the files, so begin with full_resolution"
+            if kind == "region"
+            else "expert masks are of the packed size, so leave full_resolution out"
+        )
     return method
 
 
 def _finds_mask(steps: list[dict]) -> list[dict]:
     return _finds_masks(Method(steps=steps)).steps
+
+
+def _keeps_the_size(steps: list[dict]) -> list[dict]:
+    import numpy as np
+
+    from wbc_pipeline.imaging.chain import build_chain
+
+    chain, image = build_chain(steps), np.zeros((60, 64, 3), np.uint8)
+    if chain.full_resolution or chain(image).shape != image.shape:
+        raise ValueError(
+            "what is restored is compared with the packed image, pixel by pixel: leave "
+            "full_resolution out, and resize or crop nothing"
+        )
+    return steps
 
 
 class MaskOptions(Options):
@@ -105,7 +125,7 @@ class RestorationOptions(Options):
     images: int = Field(gt=0)
     severities: list[Literal[1, 2, 3, 4, 5]] = Field(min_length=1)
     nucleus: Annotated[Chain, AfterValidator(_finds_mask)]
-    methods: dict[Name, Chain]
+    methods: dict[Name, Annotated[Chain, AfterValidator(_keeps_the_size)]]
 
 
 class IntervalOptions(Options):

@@ -106,7 +106,14 @@ def _report_pipeline() -> Pipeline:
             ),
             node(
                 nodes.draw_boxes,
-                ["manifest", "truth", "box_tests", "params:boxes", "params:dataset"],
+                {
+                    "images": "images",
+                    "manifest": "manifest",
+                    "truth": "truth",
+                    "tests": "box_tests",
+                    "options": "params:boxes",
+                    "dataset": "params:dataset",
+                },
                 {name: figures[name] for name in BOX_FIGURES},
                 name="draw_boxes",
             ),

@@ -1,7 +1,5 @@
 """Nodes that cut cells out, flag where none was found, and compare boxes with annotated ones."""
 
-from functools import partial
-
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray
@@ -11,7 +9,6 @@ from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
 
 _COUNTS = {0: "none", 1: "one", 2: "several"}
-_SIDES = ["xmin", "ymin", "xmax", "ymax"]
 
 
 def crop_cells(
@@ -21,8 +18,8 @@ def crop_cells(
     preprocessing: PreprocessingOptions,
 ) -> dict[str, Task]:
     """Describe the views that show the cell alone, by name; see `make_view`."""
-    describe = partial(make_view, images, manifest, options=preprocessing)
-    return {name: describe(steps=steps, name=name) for name, steps in options.views.root.items()}
+    chains = options.views.root.items()
+    return {name: make_view(images, manifest, steps, preprocessing) for name, steps in chains}
 
 
 def flag_regions(manifest: pd.DataFrame, views: dict[str, ImageArray]) -> pd.DataFrame:
@@ -35,10 +32,12 @@ def flag_regions(manifest: pd.DataFrame, views: dict[str, ImageArray]) -> pd.Dat
         file) and ``<view>_found``: False where the whole image was kept, as nothing was found.
         Both are missing for refused images.
     """
+    from wbc_pipeline.imaging.roi import SIDES
+
     flagged = manifest.copy()
     for name, view in views.items():
         regions = view.result.table("regions").set_index("image_id")
-        boxes = pd.Series(regions[_SIDES].to_numpy().tolist(), regions.index)
+        boxes = pd.Series(regions[SIDES].to_numpy().tolist(), regions.index)
         flagged[f"{name}_box"] = flagged["image_id"].map(boxes)
         flagged[f"{name}_found"] = flagged["image_id"].map(regions["found"]).astype("boolean")
     return flagged
@@ -61,7 +60,7 @@ def compare_regions(
         where no box is annotated. ``boxes`` tells images with one annotated cell from those with
         several.
     overlaps
-        The same for each image: ``view``, ``image_id``, ``found``, ``iou``, ``boxes``.
+        The same for each image: ``view``, ``image_id``, ``domain``, ``found``, ``boxes``, ``iou``.
     """
     from wbc_pipeline.evaluation import regions
 

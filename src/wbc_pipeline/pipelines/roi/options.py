@@ -26,6 +26,8 @@ class RoiOptions(Options):
     def _find_something(cls, views: Views) -> Views:
         from wbc_pipeline.imaging.chain import build_chain
 
+        if not views.root:
+            raise ValueError("name at least one view")
         for name, steps in views.root.items():
             chain = build_chain(steps)
             if not (chain.full_resolution and chain.finds):

@@ -1,6 +1,6 @@
 """The separable paper's own tables and figures."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -10,7 +10,11 @@ from wbc_pipeline.pipelines.experiment.options import VariantOptions
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.pipelines.separable.options import ShownOptions
 
+if TYPE_CHECKING:
+    from wbc_pipeline.imaging.steps import Frame
+
 STAGE_SIZE = 160  # pixels of a picture in the figure of the stages
+GREEN = (0, 200, 80)
 
 
 def describe_layers(
@@ -107,7 +111,11 @@ def draw_figures(
 
 
 def draw_stages(manifest: pd.DataFrame, image: ImageArray, dataset: str) -> Any:
-    """Draw one image of each class after each step of the paper's preprocessing."""
+    """Draw one image of each class after each step of the paper's preprocessing.
+
+    Where a step finds a region by limits of colour, what is within them is drawn alone, then the
+    box around it; the crop is what the next step begins with.
+    """
     from wbc_pipeline.evaluation.figures import gallery
     from wbc_pipeline.imaging.chain import build_chain
     from wbc_pipeline.imaging.packing import accepted
@@ -120,14 +128,34 @@ def draw_stages(manifest: pd.DataFrame, image: ImageArray, dataset: str) -> Any:
     files = [read_image(path).pixels for path in examples["path"]]
     stages = {"as it came": files}
     for number, step in enumerate(steps[1:], start=2):
-        chain = build_chain(steps[:number])
-        (name,) = step
-        stages[name.replace("_", " ")] = [chain(file) for file in files]
+        frames = [build_chain(steps[:number]).run(file) for file in files]
+        ((name, parameters),) = step.items()
+        if "nucleus" in parameters:
+            limits = dict(zip(("lower", "upper"), parameters["nucleus"], strict=True))
+            stages["violet"] = [_isolated(frame.image, **limits) for frame in frames]
+        stages[name.replace("_", " ")] = [_outlined(frame) for frame in frames]
     pictures = {
         name: np.stack([resize(picture, size=STAGE_SIZE) for picture in row])
         for name, row in stages.items()
     }
     return gallery(pictures, examples["label"].tolist(), dataset=dataset)
+
+
+def _isolated(image: np.ndarray, **limits: list[int]) -> np.ndarray:
+    import cv2
+
+    from wbc_pipeline.imaging.segment import violet_mask_hsv
+
+    return cv2.copyTo(image, violet_mask_hsv(image, **limits))
+
+
+def _outlined(frame: "Frame") -> np.ndarray:
+    import cv2
+
+    if frame.region is None:
+        return frame.image
+    left, top, right, bottom, _ = frame.region
+    return cv2.rectangle(frame.image.copy(), (left, top), (right - 1, bottom - 1), GREEN, 2)
 
 
 def _worst_sources(by_source: pd.DataFrame, shown: ShownOptions) -> pd.DataFrame:

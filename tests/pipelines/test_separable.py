@@ -1,0 +1,102 @@
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import accuracy_score
+
+from wbc_pipeline.models import load_network
+from wbc_pipeline.pipelines.separable.pipeline import VARIANTS
+
+TABLES = ("metrics", "published", "protocols", "recalls", "literature", "layers", "by_source")
+FIGURES = (
+    "accuracy_by_protocol",
+    "roc_curves",
+    "hardest_sources",
+    "preprocessing_stages",
+    "confusion_matrices",
+    "training_curves",
+)
+
+
+@pytest.fixture(scope="module")
+def separated(run_pipeline, tmp_path_factory):
+    """The outputs of one whole run, the leak-free protocol cross-validated."""
+    data = tmp_path_factory.mktemp("separated")
+    run_pipeline(
+        "separable",
+        data,
+        variants="mixed+equal_16+compact",
+        splitting={"folds": 2},
+        tracking={"enabled": False},
+    )
+    return data
+
+
+@pytest.fixture
+def report(separated):
+    reports = separated / "08_reporting/demo/separable"
+    return lambda name: pd.read_csv(reports / f"{name}.csv")
+
+
+def test_all_outputs_stand_where_the_design_says(separated):
+    reports = separated / "08_reporting/demo/separable"
+    for name in (*(f"{table}.csv" for table in TABLES), "report.html"):
+        assert (reports / name).is_file(), name
+    for name in FIGURES:
+        assert (reports / f"{name}.png").stat().st_size > 10_000, name
+
+
+def test_the_report_names_what_the_accuracy_rests_on(separated):
+    page = (separated / "08_reporting/demo/separable/report.html").read_text()
+    for words in ("What the accuracy rests on", "Cells that fail", "Receiver operating", "DAFFNet"):
+        assert words in page
+
+
+def test_every_cell_is_tested_once_by_a_network_that_has_not_seen_it(separated):
+    data = separated / "05_model_input/demo/splits.parquet"
+    splits = pd.read_parquet(data).merge(
+        pd.read_parquet(separated / "02_intermediate/demo/manifest.parquet"), on="image_id"
+    )
+    by_source = splits[splits["protocol"] == "source"]
+    assert (by_source.groupby(["fold", "source_group"])["part"].nunique() == 1).all()
+    predictions = pd.read_parquet(separated / "07_model_output/demo/separable/predictions.parquet")
+    tested = predictions[predictions["protocol"] == "source"]
+    assert (tested.groupby("variant")["image_id"].nunique() == splits["image_id"].nunique()).all()
+    assert not tested.duplicated(["variant", "image_id"]).any()
+
+
+def test_a_cross_validated_score_is_that_of_all_folds_together(separated, report):
+    predictions = pd.read_parquet(separated / "07_model_output/demo/separable/predictions.parquet")
+    columns = [name for name in predictions if name.startswith("p_")]
+    guessed = np.array(columns)[predictions[columns].to_numpy().argmax(axis=1)]
+    predictions["guessed"] = [name.removeprefix("p_") for name in guessed]
+    protocols = report("protocols").set_index(["variant", "protocol"])
+    for run, rows in predictions.groupby(["variant", "protocol"]):
+        expected = accuracy_score(rows["label"], rows["guessed"])
+        assert protocols.loc[run, "accuracy"] == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_layers_are_those_of_the_paper_but_for_its_misprint(report):
+    layers = report("layers").dropna(subset="published").set_index("layer")
+    differing = layers.index[layers["published"] != layers["ours"]]
+    assert differing.tolist() == ["convolution_1"]
+    assert len(layers) == 10
+
+
+def test_a_variant_may_see_a_view_of_its_own_under_a_schedule_of_its_own(separated):
+    models = separated / "06_models/demo/separable"
+    for variant, finder in (("mixed", "clahe"), ("compact", "colour_region")):
+        _, description = load_network(models / variant / "source-0")
+        assert finder in description["views"]["image"][1]
+    keys = {
+        variant: pd.read_json(models / variant / "source-0" / "key.json", typ="series")["train"]
+        for variant in ("mixed", "compact")
+    }
+    assert keys["mixed"]["schedule"] == "constant"
+    assert keys["compact"]["schedule"] == "one_cycle"
+
+
+def test_only_chosen_variants_are_trained(separated):
+    trained = {
+        path.parent.parent.name for path in separated.glob("06_models/demo/separable/*/*/key.json")
+    }
+    assert trained == {"mixed", "equal_16", "compact"} < set(VARIANTS)
