@@ -125,7 +125,7 @@ def table(classes, cells=8, **columns):
 COMPARE = CompareOptions(
     protocols=["random", "filename", "source", "published"], seeds=2, min_sources=5
 )
-SPLITTING = SplittingOptions(validation=0.15, test=0.15, max_unknown=0.05)
+SPLITTING = SplittingOptions(validation=0.15, test=0.15, folds=1, max_unknown=0.05)
 
 
 def test_protocols_that_the_data_do_not_allow_are_named_with_the_reason():
