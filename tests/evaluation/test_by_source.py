@@ -98,15 +98,21 @@ def test_a_recall_pools_seeds_and_lies_in_its_interval(predictions):
 def test_recalls_stand_beside_what_the_paper_prints():
     run = predict(("a", "blast", "blast"), ("b", "monocyte", "blast"))
     plain = recalls(run, {"cnn": {"blast": "1.00", "eosinophil": 0.9}, "other": {"blast": 0.5}})
-    assert plain["published"].tolist() == ["", "", "1.00"]
+    assert plain["printed"].tolist() == ["", "", "1.00"]
     among_others = recalls(run, {"cnn": {"accuracy": 0.9, "recall_blast": ["0.990", 1]}})
-    assert among_others["published"].tolist() == ["", "", "0.990 / 1"]
+    assert among_others["printed"].tolist() == ["", "", "0.990 / 1"]
     assert collapse_intervals(plain).columns.tolist() == [
         "variant",
         "label",
-        "published",
+        "printed",
         "source",
     ]
+
+
+def test_what_is_printed_is_not_taken_for_the_protocol_called_published():
+    run = predict(("a", "blast", "blast"), ("b", "monocyte", "blast")).assign(protocol="published")
+    table = recalls(run, {"cnn": {"blast": "0.99"}}).set_index("label")
+    assert table.loc["blast", ["printed", "published"]].tolist() == ["0.99", 1.0]
 
 
 def test_a_class_of_one_source_has_a_recall_but_no_interval():

@@ -82,7 +82,7 @@ def recalls(
     Returns
     -------
     DataFrame
-        A row per variant and class: ``label``, ``published`` (text as printed, empty if not), and
+        A row per variant and class: ``label``, ``printed`` (text, empty if there is none), and
         for each protocol its recall over the images of all seeds, with ``_low`` and ``_high``. NaN
         where a variant was not run or a class not tested, and where there is nothing to resample
         (one source, or all answers alike).
@@ -97,10 +97,10 @@ def recalls(
     protocols = clean["protocol"].unique()
     table = []
     for variant in clean["variant"].unique():
-        printed = published.get(variant, {})
+        in_paper = published.get(variant, {})
         for position, label in enumerate(class_names(clean)):
-            value = printed.get(f"recall_{label}", printed.get(label))
-            row = {"variant": variant, "label": label, "published": _printed(value)}
+            value = in_paper.get(f"recall_{label}", in_paper.get(label))
+            row = {"variant": variant, "label": label, "printed": _printed(value)}
             for protocol in protocols:
                 run = found.get((variant, protocol))
                 recall = {} if run is None else run.loc[position].to_dict()
