@@ -26,7 +26,7 @@ def test_one_cycle_raises_the_rate_and_lets_it_fall(toy, schedule):
         def __init__(self):
             self.seen = []
 
-        def on_train_batch_end(self, trainer, *_):
+        def on_train_batch_start(self, trainer, *_):
             self.seen.append(trainer.optimizers[0].param_groups[0]["lr"])
 
     schedule["train"] = schedule["train"].model_copy(
@@ -37,7 +37,7 @@ def test_one_cycle_raises_the_rate_and_lets_it_fall(toy, schedule):
     peak = int(np.argmax(rates.seen))
     assert max(rates.seen) == pytest.approx(1e-3, rel=0.1)
     assert 0 < peak < len(rates.seen) / 2
-    assert rates.seen[-1] < 1e-3 / 50
+    assert rates.seen[-1] < 1e-3 / 100
     assert (np.diff(rates.seen[peak:]) < 0).all()
 
 
