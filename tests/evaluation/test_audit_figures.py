@@ -12,6 +12,7 @@ from audit_tables import (
     make_metrics,
     make_splits,
 )
+from figure_texts import check, rows_of, texts_of
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 
@@ -21,25 +22,6 @@ from wbc_pipeline.evaluation.gaps import analyse_gaps
 from wbc_pipeline.evaluation.tracing import describe_overlaps
 
 CODES = ["0", "1", "NA"]
-
-
-def texts_of(figure: Figure) -> list[str]:
-    """All texts of the figure, drawn."""
-    figure.savefig(io.BytesIO(), dpi=40)
-    return [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))]
-
-
-def check(figure: Figure, *texts: str) -> None:
-    """Draw the figure and find the texts in it."""
-    found = " ".join(texts_of(figure))
-    for text in texts:
-        assert text in found
-
-
-def rows_of(figure: Figure) -> list[str]:
-    """What stands beside the rows of the figure's first axes, drawn."""
-    figure.savefig(io.BytesIO(), dpi=40)
-    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
 
 
 def tiles_of(figure: Figure) -> list[str]:

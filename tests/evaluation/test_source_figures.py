@@ -3,6 +3,7 @@ import io
 import numpy as np
 import pandas as pd
 import pytest
+from figure_texts import check, rows_of, texts_of
 from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 from paper_tables import CLASSES, VARIANTS, make_predictions
@@ -10,25 +11,6 @@ from sklearn.metrics import roc_auc_score
 
 from wbc_pipeline.evaluation import source_figures as figures
 from wbc_pipeline.evaluation.by_source import accuracy_by_source
-
-
-def texts_of(figure: Figure) -> list[str]:
-    """All texts of the figure, drawn."""
-    figure.savefig(io.BytesIO(), dpi=40)
-    return [text.get_text() for text in figure.findobj(lambda a: hasattr(a, "get_text"))]
-
-
-def check(figure: Figure, *texts: str) -> None:
-    """Draw the figure and find the texts in it."""
-    found = " ".join(texts_of(figure))
-    for text in texts:
-        assert text in found
-
-
-def rows_of(figure: Figure) -> list[str]:
-    """What stands beside the bars of the figure, drawn."""
-    figure.savefig(io.BytesIO(), dpi=40)
-    return [text.get_text() for text in figure.axes[0].get_yticklabels()]
 
 
 def bars_of(figure: Figure) -> list[tuple[float, bool]]:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from kedro_datasets._typing import ImagePreview
 
 from wbc_pipeline.datasets.results import Result, ResultDataset, ResultsDataset
@@ -39,6 +40,11 @@ class ImageArray:
         outcome = self.result.table("outcome")[["image_id", "sha256", "mask_sha256", "status"]]
         how = {name: value for name, value in self.result.key.items() if name != "listing"}
         return digest([how, outcome.astype(object).to_numpy().tolist()])
+
+    @property
+    def max_pixels(self) -> int:
+        """The cap under which the packed images' files were read."""
+        return self.result.key["options"]["max_pixels"]
 
 
 class ImagesDataset(ResultDataset):
@@ -85,20 +91,27 @@ class ViewsDataset(ResultsDataset):
         """Map the arrays by name."""
         return {
             name: ImagesDataset(filepath=str(result.folder)).load()
-            for name, result in super().load().items()
+            for name, result in self._finished().items()
         }
 
     def preview(self) -> ImagePreview:
         """Show the contact sheets of all views, each under its steps."""
         import cv2
 
-        sheets = [cv2.imread(str(result.folder / SHEET_FILE)) for result in super().load().values()]
+        sheets = [
+            cv2.imread(str(result.folder / SHEET_FILE)) for result in self._finished().values()
+        ]
         _, png = cv2.imencode(".png", np.vstack(sheets))
         return _as_preview(png.tobytes())
 
 
 def _as_preview(png: bytes) -> ImagePreview:
     return ImagePreview(base64.b64encode(png).decode())
+
+
+def digest_files(rows: pd.DataFrame) -> str:
+    """Digest which files rows of a manifest name, and their bytes."""
+    return digest(rows[["image_id", "sha256"]].to_numpy().tolist())
 
 
 def image_files(folder: Path) -> tuple[Path, Path]:

@@ -244,11 +244,10 @@ class ResultsDataset(ResultDataset):
             _log.info("%s: %d of %d, %s", self._folder, number, len(data), name)
             run_task(self._folder / name, task)
         if self._prune and process_rank() == 0:
-            kept = {path.parent.name for path in self._folder.glob(f"[!.]*/{KEY_FILE}")}
             begun = {
                 path.name[1:].split(".making.")[0] for path in self._folder.glob(".*.making.*")
             }
-            for name in kept - data.keys():
+            for name in self._finished().keys() - data.keys():
                 shutil.rmtree(self._folder / name)
             for name in begun - data.keys():
                 for leftover in _leftovers(self._folder / name):
@@ -256,10 +255,13 @@ class ResultsDataset(ResultDataset):
 
     def load(self) -> dict[str, Result]:
         """Give the finished results by name."""
+        return self._finished()
+
+    def _finished(self) -> dict[str, Result]:
         return {
             path.parent.name: Result(path.parent)
             for path in sorted(self._folder.glob(f"[!.]*/{KEY_FILE}"))
         }
 
     def _exists(self) -> bool:
-        return bool(self.load())
+        return bool(self._finished())

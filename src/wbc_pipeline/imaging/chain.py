@@ -36,13 +36,15 @@ class Chain:
         In order.
     full_resolution
         Whether it begins with the image files at their own size, not with the packed squares.
-    finds
-        Whether it looks for something, which may not be there.
     """
 
     steps: tuple[Step, ...]
     full_resolution: bool
-    finds: bool
+
+    @property
+    def finds(self) -> bool:
+        """Whether it looks for something, which may not be there."""
+        return any(step.finds for step in self.steps)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
         """Give what becomes of an image: RGB uint8 ``[H, W, 3]`` in, RGB uint8 out."""
@@ -97,8 +99,7 @@ def build_chain(steps: list[dict]) -> Chain:
         except Exception as error:
             raise ValueError(f"step {name!r} fails with {parameters}: {error}") from error
         built.append(step)
-    finds = any(step.finds for step in built)
-    return Chain(tuple(built), full_resolution, finds)
+    return Chain(tuple(built), full_resolution)
 
 
 def chain_digest(steps: list[dict]) -> str:

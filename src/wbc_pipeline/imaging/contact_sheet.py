@@ -50,7 +50,7 @@ def contact_sheet(
     for row in np.linspace(0, len(images) - 1, count).astype(int):
         image = images[row]
         frame = settle(chain.run(image))
-        before = _thumbnail(_outlined(image, frame.place), tile)
+        before = _thumbnail(outline(image, frame.place), tile)
         pairs.append(np.vstack([before, _thumbnail(frame.image, tile)]))
     missing = -count % columns if count > columns else 0
     pairs += [np.full_like(pairs[0], _PAPER)] * missing
@@ -65,7 +65,8 @@ def _headline(text: str, width: int) -> np.ndarray:
     return cv2.putText(line, text, place, font, 0.5, (0, 0, 0), 1, cv2.LINE_AA)
 
 
-def _outlined(image: np.ndarray, place: Region) -> np.ndarray:
+def outline(image: np.ndarray, place: Region) -> np.ndarray:
+    """Draw a box around a part of an RGB uint8 image: green, or red if nothing was found."""
     height, width = image.shape[:2]
     if place.found and place[:4] == (0, 0, width, height):
         return image

@@ -85,7 +85,7 @@ def whole_frame(image: np.ndarray) -> Frame:
 
 
 def settle(frame: Frame) -> Frame:
-    """Apply the mask and cut the region out.
+    """Apply the mask or cut the region out, whichever was found last.
 
     Examples
     --------
@@ -94,7 +94,10 @@ def settle(frame: Frame) -> Frame:
     >>> frame.image.shape, frame.place
     ((20, 20, 3), Region(xmin=10, ymin=5, xmax=30, ymax=25, found=True))
     """
-    frame = _cut(frame)
+    if frame.region is not None:
+        left, top, right, bottom, _ = frame.region
+        place = _moved(frame.region, frame.place)
+        return frame._replace(image=frame.image[top:bottom, left:right], place=place, region=None)
     if frame.mask is None:
         return frame
     separates = bool(frame.mask.any() and not frame.mask.all())
@@ -250,14 +253,6 @@ def _change_region(frame: Frame, function: Callable) -> Frame:
     if not frame.region.found:
         return frame  # it is the whole image, and stays so
     return frame._replace(region=function(frame.region, shape=frame.image.shape))
-
-
-def _cut(frame: Frame) -> Frame:
-    if frame.region is None:
-        return frame
-    left, top, right, bottom, _ = frame.region
-    place = _moved(frame.region, frame.place)
-    return frame._replace(image=frame.image[top:bottom, left:right], place=place, region=None)
 
 
 def _moved(region: Region, place: Region) -> Region:

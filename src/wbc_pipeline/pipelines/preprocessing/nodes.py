@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
+from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, digest_files, image_files
 from wbc_pipeline.datasets.results import Task
 from wbc_pipeline.keys import digest, source_digest
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
@@ -55,7 +55,7 @@ def make_view(
 
         pixels, _ = image_files(folder)
         inputs = (
-            views.FileImages(rows["path"], max_pixels=images.result.key["options"]["max_pixels"])
+            views.FileImages(rows["path"], max_pixels=images.max_pixels)
             if chain.full_resolution
             else views.PackedImages(images.pixels)
         )
@@ -68,9 +68,8 @@ def make_view(
         if not cv2.imwrite(str(folder / SHEET_FILE), sheet[..., ::-1]):
             raise OSError(f"{folder / SHEET_FILE} could not be written; is the disk full?")
 
-    files = digest(rows[["image_id", "sha256"]].to_numpy().tolist())
     key = {
-        "images": files if chain.full_resolution else images.content_digest,
+        "images": digest_files(rows) if chain.full_resolution else images.content_digest,
         "steps": steps,
         "code": digest([chain_digest(steps), source_digest(views, contact_sheet)]),
     }

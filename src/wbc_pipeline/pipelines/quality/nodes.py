@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from wbc_pipeline.datasets.images import ImageArray
+from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import digest, source_digest
 from wbc_pipeline.pipelines.quality.options import (
@@ -110,18 +110,17 @@ def try_regions(
         return {}
 
     def compute(folder: Path, *, method: Method, name: str) -> None:
-        files = FileImages(rows["path"], max_pixels=images.result.key["options"]["max_pixels"])
+        files = FileImages(rows["path"], max_pixels=images.max_pixels)
         candidates = tuning.list_candidates(method.steps, method.grid)
         regions = region_quality.find_regions(
             files, rows["image_id"], candidates, title=f"Regions by {name}"
         )
         regions.to_parquet(folder / "regions.parquet")
 
-    files = digest(rows[["image_id", "sha256"]].to_numpy().tolist())
     return {
         name: Task(
             {
-                "images": files,
+                "images": digest_files(rows),
                 "method": method.model_dump(),
                 "code": digest([chain_digest(method.steps), source_digest(region_quality)]),
             },
@@ -359,10 +358,9 @@ def draw_boxes(
 
     path_of = manifest.set_index("image_id")["path"]
     chain_of = _chains(options.methods)
-    max_pixels = images.result.key["options"]["max_pixels"]
 
     def look(test: pd.Series) -> figures.Boxes:
-        pixels = read_image(path_of[test["image_id"]], max_pixels=max_pixels).pixels
+        pixels = read_image(path_of[test["image_id"]], max_pixels=images.max_pixels).pixels
         true = truth.loc[truth["image_id"] == test["image_id"], SIDES]
         return figures.Boxes(
             pixels, true.to_numpy().tolist(), settle(chain_of(test).run(pixels)).place[:4]

@@ -1,6 +1,6 @@
 """The separable paper's own tables and figures."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -10,11 +10,7 @@ from wbc_pipeline.pipelines.experiment.options import VariantOptions
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.pipelines.separable.options import ShownOptions
 
-if TYPE_CHECKING:
-    from wbc_pipeline.imaging.steps import Frame
-
 STAGE_SIZE = 160  # pixels of a picture in the figure of the stages
-GREEN = (0, 200, 80)
 
 
 def describe_layers(
@@ -118,6 +114,7 @@ def draw_stages(manifest: pd.DataFrame, image: ImageArray, dataset: str) -> Any:
     """
     from wbc_pipeline.evaluation.figures import gallery
     from wbc_pipeline.imaging.chain import build_chain
+    from wbc_pipeline.imaging.contact_sheet import outline
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.imaging.reading import read_image
     from wbc_pipeline.imaging.steps import resize
@@ -133,7 +130,10 @@ def draw_stages(manifest: pd.DataFrame, image: ImageArray, dataset: str) -> Any:
         if "nucleus" in parameters:
             limits = dict(zip(("lower", "upper"), parameters["nucleus"], strict=True))
             stages["violet"] = [_isolated(frame.image, **limits) for frame in frames]
-        stages[name.replace("_", " ")] = [_outlined(frame) for frame in frames]
+        stages[name.replace("_", " ")] = [
+            frame.image if frame.region is None else outline(frame.image, frame.region)
+            for frame in frames
+        ]
     pictures = {
         name: np.stack([resize(picture, size=STAGE_SIZE) for picture in row])
         for name, row in stages.items()
@@ -147,15 +147,6 @@ def _isolated(image: np.ndarray, **limits: list[int]) -> np.ndarray:
     from wbc_pipeline.imaging.segment import violet_mask_hsv
 
     return cv2.copyTo(image, violet_mask_hsv(image, **limits))
-
-
-def _outlined(frame: "Frame") -> np.ndarray:
-    import cv2
-
-    if frame.region is None:
-        return frame.image
-    left, top, right, bottom, _ = frame.region
-    return cv2.rectangle(frame.image.copy(), (left, top), (right - 1, bottom - 1), GREEN, 2)
 
 
 def _worst_sources(by_source: pd.DataFrame, shown: ShownOptions) -> pd.DataFrame:
