@@ -15,6 +15,7 @@ STRONG = AugmentationOptions(rotation=180, shift=0.2, zoom=0.3, brightness=0.5)
     shift=st.floats(0, 0.9),
     zoom=st.floats(0, 0.9),
     brightness=st.floats(0, 0.9),
+    noise=st.floats(0, 0.9),
     flip=st.booleans(),
 )
 def test_keeps_shape_dtype_and_range(**options):
@@ -58,3 +59,13 @@ def test_flip_alone_mirrors_pixels_exactly():
         torch.manual_seed(seed)
         (changed,) = augment([image], AugmentationOptions(flip=True))
         assert any(torch.allclose(changed, mirror, atol=1e-5) for mirror in mirrors)
+
+
+def test_noise_differs_from_pixel_to_pixel_and_not_from_nothing_on_average():
+    torch.manual_seed(0)
+    grey = torch.full((64, 3, 32, 32), 0.5)
+    (noisy,) = augment([grey], AugmentationOptions(flip=False, noise=0.2))
+    deviations = (noisy - grey).flatten(1).std(dim=1)
+    assert deviations.max() == pytest.approx(0.2, rel=0.1)  # each image draws its own, up to it
+    assert deviations.min() < 0.05
+    assert (noisy - grey).mean().abs() < 0.005

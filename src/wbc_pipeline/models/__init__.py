@@ -20,20 +20,30 @@ NETWORKS = {
     "learnable_canny_cnn": "wbc_pipeline.models.learnable_canny_cnn:LearnableCannyCNN",
     "mixed_separable_cnn": "wbc_pipeline.models.mixed_separable_cnn:MixedSeparableCNN",
     "compact_residual_cnn": "wbc_pipeline.models.compact_residual_cnn:CompactResidualCNN",
+    "le_net": "wbc_pipeline.models.le_net:LeNet",
+    "three_block_cnn": "wbc_pipeline.models.three_block_cnn:ThreeBlockCNN",
+    "concatenated_block_cnn": "wbc_pipeline.models.concatenated_block_cnn:ConcatenatedBlockCNN",
+    "imagenet_cnn": "wbc_pipeline.models.imagenet_cnn:ImageNetCNN",
+}
+
+DETECTORS = {
+    "mask_rcnn": "wbc_pipeline.models.mask_rcnn:MaskRCNN",
+    "light_detector": "wbc_pipeline.models.light_detector:LightDetector",
 }
 
 
 def network_class(name: str) -> "type[nn.Module]":
-    """Find a network by the name that YAML gives it.
+    """Find a classifier or a detector by the name that YAML gives it.
 
     Raises
     ------
     ValueError
         If no network has that name; the message lists those that are known.
     """
-    if name not in NETWORKS:
-        raise ValueError(f"No network is called {name!r}; known are {', '.join(NETWORKS)}.")
-    module, class_name = NETWORKS[name].split(":")
+    known = NETWORKS | DETECTORS
+    if name not in known:
+        raise ValueError(f"No network is called {name!r}; known are {', '.join(known)}.")
+    module, class_name = known[name].split(":")
     return getattr(import_module(module), class_name)
 
 

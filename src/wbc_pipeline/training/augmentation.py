@@ -8,7 +8,7 @@ from wbc_pipeline.training.options import AugmentationOptions
 
 
 def augment(views: list[Tensor], options: AugmentationOptions) -> list[Tensor]:
-    """Turn, shift, scale, mirror and brighten each image of a batch by its own random amount.
+    """Turn, shift, scale, mirror, brighten and add noise to each image by its own random amount.
 
     All views of an image change alike, so a foreground stays on its cell. What comes in from
     outside the image is its mirrored border.
@@ -30,11 +30,14 @@ def augment(views: list[Tensor], options: AugmentationOptions) -> list[Tensor]:
     warped = functional.grid_sample(
         stacked, grid, mode="bilinear", padding_mode="reflection", align_corners=False
     )
-    gain = 1 + options.brightness * _uniform(stacked)[:, None, None, None]
+    changed = warped * (1 + options.brightness * _uniform(stacked)[:, None, None, None])
+    if options.noise:
+        deviation = options.noise * _uniform(stacked)[:, None, None, None]
+        changed = changed + deviation * torch.randn_like(changed)
     layout = torch.channels_last if _is_channels_last(views[0]) else torch.contiguous_format
     return [
         view.contiguous(memory_format=layout)
-        for view in (warped * gain).clamp_(0, 1).chunk(len(views), dim=1)
+        for view in changed.clamp_(0, 1).chunk(len(views), dim=1)
     ]
 
 

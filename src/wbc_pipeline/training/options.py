@@ -22,6 +22,8 @@ class AugmentationOptions(Options):
         Largest change of scale, such as 0.1 for 0.9 to 1.1.
     brightness
         Largest relative change of brightness.
+    noise
+        Largest standard deviation of added Gaussian noise, as a share of the range.
     """
 
     flip: bool = True
@@ -29,6 +31,7 @@ class AugmentationOptions(Options):
     shift: float = Field(0.0, ge=0, lt=1)
     zoom: float = Field(0.0, ge=0, lt=1)
     brightness: float = Field(0.0, ge=0, lt=1)
+    noise: float = Field(0.0, ge=0, lt=1)
 
 
 class TrainOptions(Options):
@@ -64,6 +67,34 @@ class TrainOptions(Options):
     schedule: Literal["constant", "one_cycle"] = "constant"
     label_smoothing: float = Field(0.0, ge=0, lt=1)
     augmentation: AugmentationOptions | None = None
+
+
+class DetectionOptions(Options):
+    """The training schedule of a detector; the weights are those of the last epoch.
+
+    Parameters
+    ----------
+    epochs
+        Passes over the training images.
+    batch_size
+        Images of one step, on one device.
+    learning_rate
+        Adam's learning rate; the highest, where it changes.
+    schedule
+        As in ``TrainOptions``.
+    weight_decay
+        What each step takes from a weight, as a share of it and of the rate (AdamW: Loshchilov
+        and Hutter, 2019); 0 for plain Adam.
+    flip
+        Mirror left-right and top-bottom, each with probability one half.
+    """
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0)
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    weight_decay: float = Field(0.0, ge=0)
+    flip: bool = True
 
 
 class TrainerOptions(Options):

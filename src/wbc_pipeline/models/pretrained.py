@@ -1,0 +1,262 @@
+"""ImageNet weights of torchvision's networks: found, fetched, loaded into part of a network."""
+
+import hashlib
+import logging
+import socket
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.client import HTTPException
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.error import HTTPError, URLError
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+BACKBONES = (
+    "vgg16",
+    "resnet50",
+    "inception_v3",
+    "mobilenet_v2",
+    "mobilenet_v3_small",
+    "mobilenet_v3_large",
+)
+HEADS = ("classifier.", "fc.", "AuxLogits.")  # for ImageNet's classes: of no use to others
+
+_TIMEOUT = 20.0  # seconds without a byte
+_KEYS_SHOWN = 3
+_log = logging.getLogger(__name__)
+_unreachable: dict[str, str] = {}  # host: why; else each network waits for the same time-out
+
+
+class MissingWeightsError(FileNotFoundError):
+    """Weights that were asked for are neither on this machine nor to be had."""
+
+
+def check_backbone(backbone: str) -> None:
+    """Refuse a backbone that is not one of ``BACKBONES``.
+
+    Raises
+    ------
+    ValueError
+        If no backbone has that name; the message lists those that are known.
+    """
+    if backbone not in BACKBONES:
+        raise ValueError(
+            f"No backbone is called {backbone!r}; known are {', '.join(BACKBONES)}. "
+            "Set backbone to one of them."
+        )
+
+
+def find_weights(backbone: str, weights: str) -> Path | None:
+    """Find the file from which a backbone starts.
+
+    Parameters
+    ----------
+    backbone
+        One of ``BACKBONES``.
+    weights
+        ``none``: train from scratch. ``imagenet``: torchvision's ``IMAGENET1K_V1``, from
+        torch.hub's folder of checkpoints (``TORCH_HOME`` moves it), else fetched into it.
+        ``auto``: the same, but from scratch, with a warning, where there is none. Anything else
+        is the path of a state dict, ``.pth``, ``.pt`` or ``.safetensors``.
+
+    Returns
+    -------
+    Path or None
+        An existing file; ``None`` to train from scratch.
+
+    Raises
+    ------
+    MissingWeightsError
+        If the file is not there and cannot be fetched. A host that cannot be reached is tried
+        once in a process.
+    ValueError
+        If no backbone has that name.
+
+    Examples
+    --------
+    >>> find_weights("mobilenet_v2", "none") is None
+    True
+    """
+    check_backbone(backbone)
+    if weights == "none":
+        return None
+    if weights == "imagenet":
+        return _imagenet_file(backbone)
+    if weights == "auto":
+        try:
+            return _imagenet_file(backbone)
+        except MissingWeightsError as error:
+            _log.warning("%s is trained from scratch. %s", backbone, error)
+            return None
+    return _local_file(weights)
+
+
+def load_weights(
+    parts: "Mapping[str, nn.Module]", file: Path, *, ignored: tuple[str, ...] = HEADS
+) -> None:
+    """Copy a state dict into parts of a network; either all of them change or none.
+
+    Parameters
+    ----------
+    parts
+        By the prefix that its keys have in the file: ``{"": network.backbone}`` where the names
+        are torchvision's, ``{"features.": detector.backbone.body}`` where they stand one level
+        deeper there, several entries where the detector cuts the backbone into pieces.
+    file
+        ``.safetensors``, else what ``torch.save`` wrote. Only tensors are unpickled, no code.
+    ignored
+        Beginnings of the file's keys that need no place: as a rule the heads.
+
+    Raises
+    ------
+    ValueError
+        If the file is no state dict, lacks a weight of a part, has one of another shape, or has
+        one for which there is no place; the message names the file and some of these keys.
+    """
+    import torch
+
+    given = _read_state_dict(file)
+    expected = {
+        prefix + name: tensor
+        for prefix, part in parts.items()
+        for name, tensor in part.state_dict().items()
+    }
+    missing = [key for key in expected if key not in given and not _is_counter(key)]
+    unexpected = [
+        key
+        for key in given
+        if key not in expected and not key.startswith(ignored) and not _is_counter(key)
+    ]
+    misshapen = [
+        key for key in expected if key in given and given[key].shape != expected[key].shape
+    ]
+    if missing or unexpected or misshapen:
+        raise ValueError(
+            f"The weights in {file} do not fit: missing {_some(missing)}; unexpected "
+            f"{_some(unexpected)}; of another shape {_some(misshapen)}. Set weights to the state "
+            "dict of the same backbone, or weights: none to train from scratch."
+        )
+    with torch.no_grad():
+        for key, tensor in expected.items():
+            if key in given:
+                tensor.copy_(given[key])
+
+
+def weights_digest(file: Path | None) -> str:
+    """Give the SHA-256 of a file of weights, for the keys of results; ``none`` without a file.
+
+    Examples
+    --------
+    >>> weights_digest(None)
+    'none'
+    """
+    if file is None:
+        return "none"
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _imagenet_file(backbone: str) -> Path:
+    import torch
+    import torchvision
+
+    url = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
+    if not file.is_file():
+        _fetch(backbone, url, file)
+    return file
+
+
+def _fetch(backbone: str, url: str, file: Path) -> None:
+    import torch
+
+    host = urlsplit(url).netloc
+    try:
+        if host in _unreachable:
+            raise URLError(_unreachable[host])
+        file.parent.mkdir(parents=True, exist_ok=True)
+        start_of_hash = file.stem.rpartition("-")[2]  # torchvision names its files by it
+        with _socket_timeout(_TIMEOUT):
+            # Writes beside the file, checks the hash, then renames: no half of a file is left.
+            torch.hub.download_url_to_file(
+                url, str(file), start_of_hash, progress=sys.stderr.isatty()
+            )
+    except (OSError, HTTPException, RuntimeError) as error:
+        reason = getattr(error, "reason", error)
+        if _is_unreachable(error):
+            _unreachable[host] = str(reason)
+        raise MissingWeightsError(
+            f"No ImageNet weights of {backbone}: looked for {file}, and {url} could not be "
+            f"fetched ({reason}). Put that file there, set weights to the path of a local state "
+            "dict (.pth, .pt or .safetensors), or train from scratch with weights: none."
+        ) from error
+
+
+def _is_unreachable(error: Exception) -> bool:
+    has_answered = isinstance(error, HTTPError)
+    return isinstance(error, URLError | TimeoutError | ConnectionError) and not has_answered
+
+
+@contextmanager
+def _socket_timeout(seconds: float) -> Iterator[None]:
+    before = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(seconds)  # torch.hub takes no time-out of its own
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(before)
+
+
+def _local_file(weights: str) -> Path:
+    file = Path(weights).expanduser()
+    if not file.is_file():
+        raise MissingWeightsError(
+            f"No weights at {file.absolute()}; set weights to an existing .pth, .pt or "
+            ".safetensors file, or to imagenet, auto or none."
+        )
+    return file
+
+
+def _read_state_dict(file: Path) -> "dict[str, Tensor]":
+    import torch
+    from safetensors.torch import load_file
+
+    try:
+        is_safetensors = file.suffix == ".safetensors"
+        content = (
+            load_file(file)
+            if is_safetensors
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # a damaged file breaks the two readers in half a dozen ways
+        raise ValueError(
+            f"{file} cannot be read as weights ({type(error).__name__}); it may be damaged or "
+            "cut short: delete it and fetch it again, or set weights to a state dict."
+        ) from error
+    is_state_dict = isinstance(content, Mapping) and all(
+        isinstance(tensor, torch.Tensor) for tensor in content.values()
+    )
+    if not is_state_dict:
+        raise ValueError(
+            f"{file} holds no state dict, that is names and tensors alone; write one with "
+            "torch.save(network.state_dict(), file) and set weights to it."
+        )
+    return dict(content)
+
+
+def _is_counter(key: str) -> bool:
+    # Frozen batch normalisation and files older than torch 0.4 have none, and nothing needs it.
+    return key.endswith("num_batches_tracked")
+
+
+def _some(keys: list[str]) -> str:
+    if not keys:
+        return "none"
+    more = len(keys) - _KEYS_SHOWN
+    return ", ".join(keys[:_KEYS_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,183 @@
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from wbc_pipeline.imaging.roi import SIDES
+from wbc_pipeline.models import build_network
+from wbc_pipeline.training.detection import (
+    detect,
+    fit_detector,
+    flip_at_random,
+    make_targets,
+    to_file_pixels,
+)
+from wbc_pipeline.training.options import DetectionOptions, TrainerOptions
+
+CPU = torch.device("cpu")
+TRAINER = TrainerOptions(precision="32-true", channels_last=False)
+SCHEDULE = DetectionOptions(epochs=2, batch_size=4, learning_rate=1e-3)
+
+
+@pytest.fixture
+def smears():
+    """Frames of files of 128 x 96 with a violet cell each, but for the last, which has none."""
+    random = np.random.default_rng(0)
+    pixels, boxes = np.full((9, 64, 64, 3), 230, np.uint8), []
+    for row in range(8):
+        x, y = random.integers(16, 48, 2)
+        cv2.circle(pixels[row], (int(x), int(y)), 12, (110, 80, 190), -1)
+        box = np.array([x - 12, y - 12, x + 13, y + 13]) * [2, 1.5, 2, 1.5]
+        boxes.append([f"{row}.jpg", *box])
+    images = pd.DataFrame({"image_id": [f"{row}.jpg" for row in range(9)]})
+    truth = pd.DataFrame(boxes, columns=["image_id", *SIDES])
+    return pixels, images.assign(width=128, height=96), truth
+
+
+def light():
+    return build_network("light_detector", {"image_size": 64}, seed=0)
+
+
+def train(network, smears, rows=range(9), **changes):
+    pixels = smears[0]
+    return fit_detector(
+        network,
+        pixels=pixels,
+        targets=make_targets(*smears, list(rows), masks=network.learns_masks),
+        **{"train": SCHEDULE, "trainer": TRAINER, "device": CPU, "seed": 0} | changes,
+    )
+
+
+def test_targets_are_in_pixels_of_the_frame_in_the_order_of_the_rows(smears):
+    targets = make_targets(*smears, [3, 8, 1])
+    truth = smears[2].set_index("image_id").loc[["3.jpg", "1.jpg"], SIDES] / [2, 1.5, 2, 1.5]
+    assert targets.counts.tolist() == [1, 0, 1]
+    np.testing.assert_allclose(targets.boxes, truth)
+    assert targets.boxes_without_violet == 0
+    for mask, (left, top, right, bottom) in zip(targets.masks, targets.boxes.int(), strict=True):
+        assert mask[top:bottom, left:right].sum() == mask.sum() > 300
+        assert mask.max() == 1
+
+
+def test_a_box_over_no_violet_is_counted(smears):
+    pixels, images, truth = smears
+    targets = make_targets(pixels, images, truth.assign(xmin=0, ymin=0, xmax=4, ymax=3), [0, 1])
+    assert targets.boxes_without_violet == 2
+    assert targets.masks.flatten(1).sum(1).tolist() == [4, 4]
+
+
+def test_a_box_outside_its_image_is_named(smears):
+    pixels, images, truth = smears
+    truth.loc[2, ["xmin", "xmax"]] = 200, 220
+    with pytest.raises(ValueError, match=r"no area inside their image, such as in 2\.jpg"):
+        make_targets(pixels, images, truth, [1, 2])
+
+
+def test_a_flipped_box_stays_on_its_cell_and_its_mask():
+    torch.manual_seed(0)
+    images, masks = torch.zeros(32, 3, 16, 16), torch.zeros(48, 16, 16, dtype=torch.uint8)
+    counts = torch.tensor([1, 2] * 16)
+    boxes = torch.tensor([[2.0, 3.0, 7.0, 5.0]]).repeat(48, 1)
+    images[:, :, 3:5, 2:7] = 1
+    masks[:, 3:5, 2:7] = 1
+    images, boxes, masks = flip_at_random(images, boxes, masks, counts)
+    for image, box, mask in zip(
+        images.repeat_interleave(counts, dim=0), boxes.int(), masks, strict=True
+    ):
+        left, top, right, bottom = box
+        assert image[:, top:bottom, left:right].sum() == image.sum() == 30
+        assert torch.equal(image[0], mask.float())
+    assert len(boxes.unique(dim=0)) == 4  # all four ways occur
+
+
+def test_light_detector_learns_where_the_cells_are(smears):
+    network = light()
+    schedule = DetectionOptions(
+        epochs=40, batch_size=8, learning_rate=3e-3, schedule="one_cycle", flip=False
+    )
+    fit = train(network, smears, rows=range(8), train=schedule)
+    assert fit.history["train_loss"].iloc[-1] < fit.history["train_loss"].iloc[0] / 2
+    found, milliseconds = detect(network, smears[0], range(8), device=CPU, batch_size=4)
+    best = found.groupby("row").head(1)
+    centres = best[["xmin", "ymin"]].to_numpy() + best[["xmax", "ymax"]].to_numpy()
+    true = smears[2][SIDES].to_numpy() / [2, 1.5, 2, 1.5]
+    assert np.abs(centres - true[:, :2] - true[:, 2:]).max() < 8
+    assert (milliseconds > 0).all()
+
+
+def test_mask_rcnn_trains_a_step_with_an_image_without_a_cell(smears):
+    network = build_network("mask_rcnn", {"image_size": 64}, seed=0)
+    schedule = DetectionOptions(epochs=1, batch_size=2, learning_rate=1e-4)
+    fit = train(network, smears, rows=[7, 8], train=schedule)
+    assert {"loss_mask", "loss_box_reg"} <= set(fit.paths["name"])
+    assert fit.summary["boxes"] == 1
+
+
+def test_history_has_a_row_per_epoch_and_no_gap(smears):
+    fit = train(light(), smears)
+    assert fit.history["epoch"].tolist() == [0, 1]
+    assert fit.history.notna().all().all()
+    assert fit.summary["epochs"] == 2
+
+
+def test_same_seed_gives_the_same_weights(smears):
+    networks = [light(), light()]
+    for network in networks:
+        train(network, smears, seed=3)
+    one, other = (network.state_dict() for network in networks)
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_bfloat16_trains_too(smears):
+    trainer = TrainerOptions(precision="bf16-mixed", channels_last=True)
+    fit = train(light(), smears, trainer=trainer)
+    assert np.isfinite(fit.history["train_loss"]).all()
+
+
+def test_diverged_training_says_what_to_do(smears):
+    with pytest.raises(FloatingPointError, match=r"seed 0.*lower train\.learning_rate"):
+        train(light(), smears, train=SCHEDULE.model_copy(update={"learning_rate": 1e30}))
+
+
+def test_frames_of_another_size_are_refused(smears):
+    network = build_network("light_detector", {"image_size": 96}, seed=0)
+    with pytest.raises(ValueError, match=r"64 x 64 pixels, and the detector .* image_size 96"):
+        train(network, smears)
+
+
+def test_targets_without_masks_are_refused_where_masks_are_learnt(smears):
+    network = build_network("mask_rcnn", {"image_size": 64}, seed=0)
+    targets = make_targets(*smears, [0], masks=False)
+    with pytest.raises(ValueError, match="masks=True"):
+        fit_detector(
+            network,
+            pixels=smears[0],
+            targets=targets,
+            train=SCHEDULE,
+            trainer=TRAINER,
+            device=CPU,
+            seed=0,
+        )
+
+
+class NothingFound(nn.Module):
+    image_size = 64
+
+    def forward(self, images):
+        return [{"boxes": torch.empty(0, 4), "scores": torch.empty(0)} for _ in images]
+
+
+def test_images_where_nothing_is_found_have_a_time_and_no_row(smears):
+    found, milliseconds = detect(NothingFound(), smears[0], [0, 4, 5], device=CPU, batch_size=2)
+    assert len(found) == 0
+    assert len(milliseconds) == 3
+    assert to_file_pixels(found, smears[1], 64).columns.tolist() == ["image_id", *SIDES, "score"]
+
+
+def test_detections_come_back_to_pixels_of_the_file(smears):
+    _, images, truth = smears
+    found = truth.assign(row=range(8), score=1.0)
+    found[SIDES] /= [2, 1.5, 2, 1.5]
+    pd.testing.assert_frame_equal(to_file_pixels(found, images, 64)[truth.columns], truth)
