@@ -208,21 +208,8 @@ def iou_histogram(
     if tests.empty:
         return _nothing(title, dataset, "no boxes and no masks in this data set")
     sets = _parameter_sets(tests)
-    figure = _figure(title, dataset, height=1 + 1.15 * len(sets))
-    grid = figure.subplots(len(sets), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
-    for axes, (name, group), colour in zip(grid, sets.items(), cycle(PALETTE), strict=False):
-        axes.hist(group["iou"], bins=np.linspace(0, 1, 41), color=colour, alpha=0.6)
-        axes.axvline(group["iou"].mean(), color=colour)
-        axes.set_title(f"{name}: mean {group['iou'].mean():.3f}")
-        if published_mean is not None:
-            axes.axvline(published_mean, color="#222222", ls=DASHES[1])
-    grid[-1].set_xlabel("IoU with the white cell's box")
-    figure.supylabel("images", fontsize=10)
-    entries = {"our mean": {"color": "#888888"}}
-    if published_mean is not None:
-        entries["published mean"] = {"color": "#222222", "ls": DASHES[1]}
-    _legend_below(figure, entries)
-    return figure
+    published = {} if published_mean is None else dict.fromkeys(sets, published_mean)
+    return _iou_panels(title, dataset, sets, published)
 
 
 @_styled
@@ -326,6 +313,27 @@ def restoration_sheet(
         rows=[_words(kind) for kind in degraded],
         columns=[_words(name) for name in ("clean", "degraded", *methods)],
     )
+
+
+def _iou_panels(
+    title: str, dataset: str, sets: Mapping[str, pd.DataFrame], published: Mapping[str, float]
+) -> Figure:
+    """Draw a histogram of IoU for each set, with our mean and, where there is one, a printed."""
+    figure = _figure(title, dataset, height=1 + 1.15 * len(sets))
+    grid = figure.subplots(len(sets), 1, sharex=True, sharey=True, squeeze=False)[:, 0]
+    for axes, (name, group), colour in zip(grid, sets.items(), cycle(PALETTE), strict=False):
+        axes.hist(group["iou"], bins=np.linspace(0, 1, 41), color=colour, alpha=0.6)
+        axes.axvline(group["iou"].mean(), color=colour)
+        axes.set_title(f"{name}: mean {group['iou'].mean():.3f}")
+        if name in published:
+            axes.axvline(published[name], color="#222222", ls=DASHES[1])
+    grid[-1].set_xlabel("IoU with the white cell's box")
+    figure.supylabel("images", fontsize=10)
+    entries = {"our mean": {"color": "#888888"}}
+    if published:
+        entries["published mean"] = {"color": "#222222", "ls": DASHES[1]}
+    _legend_below(figure, entries)
+    return figure
 
 
 def _parameter_sets(tests: pd.DataFrame) -> dict[str, pd.DataFrame]:

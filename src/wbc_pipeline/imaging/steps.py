@@ -203,11 +203,15 @@ def find_step(name: str) -> tuple[Callable, Callable]:
     return act, getattr(import_module(f"{__package__}.{module}"), function)
 
 
-def reference_digest(name: str, parameters: Mapping) -> str | None:
-    """Digest the file of a reference image, None for a step that has none."""
-    if "reference" not in parameters:
-        return None
-    return _reference(name, parameters["reference"]).sha256
+def files_digest(name: str, parameters: Mapping) -> str | None:
+    """Digest the files that a step names: a reference image, a model; None if it names none."""
+    if "reference" in parameters:
+        return _reference(name, parameters["reference"]).sha256
+    if "model" in parameters:
+        from wbc_pipeline.imaging.detect import detector_digest
+
+        return detector_digest(parameters["model"])
+    return None
 
 
 def _reference(name: str, path: str):
@@ -307,6 +311,7 @@ STEPS: dict[str, tuple[Callable, str, str]] = {
     },
     **{name: (_change_mask, "segment", name) for name in ("largest_component", "fill_holes")},
     **{name: (_find_region, "roi", name) for name in ("colour_region", "enhanced_colour_region")},
+    "detector_region": (_find_region, "detect", "detector_region"),
     **{name: (_change_region, "roi", name) for name in ("pad_region", "square_region")},
 }
 

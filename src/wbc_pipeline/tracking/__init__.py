@@ -24,7 +24,7 @@ class UntrackedRun:
 
     callbacks = ()
 
-    def log_result(self, folder: Path, *, example: "np.ndarray") -> None:
+    def log_result(self, folder: Path, *, example: "np.ndarray | None" = None) -> None:
         """Log nothing."""
 
 

@@ -122,10 +122,8 @@ class Tracker:
             self._client.log_batch(run_id, metrics=finite[start : start + BATCH])
 
     @_never_fails
-    def log_result(self, run_id: str, folder: Path, example: np.ndarray) -> None:
+    def log_result(self, run_id: str, folder: Path, example: np.ndarray | None) -> None:
         """Log what a training left behind: summary, tracked scalars, and the model."""
-        from wbc_pipeline.tracking.served_model import log_model
-
         summary = pd.read_json(folder / "summary.json", typ="series")
         self._client.log_batch(
             run_id,
@@ -137,7 +135,10 @@ class Tracker:
         self._log_summary(run_id, summary)
         paths = pd.read_parquet(folder / "paths.parquet")
         self.log_points(run_id, _points(paths, "step"))
-        log_model(folder, example, run_id=run_id, uri=self.uri)
+        if example is not None:
+            from wbc_pipeline.tracking.served_model import log_model
+
+            log_model(folder, example, run_id=run_id, uri=self.uri)
 
     @_never_fails
     def enter(self, result: Result, example: np.ndarray) -> None:
@@ -213,7 +214,7 @@ class Tracker:
     def _log_summary(self, run_id: str, summary: Any) -> None:
         names = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
         now = _milliseconds()
-        points = [Metric(name, float(summary[name]), now, 0) for name in names]
+        points = [Metric(name, float(summary[name]), now, 0) for name in names if name in summary]
         self.log_points(run_id, points)
 
 
@@ -225,7 +226,7 @@ class TrackedRun:
         self._run_id = run_id
         self.callbacks = [] if run_id is None else [EpochCurves(tracker.uri, run_id)]
 
-    def log_result(self, folder: Path, *, example: np.ndarray) -> None:
+    def log_result(self, folder: Path, *, example: np.ndarray | None = None) -> None:
         """Log what the training left behind in its folder.
 
         Parameters
@@ -233,7 +234,8 @@ class TrackedRun:
         folder
             The result's folder.
         example
-            uint8 [B, H, W, 3], RGB: images as the model takes them.
+            uint8 [B, H, W, 3], RGB: images as the model takes them; None for one that is not
+            served, such as a detector.
         """
         self._tracker.log_result(self._run_id, folder, example)
 

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pandas as pd
 
@@ -11,6 +12,8 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import digest, source_digest
 from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
+
+View = TypeVar("View")
 
 
 def choose_precision(
@@ -102,6 +105,7 @@ def train_runs(
         ``history.parquet``, ``paths.parquet`` and ``summary.json``.
     """
     from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.models.pretrained import find_weights
     from wbc_pipeline.pipelines.experiment.runs import Experiment, iterate_runs
     from wbc_pipeline.training.devices import choose_device
 
@@ -115,8 +119,11 @@ def train_runs(
         dataset=dataset,
         images=rows.assign(label=rows["label"].where(split)),  # a class left out is no output
         examples=images.pixels[:2],
-        views=_views_of(variant, views),
+        views=views_of(variant, views),
         variant=variant,
+        weights=None
+        if variant.weights == "none"
+        else find_weights(variant.arguments["backbone"], variant.weights),
         train=TrainOptions.model_validate(train.model_dump() | variant.train),
         trainer=trainer.model_copy(
             update={name: choice[name] for name in ("precision", "channels_last")}
@@ -155,8 +162,8 @@ def predict_runs(
         return {}
     images = accepted(manifest)
     place = choose_device(device)
-    seen = _views_of(variant, views)
-    shared = {"identity": identity, "images": images, "views": seen, "device": place}
+    conditions = {"clean": views_of(variant, views)}
+    shared = {"identity": identity, "images": images, "conditions": conditions, "device": place}
     return {
         run.name: Task(
             key={
@@ -171,7 +178,7 @@ def predict_runs(
     }
 
 
-def _views_of(variant: VariantOptions, views: dict[str, ImageArray]) -> dict[str, ImageArray]:
+def views_of(variant: VariantOptions, views: dict[str, View]) -> dict[str, View]:
     """Give a paper's views under the names that a variant's network knows them by."""
     from wbc_pipeline.models import network_class
 

@@ -20,12 +20,16 @@ class VariantOptions(Options):
         The paper's view for a view of the network, where they are not of one name.
     train
         What its schedule has other than that of the other variants.
+    weights
+        What a network with an ImageNet ``backbone`` begins with: ``none``, ``imagenet`` (an error
+        where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
     """
 
     network: str
     arguments: dict = Field(default_factory=dict)
     views: dict[str, str] = Field(default_factory=dict)
     train: dict = Field(default_factory=dict)
+    weights: str = "none"
 
     @field_validator("network")
     @classmethod
@@ -46,6 +50,12 @@ class VariantOptions(Options):
             known = ", ".join(TrainOptions.model_fields)
             raise ValueError(f"{where}: {first['msg']}; known are {known}") from None
         return train
+
+    @model_validator(mode="after")
+    def _weights_need_a_backbone(self) -> "VariantOptions":
+        if self.weights != "none" and "backbone" not in self.arguments:
+            raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
+        return self
 
 
 class Variants(RootModel[list[str]]):

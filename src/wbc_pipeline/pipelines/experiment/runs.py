@@ -14,6 +14,7 @@ from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import digest, run_name, source_digest
 from wbc_pipeline.models import build_network, load_network, network_class, save_network
+from wbc_pipeline.models.pretrained import weights_digest
 from wbc_pipeline.pipelines.experiment.options import VariantOptions
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit, predict
@@ -72,6 +73,8 @@ class Experiment:
         Arrays by the names that the network's ``views`` ask for.
     variant, train, trainer
         The network, the schedule, and where it runs, with no ``auto`` left in it.
+    weights
+        File of the weights that it begins with; None for random ones.
     device
         Where to train.
     """
@@ -82,6 +85,7 @@ class Experiment:
     examples: np.ndarray
     views: dict[str, ImageArray]
     variant: VariantOptions
+    weights: Path | None
     train: TrainOptions
     trainer: TrainerOptions
     device: torch.device
@@ -115,6 +119,7 @@ class Experiment:
             "dataset": self.dataset,
             "network": self.variant.network,
             "arguments": self.arguments,
+            "weights": weights_digest(self.weights),
             "train": self.train.model_dump(),
             "trainer": self.trainer.model_dump(),
             "device": self.device.type,
@@ -134,6 +139,8 @@ class Experiment:
         key = self.key(run)
         with track_run(key) as tracked:
             network = build_network(self.variant.network, self.arguments, seed=run.seed)
+            if self.weights is not None:
+                network.load_pretrained(self.weights)
             fitted = fit.fit_network(
                 network,
                 arrays=[self.views[name].pixels for name in self.network_type.views],
@@ -152,6 +159,7 @@ class Experiment:
             summary = {
                 "key": digest(key),
                 **fitted.summary,
+                **self._beginning(),
                 "precision": self.trainer.precision,
                 "channels_last": self.trainer.channels_last,
                 "device": self.device.type,
@@ -159,6 +167,13 @@ class Experiment:
             }
             (folder / "summary.json").write_text(json.dumps(summary, indent=2))
             tracked.log_result(folder, example=self.examples)
+
+    def _beginning(self) -> dict:
+        """Say which weights a network with a backbone began with, and which were asked for."""
+        if self.variant.weights == "none":
+            return {}
+        begun = self.weights.name if self.weights else "none"
+        return {"weights": begun, "weights_asked": self.variant.weights}
 
     def _description(self) -> dict:
         return {
@@ -179,23 +194,31 @@ def predict_run(
     result: Result,
     identity: dict[str, str],
     images: pd.DataFrame,
-    views: dict[str, ImageArray],
+    conditions: dict[str, dict[str, ImageArray]],
     device: torch.device,
 ) -> None:
-    """Predict the test part of a finished run and write ``predictions.parquet``."""
+    """Predict the test part of a finished run and write ``predictions.parquet``.
+
+    ``conditions`` are the views by the name of what was done to the images before; their rows, and
+    those of the run, are those of ``images``.
+    """
     network, description = load_network(result.folder)
     rows = run.rows["test"]
-    probabilities, milliseconds = predict.predict_probabilities(
-        network, [views[name].pixels for name in network.views], rows, device=device
-    )
-    predictions = images.iloc[rows][["image_id"]].assign(
-        source_id=images["source_group"].iloc[rows],  # two photographs of one cell are one
-        variant=identity["variant"],
-        protocol=run.protocol,
-        seed=run.seed,
-        condition="clean",
-        label=images["label"].iloc[rows],
-        inference_ms=milliseconds,
-        **dict(zip([f"p_{name}" for name in description["classes"]], probabilities.T, strict=True)),
-    )
-    predictions.to_parquet(folder / "predictions.parquet", index=False)
+    tested, columns = images.iloc[rows], [f"p_{name}" for name in description["classes"]]
+    tables = []
+    for condition, views in conditions.items():
+        probabilities, milliseconds = predict.predict_probabilities(
+            network, [views[name].pixels for name in network.views], rows, device=device
+        )
+        table = tested[["image_id"]].assign(
+            source_id=tested["source_group"],  # two photographs of one cell are one
+            variant=identity["variant"],
+            protocol=run.protocol,
+            seed=run.seed,
+            condition=condition,
+            label=tested["label"],
+            inference_ms=milliseconds,
+            **dict(zip(columns, probabilities.T, strict=True)),
+        )
+        tables.append(table)
+    pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)

@@ -1,0 +1,113 @@
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from wbc_pipeline.imaging import detect
+from wbc_pipeline.imaging.chain import build_chain, chain_digest
+from wbc_pipeline.imaging.detect import detector_region
+from wbc_pipeline.imaging.roi import Region
+from wbc_pipeline.imaging.steps import settle
+from wbc_pipeline.models import build_network, save_network
+
+IMAGE = np.full((96, 128, 3), 230, np.uint8)
+
+
+class Fixed(nn.Module):
+    """Finds the same in every image."""
+
+    image_size = 64
+
+    def __init__(self, boxes, scores):
+        super().__init__()
+        self.found = {"boxes": torch.tensor(boxes).reshape(-1, 4), "scores": torch.tensor(scores)}
+
+    def forward(self, images):
+        assert images.shape == (1, 3, 64, 64)
+        assert images.dtype == torch.float32
+        assert 0 <= images.min() <= images.max() <= 1
+        return [self.found]
+
+
+@pytest.fixture
+def finds(monkeypatch):
+    def fix(boxes, scores):
+        monkeypatch.setattr(detect, "_detector", lambda model: Fixed(boxes, scores))
+
+    return fix
+
+
+@pytest.fixture
+def trained(tmp_path):
+    """Folder of a detector."""
+
+    def save(seed=0, name="light_detector", **arguments):
+        arguments = {"image_size": 64} | arguments
+        network = build_network(name, arguments, seed=seed)
+        save_network(tmp_path, network, {"name": name, "arguments": arguments})
+        return str(tmp_path)
+
+    return save
+
+
+def test_the_surest_box_comes_in_pixels_of_the_image(finds):
+    finds([[0.0, 0.0, 8.0, 8.0], [16.0, 32.0, 24.0, 60.0]], [0.6, 0.9])
+    assert detector_region(IMAGE, model="x") == Region(32, 48, 48, 90)
+    assert detector_region(IMAGE, model="x", padding=0.5) == Region(11, 27, 69, 96)
+
+
+@pytest.mark.parametrize(("boxes", "scores"), [([], []), ([[0.0, 0.0, 8.0, 8.0]], [0.49])])
+def test_nothing_sure_enough_gives_the_whole_image(finds, boxes, scores):
+    finds(boxes, scores)
+    assert detector_region(IMAGE, model="x") == Region(0, 0, 128, 96, found=False)
+
+
+def test_a_box_of_no_pixel_still_has_one(finds):
+    finds([[64.0, 64.0, 64.0, 64.0]], [0.9])
+    assert detector_region(IMAGE, model="x") == Region(127, 95, 128, 96)
+
+
+def test_a_chain_cuts_out_what_a_saved_detector_finds(trained):
+    steps = [{"detector_region": {"model": trained(score=0.0), "score": 0.0}}]
+    frame = settle(build_chain(steps).run(IMAGE))
+    assert frame.place == detector_region(IMAGE, **steps[0]["detector_region"])
+    assert frame.place.found
+    assert frame.image.shape[:2] == (
+        frame.place.ymax - frame.place.ymin,
+        frame.place.xmax - frame.place.xmin,
+    )
+
+
+def test_weights_are_read_once_and_again_when_they_were_trained_anew(trained):
+    folder = trained()
+    first = detect._detector(folder)
+    assert detect._detector(folder) is first
+    trained(seed=1)
+    assert detect._detector(folder) is not first
+
+
+def test_the_digest_of_a_chain_depends_on_the_weights(trained):
+    steps = [{"detector_region": {"model": trained()}}]
+    before = chain_digest(steps)
+    assert chain_digest(steps) == before
+    trained(seed=1)
+    assert chain_digest(steps) != before
+
+
+def test_a_missing_detector_says_to_train_one(tmp_path):
+    steps = [{"detector_region": {"model": str(tmp_path / "nowhere")}}]
+    with pytest.raises(ValueError, match=r"no trained detector in \S+nowhere; train one \(kedro"):
+        build_chain(steps)
+
+
+def test_a_classifier_is_no_detector(trained):
+    folder = trained(name="normal_cnn", classes=2)
+    with pytest.raises(ValueError, match="normal_cnn, which is no detector"):
+        detector_region(IMAGE, model=folder)
+
+
+@pytest.mark.parametrize("wrong", [{"score": 1.5}, {"padding": -0.1}])
+def test_a_parameter_out_of_range_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=name):
+        detector_region(IMAGE, model="x", **wrong)
