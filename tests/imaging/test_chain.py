@@ -107,6 +107,52 @@ def test_a_mask_found_after_a_resize_has_its_box_in_pixels_of_the_image_as_it_ca
     np.testing.assert_allclose(frame.box[:4], (55, 25, 86, 56), atol=2)
 
 
+GUIDED = [
+    CANNY,
+    [{"clahe": {}}, {"violet_mask_hsv": {}}, {"largest_component": {}}, {"resize": {"size": 24}}],
+    [
+        {"gaussian_filter": {}},
+        {"colour_region": {"padding": 0.4}},
+        {"square_region": {}},
+        {"clahe": {}},
+        {"colour_region": {"cytoplasm": None}},
+        {"pad_region": {"padding": 0.2}},
+    ],
+]
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.sampled_from(GUIDED), st.integers(20, 100), st.integers(20, 70), st.integers(0, 20))
+def test_an_image_that_guides_itself_is_run_as_without_a_guide(steps, x, y, radius):
+    chain, image = build_chain(steps), cell(centre=(x, y), radius=radius)
+    alone, guided = chain.run(image), chain.run(image, guide=image.copy())
+    for one, other in zip(alone, guided, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("steps", GUIDED)
+def test_what_is_found_in_the_guide_is_cut_out_of_the_image(steps):
+    clean, dark = cell(), cell() // 4  # nothing violet is bright enough to be found in the latter
+    chain = build_chain(steps)
+    guided, found = settle(chain.run(dark, guide=clean)), settle(chain.run(clean))
+    assert (guided.box, guided.place) == (found.box, found.place)
+    assert found.place.found
+    assert guided.image.shape == found.image.shape
+    assert guided.image.max() < found.image.max() / 2
+
+
+def test_a_guided_mask_lets_the_image_through_pixel_by_pixel():
+    noisy = np.random.default_rng(0).integers(0, 255, cell().shape, np.uint8)
+    guided = settle(build_chain([{"violet_mask_hsv": {}}]).run(noisy, guide=cell()))
+    mask = build_chain([{"violet_mask_hsv": {}}]).run(cell()).mask
+    np.testing.assert_array_equal(guided.image, cv2.copyTo(noisy, mask))
+
+
+def test_a_guide_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"a guide of shape .* so give both one shape"):
+        build_chain(CANNY).run(cell(), guide=cell(height=90))
+
+
 def test_a_chain_says_where_it_begins_and_whether_it_looks_for_something():
     assert build_chain([{"full_resolution": {}}, {"colour_region": {}}]).full_resolution
     assert not build_chain([{"clahe": {}}]).full_resolution
@@ -117,6 +163,7 @@ def test_a_chain_says_where_it_begins_and_whether_it_looks_for_something():
 def test_every_step_names_a_function_and_most_work_with_their_defaults():
     with_value = {"resize", "pad_region", "square_region", "reinhard", "macenko"}
     with_value |= {"largest_component", "fill_holes"}  # these need a mask
+    with_value |= {"detector_region"}  # needs a trained model
     for name in STEPS:
         assert callable(find_step(name)[1])
         if name not in with_value:

@@ -31,6 +31,16 @@ TABLE_CAPTIONS = {
     "literature": "What other methods report on the same images, and ours beside.",
     "layers": "The network, layer by layer; batch normalisation counts its moving statistics.",
     "by_source": "Cells by the share of their images that was recognised, the worst first.",
+    "localization": "IoU of the box that each method finds in an image with the annotated box that "
+    "fits it best, with intervals over photographs, beside what the paper prints. Where nothing is "
+    "found the box is the whole image.",
+    "matches": "Every annotated box of a white cell is matched or missed, and what is found beside "
+    "them is a false alarm; average precision as COCO defines it. Times are of one image after the "
+    "other, without reading the file.",
+    "trained_detectors": "The trainings behind the boxes. Where a box holds no violet, the whole "
+    "box is the mask.",
+    "whole_and_region": "Each network on whole images and on regions: the difference is on the "
+    "same images, with McNemar's exact test over sources.",
 }
 HEADINGS = {
     "published": "Published, reproduced, leak-free",
@@ -50,6 +60,12 @@ HEADINGS = {
     "by_source": "Cells that fail",
     "hardest_sources": "Cells that fail",
     "preprocessing_stages": "The steps of the preprocessing",
+    "localization": "Where the cell is",
+    "iou_histograms": "Where the cell is",
+    "matches": "Boxes matched, missed, and too many",
+    "detection_overlays": "Found boxes",
+    "worst_ten": "Photographs that fail",
+    "whole_and_region": "Whole image against region",
     "inference_time": "Cost",
     "defects": "Findings",
     "price": "The price of a leak",

@@ -17,9 +17,9 @@ from wbc_pipeline.imaging.steps import (
     Frame,
     Step,
     build_step,
+    files_digest,
     find_step,
     parse_step,
-    reference_digest,
     settle,
     whole_frame,
 )
@@ -50,9 +50,41 @@ class Chain:
         """Give what becomes of an image: RGB uint8 ``[H, W, 3]`` in, RGB uint8 out."""
         return settle(self.run(image)).image
 
-    def run(self, image: np.ndarray) -> Frame:
-        """Run the steps; a mask or region that the last ones found is not applied yet: `settle`."""
-        return reduce(lambda frame, step: step(frame), self.steps, whole_frame(image))
+    def run(self, image: np.ndarray, guide: np.ndarray | None = None) -> Frame:
+        """Run the steps; a mask or region that the last ones found is not applied yet: `settle`.
+
+        Parameters
+        ----------
+        image
+            RGB, uint8, ``[H, W, 3]``.
+        guide
+            Where to look for masks and regions, of the same shape, such as the image before it was
+            degraded; None for the image itself. Steps that change an image change both.
+
+        Raises
+        ------
+        ValueError
+            If the guide has another shape.
+        """
+        if guide is None:
+            return reduce(lambda frame, step: step(frame), self.steps, whole_frame(image))
+        if guide.shape != image.shape:
+            raise ValueError(
+                f"a guide of shape {guide.shape} for an image of {image.shape}: what is found in "
+                "the one is cut out of the other, so give both one shape"
+            )
+        frames = whole_frame(image), whole_frame(guide)
+        return reduce(_run_guided, self.steps, frames)[0]
+
+
+def _run_guided(frames: tuple[Frame, Frame], step: Step) -> tuple[Frame, Frame]:
+    """Run a step on an image and its guide; what it finds is what it finds in the guide."""
+    frame, guide = frames
+    guide = step(guide)
+    found = guide.mask if guide.region is None else guide.region
+    if found is None:  # the step changed the guide, so it changes the image
+        return step(frame), guide
+    return step.act(frame, lambda *_, **__: found), guide
 
 
 def build_chain(steps: list[dict]) -> Chain:
@@ -103,7 +135,7 @@ def build_chain(steps: list[dict]) -> Chain:
 
 
 def chain_digest(steps: list[dict]) -> str:
-    """Digest the source code behind a chain's steps, and the reference images that they name.
+    """Digest the source code behind a chain's steps, and the images and models that they name.
 
     Parameters
     ----------
@@ -118,8 +150,8 @@ def chain_digest(steps: list[dict]) -> str:
     build_chain(steps)
     parsed = [parse_step(step) for step in steps]
     functions = [find_step(name)[1] for name, _ in parsed if name != FULL_RESOLUTION]
-    references = [reference_digest(name, parameters) for name, parameters in parsed]
-    return digest([source_digest(Chain, *functions), references])
+    files = [files_digest(name, parameters) for name, parameters in parsed]
+    return digest([source_digest(Chain, *functions), files])
 
 
 def _drawn_cell() -> np.ndarray:

@@ -4,6 +4,7 @@ from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.experiment.options import VariantOptions
 from wbc_pipeline.pipelines.preprocessing.options import Chain
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
 
@@ -33,4 +34,5 @@ class BlendOptions(Options):
     train: TrainOptions
     trainer: TrainerOptions
     score: ScoreOptions
+    robustness: RobustnessOptions
     published: Published

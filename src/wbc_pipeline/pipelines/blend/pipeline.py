@@ -6,6 +6,7 @@ from wbc_pipeline.pipelines.blend.nodes import draw_gallery, draw_paths
 from wbc_pipeline.pipelines.experiment import experiment_pipeline, precision_pipeline
 from wbc_pipeline.pipelines.preprocessing import view_pipeline
 from wbc_pipeline.pipelines.reporting import report_pipeline
+from wbc_pipeline.pipelines.robustness import robustness_pipeline
 
 VIEWS = ("image", "foreground")
 VARIANTS = ("normal", "blend", "learnable_canny", "soft_mask", "adaptive_blend")
@@ -17,10 +18,11 @@ def create_pipeline() -> Pipeline:
     views = view_pipeline("blend", VIEWS)
     precision = precision_pipeline("blend", reference="normal")
     runs = [experiment_pipeline("blend", variant, VIEWS) for variant in VARIANTS]
+    robustness = robustness_pipeline("blend", VARIANTS, VIEWS)
     report = report_pipeline(
         "blend", VARIANTS, views=VIEWS, figures=FIGURES, own_nodes=_figure_nodes()
     )
-    return sum([views, precision, *runs, report], Pipeline([]))
+    return sum([views, precision, *runs, robustness, report], Pipeline([]))
 
 
 def _figure_nodes() -> list[Node]:

@@ -186,8 +186,8 @@ def write_report(
     **shown: pd.DataFrame | bytes,
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
+    from wbc_pipeline.evaluation import localization_figures, robustness, source_figures
     from wbc_pipeline.evaluation.report import render_report
-    from wbc_pipeline.evaluation.source_figures import CAPTIONS
     from wbc_pipeline.sources.listing import load_source
 
     return render_report(
@@ -218,10 +218,11 @@ def write_report(
         notes=[
             *_explain_other_images(dataset, paper),
             *paper.notes,
+            *_explain_weights(runs),
             *_explain_losses(printed, classes=paper.classes),
             *load_source(dataset).CAVEATS,
         ],
-        captions=CAPTIONS,
+        captions=source_figures.CAPTIONS | robustness.CAPTIONS | localization_figures.CAPTIONS,
     )
 
 
@@ -251,6 +252,19 @@ def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:
     return [
         f"The published numbers are of other images ({', '.join(paper.datasets)}): beside those of "
         f"{dataset} they show the paper's method at work, not whether its result holds."
+    ]
+
+
+def _explain_weights(runs: pd.DataFrame) -> list[str]:
+    """Say which networks began with random weights, though ImageNet's were wished for."""
+    if "weights_asked" not in runs:
+        return []
+    lacking = runs[(runs["weights_asked"] == "auto") & (runs["weights"] == "none")]
+    if lacking.empty:
+        return []
+    return [
+        f"{', '.join(lacking['variant'].unique())}: trained from scratch, as ImageNet's weights "
+        "could not be had on this machine; the paper's networks began with them."
     ]
 
 

@@ -1,6 +1,6 @@
 """From predictions to tables, figures and the report."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from kedro.pipeline import Node, Pipeline, node
 
@@ -17,6 +17,9 @@ FIGURES = (
 )
 CHARTS = ("scores_chart", "curves_chart")
 TABLES = ("metrics", "per_class", "calibration", "runs", "published", "paired")
+# What the paper's robustness pipeline makes for its report.
+ROBUSTNESS_TABLES = ("robustness", "robustness_area")
+ROBUSTNESS_FIGURES = ("robustness_curves", "degraded_sheet")
 
 
 def report_pipeline(
@@ -27,6 +30,7 @@ def report_pipeline(
     tables: Iterable[str] = (),
     figures: Iterable[str] = (),
     own_nodes: Iterable[Node] = (),
+    own_inputs: Mapping[str, str] | None = None,
     own_parameters: Iterable[str] = (),
 ) -> Pipeline:
     """Score, compare and report what the variants predicted.
@@ -46,6 +50,8 @@ def report_pipeline(
     own_nodes
         The paper's own nodes. They see all of this pipeline's tables, the views by name, and
         the trainings as ``<variant>_runs``.
+    own_inputs
+        What they take beside these: by its name among them, the name of the dataset.
     own_parameters
         Names below the paper's that they take.
     """
@@ -53,7 +59,7 @@ def report_pipeline(
     predictions = {variant: f"{variant}_predictions" for variant in variants}
     runs = {variant: f"{variant}_runs" for variant in variants}
     drawn = {name: f"{name}_figure" for name in FIGURES} | {name: name for name in CHARTS}
-    shown = {name: f"{name}_figure" for name in (*FIGURES, *figures)}
+    shown = {name: f"{name}_figure" for name in (*FIGURES, *ROBUSTNESS_FIGURES, *figures)}
     return Pipeline(
         [
             node(
@@ -109,7 +115,7 @@ def report_pipeline(
                     "paper": "params:paper",
                     "printed": "params:published",
                     "splits": "splits",
-                    **{name: name for name in (*TABLES, *tables)},
+                    **{name: name for name in (*TABLES, *ROBUSTNESS_TABLES, *tables)},
                     **shown,
                 },
                 "report",
@@ -125,6 +131,7 @@ def report_pipeline(
             **{name: f"{paper}.{variant}.predictions" for variant, name in predictions.items()},
             **{name: f"{paper}.{variant}.runs" for variant, name in runs.items()},
             **({view: f"{paper}.views.{view}" for view in views} if own_nodes else {}),
+            **(own_inputs or {}),
         },
         outputs={"predictions": f"{paper}.predictions"},
         parameters={

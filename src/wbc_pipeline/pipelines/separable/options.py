@@ -11,6 +11,7 @@ from wbc_pipeline.pipelines.reporting.options import (
     Published,
     ScoreOptions,
 )
+from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
 from wbc_pipeline.pipelines.splitting.options import Protocol
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
@@ -71,6 +72,7 @@ class SeparableOptions(Options):
     train: TrainOptions
     trainer: TrainerOptions
     score: ScoreOptions
+    robustness: RobustnessOptions
     shown: ShownOptions
     layers: dict[str, int]
     literature: list[LiteratureOptions]

@@ -5,6 +5,7 @@ from kedro.pipeline import Node, Pipeline, node
 from wbc_pipeline.pipelines.experiment import experiment_pipeline, precision_pipeline
 from wbc_pipeline.pipelines.preprocessing import view_pipeline
 from wbc_pipeline.pipelines.reporting import report_pipeline
+from wbc_pipeline.pipelines.robustness import robustness_pipeline
 from wbc_pipeline.pipelines.separable import nodes
 
 VIEWS = ("image", "cell")
@@ -29,6 +30,7 @@ def create_pipeline() -> Pipeline:
     views = view_pipeline("separable", VIEWS)
     precision = precision_pipeline("separable", reference="mixed")
     runs = [experiment_pipeline("separable", variant, VIEWS) for variant in VARIANTS]
+    robustness = robustness_pipeline("separable", VARIANTS, VIEWS)
     report = report_pipeline(
         "separable",
         VARIANTS,
@@ -38,7 +40,7 @@ def create_pipeline() -> Pipeline:
         own_nodes=_own_nodes(),
         own_parameters=("recalls", "literature", "layers", "shown", "variants.mixed"),
     )
-    return sum([views, precision, *runs, report], Pipeline([]))
+    return sum([views, precision, *runs, robustness, report], Pipeline([]))
 
 
 def _own_nodes() -> list[Node]:
