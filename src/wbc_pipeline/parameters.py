@@ -15,6 +15,7 @@ from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.blend.options import BlendOptions
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
+from wbc_pipeline.pipelines.localize.options import LocalizeOptions
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
@@ -67,6 +68,7 @@ class Parameters(Options):
     quality: QualityOptions
     blend: BlendOptions
     separable: SeparableOptions
+    localize: LocalizeOptions
 
     @field_validator("dataset")
     @classmethod
@@ -117,7 +119,7 @@ def _known_names(path: tuple) -> list[str]:
 
 
 def check_paper(parameters: dict[str, Any], paper: str) -> None:
-    """Check what takes heavy imports to tell: device, printed metrics, arguments of networks.
+    """Check what takes heavy imports to tell: device, printed metrics, networks, their weights.
 
     Parameters
     ----------
@@ -135,7 +137,6 @@ def check_paper(parameters: dict[str, Any], paper: str) -> None:
 
     from wbc_pipeline.evaluation.comparison import check_published
     from wbc_pipeline.imaging.chain import build_chain
-    from wbc_pipeline.models import build_network
     from wbc_pipeline.training.devices import choose_device
 
     try:
@@ -160,13 +161,39 @@ def check_paper(parameters: dict[str, Any], paper: str) -> None:
                 f"Parameters were refused:\n- {paper}.variants.{name}.views: {paper} has no view "
                 f"{', '.join(sorted(unknown))}; known are {', '.join(views)}"
             )
-        arguments = {"classes": 2, "image_size": size, **variant.get("arguments", {})}
-        try:
-            build_network(variant["network"], arguments, seed=0)
-        except Exception as error:
-            raise ParameterError(
-                f"Parameters were refused:\n- {paper}.variants.{name}.arguments: {error}"
-            ) from error
+        _check_network(f"{paper}.variants.{name}", variant, {"classes": 2, "image_size": size})
+        if Variants(parameters["variants"]).include(name):
+            _check_weights(f"{paper}.variants.{name}", variant)
+    localization = parameters[paper].get("localization", {})
+    for name, detector in localization.get("detectors", {}).items():
+        frame = len(build_chain(localization["frame"])(np.zeros((packed, packed, 3), np.uint8)))
+        _check_network(f"{paper}.localization.detectors.{name}", detector, {"image_size": frame})
+        if Variants(localization["chosen"]).include(name):
+            _check_weights(f"{paper}.localization.detectors.{name}", detector)
+
+
+def _check_network(where: str, options: dict[str, Any], shape: dict[str, int]) -> None:
+    import torch
+
+    from wbc_pipeline.models import build_network
+
+    try:
+        with torch.device("meta"):  # shapes alone: no hundred million weights to draw
+            build_network(options["network"], {**shape, **options.get("arguments", {})}, seed=0)
+    except Exception as error:
+        raise ParameterError(f"Parameters were refused:\n- {where}.arguments: {error}") from error
+
+
+def _check_weights(where: str, options: dict[str, Any]) -> None:
+    from wbc_pipeline.models.pretrained import MissingWeightsError, find_weights
+
+    weights = options.get("weights", "none")
+    if weights in ("none", "auto"):
+        return
+    try:
+        find_weights(options["arguments"]["backbone"], weights)
+    except MissingWeightsError as error:
+        raise ParameterError(f"Parameters were refused:\n- {where}.weights: {error}") from error
 
 
 def check_source(source: Source, options: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from wbc_pipeline.pipelines import (
     audit,
     blend,
     ingestion,
+    localize,
     preprocessing,
     quality,
     roi,
@@ -21,6 +22,7 @@ def register_pipelines() -> dict[str, Pipeline]:
     papers = {
         "blend": data + blend.create_pipeline(),
         "separable": data + separable.create_pipeline(),
+        "localize": data + localize.create_pipeline(),
     }
     return {
         "ingestion": images,

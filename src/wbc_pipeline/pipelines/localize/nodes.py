@@ -1,0 +1,361 @@
+"""Nodes that look for white cells, and the localization paper's own tables and figures."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from wbc_pipeline.datasets.images import ImageArray, digest_files
+from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.keys import digest, run_name, source_digest
+from wbc_pipeline.pipelines.localize.options import DetectorOptions, LocalizationOptions
+from wbc_pipeline.pipelines.preprocessing.nodes import make_view
+from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
+from wbc_pipeline.pipelines.reporting.options import Published, ScoreOptions
+from wbc_pipeline.training.options import DetectionOptions
+
+NETWORKS = ("custom_2", "custom_1", "vgg16", "resnet50", "inception_v3", "le_net")
+PAIRS = {name: (f"{name}_whole", f"{name}_roi") for name in NETWORKS}
+PROTOCOL = "source"  # a photograph stands on one side
+BY = ["method", "part", "seed"]
+BOX, TIME = ["xmin", "ymin", "xmax", "ymax", "score"], ["inference_ms"]
+PRINTED = ["mean", "min", "max", "sd", "median"]
+NOTHING_ANNOTATED = (
+    "no box of a white cell and no mask is annotated in this data set, so that no detector was "
+    "trained and no box compared"
+)
+
+
+def list_true_boxes(
+    manifest: pd.DataFrame, boxes: pd.DataFrame, images: ImageArray, options: LocalizationOptions
+) -> pd.DataFrame:
+    """List the annotated boxes of white cells, else those around masks; see `true_boxes`."""
+    from wbc_pipeline.evaluation.regions import true_boxes
+
+    return true_boxes(manifest, boxes, images.masks, names=options.names)
+
+
+def split_annotated(
+    manifest: pd.DataFrame,
+    boxes: pd.DataFrame,
+    truth: pd.DataFrame,
+    options: LocalizationOptions,
+    seeds: int,
+) -> pd.DataFrame:
+    """Share the annotated images out to training and test, by source.
+
+    An image with boxes of other things alone is one without a white cell, and takes part; one
+    without any box is not annotated, and does not.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id``, ``seed``, ``part`` (train, test); no rows if fewer than two sources are
+        annotated.
+    """
+    from sklearn.model_selection import GroupShuffleSplit
+
+    from wbc_pipeline.imaging.packing import accepted
+
+    rows = accepted(manifest)
+    rows = rows[rows["image_id"].isin([*boxes["image_id"], *truth["image_id"]])]
+    groups = rows["source_group"].fillna(rows["image_id"])
+    if groups.nunique() < 2 or truth.empty:
+        return pd.DataFrame(columns=["image_id", "seed", "part"])
+    splits = []
+    for seed in range(seeds):
+        sharing = GroupShuffleSplit(1, test_size=options.test, random_state=seed)
+        _, test = next(sharing.split(rows, groups=groups))
+        parts = pd.Series("train", index=rows.index)
+        parts.iloc[test] = "test"
+        splits.append(pd.DataFrame({"image_id": rows["image_id"], "seed": seed, "part": parts}))
+    return pd.concat(splits, ignore_index=True)
+
+
+def make_frames(
+    images: ImageArray,
+    manifest: pd.DataFrame,
+    annotated: pd.DataFrame,
+    options: LocalizationOptions,
+    preprocessing: PreprocessingOptions,
+) -> dict[str, Task]:
+    """Describe what the detectors see; nothing where no box is annotated to learn from."""
+    if annotated.empty:
+        return {}
+    return {"frame": make_view(images, manifest, options.frame, preprocessing)}
+
+
+def train_detectors(
+    *,
+    manifest: pd.DataFrame,
+    truth: pd.DataFrame,
+    annotated: pd.DataFrame,
+    frames: dict[str, ImageArray],
+    options: LocalizationOptions,
+    dataset: str,
+    device: str,
+) -> dict[str, Task]:
+    """Describe the training of each detector under each seed.
+
+    Returns
+    -------
+    dict of str to Task
+        ``<detector>-<protocol>-<seed>``; each makes a folder with ``weights.safetensors``,
+        ``network.json``, ``history.parquet``, ``paths.parquet`` and ``summary.json``. Nothing
+        where no box is annotated.
+    """
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.pipelines.localize.detectors import DetectorTraining
+    from wbc_pipeline.training.devices import choose_device
+
+    rows = accepted(manifest)
+    return {
+        _run(name, seed): Task(training.key, training.fit, collective=True)
+        for name, detector, seed in _trainings(options, annotated)
+        for training in [
+            DetectorTraining(
+                name=name,
+                seed=seed,
+                detector=detector,
+                train=_schedule(options, detector),
+                trainer=options.trainer,
+                dataset=dataset,
+                images=rows,
+                rows=_rows(rows, annotated, seed, "train"),
+                truth=truth,
+                frame=frames["frame"],
+                device=choose_device(device),
+            )
+        ]
+    }
+
+
+def detect_cells(
+    *,
+    manifest: pd.DataFrame,
+    annotated: pd.DataFrame,
+    frames: dict[str, ImageArray],
+    detectors: dict[str, Result],
+    options: LocalizationOptions,
+    device: str,
+) -> dict[str, Task]:
+    """Describe what each trained detector finds in the test images.
+
+    Returns
+    -------
+    dict of str to Task
+        By the detector's run; each makes the tables ``detections`` (a row per box, in pixels of
+        the file) and ``times`` (a row per image).
+    """
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.pipelines.localize.detectors import detect_run
+    from wbc_pipeline.training.devices import choose_device, describe_hardware
+
+    images = accepted(manifest)
+    place = choose_device(device)
+    tasks = {}
+    for name, _, seed in _trainings(options, annotated):
+        run = _run(name, seed)
+        rows = _rows(images, annotated, seed, "test")
+        key = {
+            "run": detectors[run].digest,
+            "frame": frames["frame"].result.digest,
+            "rows": digest(rows),
+            "hardware": describe_hardware(place),  # it bears on the times
+            "code": source_digest(detect_run),
+        }
+        compute = partial(
+            detect_run,
+            result=detectors[run],
+            images=images,
+            rows=rows,
+            frame=frames["frame"],
+            device=place,
+        )
+        tasks[run] = Task(key, compute)
+    return tasks
+
+
+def find_by_colour(
+    manifest: pd.DataFrame,
+    annotated: pd.DataFrame,
+    images: ImageArray,
+    options: LocalizationOptions,
+) -> dict[str, Task]:
+    """Describe what each colour method finds in every annotated file: the table ``regions``."""
+    from wbc_pipeline.evaluation import region_quality
+    from wbc_pipeline.evaluation.tuning import Candidate
+    from wbc_pipeline.imaging.chain import chain_digest
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.imaging.views import FileImages
+
+    rows = accepted(manifest)
+    rows = rows[rows["image_id"].isin(annotated["image_id"])]
+    if rows.empty:
+        return {}
+
+    def compute(folder: Path, *, steps: list[dict], name: str) -> None:
+        regions = region_quality.find_regions(
+            FileImages(rows["path"], max_pixels=images.max_pixels),
+            rows["image_id"],
+            [Candidate(steps, {})],
+            title=f"Regions by {name}",
+        )
+        regions.drop(columns="candidate").to_parquet(folder / "regions.parquet")
+
+    return {
+        name: Task(
+            {
+                "images": digest_files(rows),
+                "steps": steps,
+                "code": digest([chain_digest(steps), source_digest(region_quality)]),
+            },
+            partial(compute, steps=steps, name=name),
+        )
+        for name, steps in options.colour.root.items()
+    }
+
+
+def score_localization(
+    *,
+    manifest: pd.DataFrame,
+    truth: pd.DataFrame,
+    annotated: pd.DataFrame,
+    detections: dict[str, Result],
+    colour_regions: dict[str, Result],
+    options: LocalizationOptions,
+    score: ScoreOptions,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Score every method from the boxes that it found: detectors on test images, colour on all.
+
+    Returns
+    -------
+    overlaps
+        A row per method, part, seed and image; see ``detections.score_localization``.
+    localization
+        A row per method, part and seed: IoU as printed, and ours with an interval; or why there
+        is none.
+    matches
+        The same with boxes matched, missed and found where none is, average precision, and times.
+    """
+    from wbc_pipeline.evaluation import detections as evaluation
+    from wbc_pipeline.imaging.packing import accepted
+
+    images = accepted(manifest)
+    found, looked = _all_found(annotated, detections, colour_regions, options)
+    overlaps = evaluation.score_localization(
+        found, looked, truth, images, by=BY, iou=options.overlap, score=options.score
+    )
+    if overlaps.empty:
+        return overlaps, pd.DataFrame([{"method": "none", "left_out": NOTHING_ANNOTATED}]), overlaps
+    summary = evaluation.summarise_localization(
+        overlaps, found, truth, by=BY, resamples=score.resamples, level=score.level
+    )
+    summary = summary.rename(columns={"boxes": "true_boxes"})
+    printed = pd.DataFrame([options.published.get(name, {}) for name in summary["method"]])
+    printed = printed.reindex(columns=PRINTED).add_prefix("published_")
+    in_images = [*BY, "images", "not_found"]
+    shares = [*PRINTED, "mean_low", "mean_high"]
+    matches = summary.drop(columns=[name for name in shares if name in summary])
+    return overlaps, pd.concat([summary[in_images], printed, summary[shares]], axis=1), matches
+
+
+def list_detectors(
+    detectors: dict[str, Result], annotated: pd.DataFrame, options: LocalizationOptions
+) -> pd.DataFrame:
+    """List the trainings of the detectors: a row per detector and seed."""
+    rows = [
+        {"method": name, "seed": seed, **detectors[_run(name, seed)].json("summary")}
+        for name, _, seed in _trainings(options, annotated)
+    ]
+    return pd.DataFrame(rows, columns=None if rows else ["method", "seed"])
+
+
+def draw_localization(
+    *,
+    manifest: pd.DataFrame,
+    images: ImageArray,
+    truth: pd.DataFrame,
+    overlaps: pd.DataFrame,
+    options: LocalizationOptions,
+    dataset: str,
+) -> dict[str, Any]:
+    """Draw how well boxes fit, and the boxes themselves, by name of the figure."""
+    from wbc_pipeline.evaluation import localization_figures as figures
+    from wbc_pipeline.evaluation.quality_figures import Boxes
+    from wbc_pipeline.imaging.reading import read_image
+    from wbc_pipeline.imaging.roi import SIDES
+
+    path_of = manifest.set_index("image_id")["path"]
+    tested = overlaps[(overlaps["part"] == "test") & (overlaps["seed"] == 0)]
+    printed = {name: float(values["mean"]) for name, values in options.published.items()}
+
+    def look(row: pd.Series) -> Boxes:
+        pixels = read_image(path_of[row["image_id"]], max_pixels=images.max_pixels).pixels
+        true = truth.loc[truth["image_id"] == row["image_id"], SIDES]
+        return Boxes(pixels, true.to_numpy().tolist(), row[SIDES].tolist())
+
+    return {
+        "iou_histograms": figures.iou_histograms(tested, published=printed, dataset=dataset),
+        "detection_overlays": figures.detection_overlays(tested, look, dataset=dataset),
+        "worst_ten": figures.worst_ten(tested, look, dataset=dataset),
+    }
+
+
+def compare_whole_with_region(
+    predictions: pd.DataFrame, published: Published, options: ScoreOptions
+) -> pd.DataFrame:
+    """Put each network on whole images beside the same on regions; see the library's function."""
+    from wbc_pipeline.evaluation import whole_and_region
+
+    return whole_and_region.compare_whole_with_region(
+        predictions, PAIRS, published, resamples=options.resamples, level=options.level
+    )
+
+
+def _all_found(
+    annotated: pd.DataFrame,
+    detections: dict[str, Result],
+    colour_regions: dict[str, Result],
+    options: LocalizationOptions,
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Put the boxes of all methods together, and the images that each looked at."""
+    found, looked = [], []
+    for name, _, seed in _trainings(options, annotated):
+        result = detections[_run(name, seed)]
+        identity = {"method": name, "part": "test", "seed": seed}
+        found.append(result.table("detections").assign(**identity))
+        looked.append(result.table("times").assign(**identity))
+    for name, result in colour_regions.items():
+        regions = result.table("regions").assign(method=name, score=1.0, inference_ms=None)
+        test = annotated[annotated["part"] == "test"].merge(regions, on="image_id")
+        for part in (test, regions.assign(part="all", seed=0)):
+            found.append(part[part["found"]])
+            looked.append(part[[*BY, "image_id", "inference_ms"]])
+    if not looked:
+        return (pd.DataFrame(columns=[*BY, "image_id", *extra]) for extra in (BOX, TIME))
+    return tuple(pd.concat(tables, ignore_index=True) for tables in (found, looked))
+
+
+def _run(name: str, seed: int) -> str:
+    return f"{name}-{run_name(PROTOCOL, seed, 0)}"
+
+
+def _trainings(
+    options: LocalizationOptions, annotated: pd.DataFrame
+) -> Iterator[tuple[str, DetectorOptions, int]]:
+    for name in filter(options.chosen.include, options.detectors):
+        for seed in annotated["seed"].unique():
+            yield name, options.detectors[name], int(seed)
+
+
+def _schedule(options: LocalizationOptions, detector: DetectorOptions) -> DetectionOptions:
+    return DetectionOptions.model_validate(options.train.model_dump() | detector.train)
+
+
+def _rows(images: pd.DataFrame, annotated: pd.DataFrame, seed: int, part: str) -> list[int]:
+    of_part = (annotated["seed"] == seed) & (annotated["part"] == part)
+    chosen = annotated.loc[of_part, "image_id"]
+    return images.index[images["image_id"].isin(chosen)].tolist()

@@ -1,0 +1,179 @@
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.torch import load_file
+
+from wbc_pipeline.imaging.packing import accepted
+from wbc_pipeline.models import load_network
+
+TABLES = (
+    "localization",
+    "matches",
+    "trained_detectors",
+    "whole_and_region",
+    "robustness",
+    "robustness_area",
+    "metrics",
+    "published",
+)
+FIGURES = (
+    "iou_histograms",
+    "detection_overlays",
+    "worst_ten",
+    "robustness_curves",
+    "confusion_matrices",
+)
+VARIANTS = ("custom_2_whole", "custom_2_roi", "vgg16_roi")
+DETECTORS = ("mask_rcnn_resnet50", "light")
+
+
+@pytest.fixture(scope="module")
+def localized(run_pipeline, tmp_path_factory):
+    """The outputs of one whole run: three variants, two detectors."""
+    data = tmp_path_factory.mktemp("localized")
+    run_pipeline(
+        "localize",
+        data,
+        variants="+".join(VARIANTS),
+        localize={"localization": {"chosen": "+".join(DETECTORS)}},
+        tracking={"enabled": False},
+    )
+    return data
+
+
+@pytest.fixture
+def report(localized):
+    reports = localized / "08_reporting/demo/localize"
+    return lambda name: pd.read_csv(reports / f"{name}.csv")
+
+
+def test_all_outputs_stand_where_the_design_says(localized):
+    reports = localized / "08_reporting/demo/localize"
+    for name in (*(f"{table}.csv" for table in TABLES), "report.html"):
+        assert (reports / name).is_file(), name
+    for name in FIGURES:
+        assert (reports / f"{name}.png").stat().st_size > 10_000, name
+
+
+def test_no_photograph_stands_on_two_sides(localized):
+    images = accepted(pd.read_parquet(localized / "02_intermediate/demo/manifest.parquet"))
+    annotated = pd.read_parquet(localized / "05_model_input/demo/localize/annotated.parquet")
+    sides = annotated.merge(images, on="image_id").groupby("source_group")["part"].nunique()
+    assert (sides == 1).all()
+    assert set(annotated["part"]) == {"train", "test"}
+
+
+def test_detectors_are_trained_for_real_and_predict_test_images_alone(localized):
+    annotated = pd.read_parquet(localized / "05_model_input/demo/localize/annotated.parquet")
+    test = set(annotated.loc[annotated["part"] == "test", "image_id"])
+    models = localized / "06_models/demo/localize/detectors"
+    assert {path.parent.name for path in models.glob("*/key.json")} == {
+        f"{name}-source-0" for name in DETECTORS
+    }
+    for name in DETECTORS:
+        network, _ = load_network(models / f"{name}-source-0")
+        trained = load_file(models / f"{name}-source-0/weights.safetensors")
+        assert all(np.isfinite(weight.numpy()).all() for weight in trained.values())
+        assert set(trained) == set(network.state_dict())
+        found = localized / f"07_model_output/demo/localize/detections/{name}-source-0"
+        assert set(pd.read_parquet(found / "times.parquet")["image_id"]) == test
+        assert set(pd.read_parquet(found / "detections.parquet")["image_id"]) <= test
+
+
+def test_every_annotated_box_is_matched_or_missed(localized, report):
+    matches = report("matches").set_index("method")
+    assert set(DETECTORS) | {"colour", "colour_published"} == set(matches.index)
+    assert (matches["matched"] + matches["missed"] == matches["true_boxes"]).all()
+    assert (matches["false_alarms"] >= 0).all()
+
+
+def test_the_printed_iou_stands_beside_ours(report):
+    localization = report("localization")
+    printed = localization.set_index("method")["published_mean"]
+    assert printed["mask_rcnn_resnet50"].eq(0.69).all()
+    ours = localization[localization["method"] == "colour"]
+    assert ours["mean"].between(0.5, 1).all()  # demo cells are easy to find by colour
+
+
+def test_whole_and_region_are_compared_on_the_same_images(report):
+    compared = report("whole_and_region")
+    assert compared["network"].unique().tolist() == ["custom_2"]
+    assert (compared["region"] - compared["whole"]).tolist() == pytest.approx(
+        compared["difference"].tolist(), abs=1e-6
+    )
+
+
+def test_every_condition_is_predicted_and_saved(localized):
+    table = localized / "07_model_output/demo/localize/robustness_predictions.parquet"
+    predictions = pd.read_parquet(table)
+    conditions = set(predictions["condition"])
+    assert {"clean", "noise 0.1", "noise_clean_region 0.1", "noise_median 0.1"} <= conditions
+    assert set(predictions["variant"]) == set(VARIANTS)
+
+
+def test_a_second_run_trains_nothing(localized, run_pipeline, caplog):
+    models = localized / "06_models/demo/localize"
+    before = {path: path.stat().st_mtime_ns for path in models.rglob("weights.safetensors")}
+    run_pipeline(
+        "localize",
+        localized,
+        variants="+".join(VARIANTS),
+        localize={"localization": {"chosen": "+".join(DETECTORS)}},
+        tracking={"enabled": False},
+    )
+    after = {path: path.stat().st_mtime_ns for path in models.rglob("weights.safetensors")}
+    assert before == after
+
+
+def test_a_trained_detector_is_a_step_of_a_view(localized, run_pipeline, tmp_path):
+    model = localized / "06_models/demo/localize/detectors/light-source-0"
+    steps = [
+        {"full_resolution": {}},
+        {"detector_region": {"model": str(model), "score": 0.0}},
+        {"square_region": {}},
+        {"resize": {"size": 16}},
+    ]
+    run_pipeline("roi", tmp_path, roi={"views": {"detected": steps}})
+    regions = pd.read_parquet(tmp_path / "03_primary/demo/roi/detected/regions.parquet")
+    assert regions["found"].any()
+    key = json.loads((tmp_path / "03_primary/demo/roi/detected/key.json").read_text())
+    assert key["steps"] == steps
+
+
+def test_without_boxes_the_report_says_so_and_the_networks_are_trained(
+    localized, run_pipeline, tmp_path
+):
+    manifest = accepted(pd.read_parquet(localized / "02_intermediate/demo/manifest.parquet"))
+    for row in manifest.itertuples():
+        place = tmp_path / "raw/images" / row.label / row.image_id.replace("/", "-")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.symlink_to(row.path)
+    run_pipeline(
+        "localize",
+        tmp_path / "data",
+        dataset="image_folder",
+        raw=str(tmp_path / "raw"),
+        variants="le_net_roi",
+        protocols="random",
+        tracking={"enabled": False},
+    )
+    reports = tmp_path / "data/08_reporting/image_folder/localize"
+    page = (reports / "report.html").read_text()
+    assert "no box of a white cell" in page
+    assert not list((tmp_path / "data/06_models/image_folder/localize/detectors").glob("*"))
+    assert len(pd.read_csv(reports / "metrics.csv")) == 1
+
+
+def test_weights_that_cannot_be_had_stop_the_command_before_any_training(run_pipeline, tmp_path):
+    missing = str(tmp_path / "vgg16.pth")
+    with pytest.raises(ValueError, match=r"vgg16\.pth"):
+        run_pipeline(
+            "localize",
+            tmp_path / "data",
+            variants="vgg16_roi",
+            localize={"variants": {"vgg16_roi": {"weights": missing}}},
+            tracking={"enabled": False},
+        )
+    assert not list((tmp_path / "data").glob("06_models/**/weights.safetensors"))
