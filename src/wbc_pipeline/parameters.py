@@ -1,13 +1,14 @@
 """The whole tree of parameters, checked before any node runs."""
 
 import difflib
-from typing import Any, Literal
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator
 
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.options import Options
@@ -110,11 +111,12 @@ def _explain(problem: dict[str, Any]) -> str:
 
 
 def _known_names(path: tuple) -> list[str]:
-    group: type[BaseModel] = Parameters
+    group: Any = Parameters
     for part in path:
-        field = group.model_fields[part].annotation
-        options = getattr(field, "__args__", (field,))
-        group = next(item for item in options if issubclass(item, BaseModel))
+        inside = get_origin(group) in (dict, list)  # of which ``part`` is a key or a place
+        group = get_args(group)[-1] if inside else group.model_fields[part].annotation
+        while get_origin(group) in (Annotated, Union, UnionType):
+            group = next(item for item in get_args(group) if item is not type(None))
     return list(group.model_fields)
 
 

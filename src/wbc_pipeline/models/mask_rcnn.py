@@ -13,6 +13,7 @@ from wbc_pipeline.models.pretrained import load_weights
 
 CLASSES = 2  # background, white cell
 STRIDE = 32  # torchvision would pad other sizes with black
+PROPOSALS_LEARNT = 0.512  # share of the proposals, as in torchvision
 VGG_ANCHORS = (32, 64, 128, 256)  # pixels of the frame
 
 
@@ -51,12 +52,23 @@ class MaskRCNN(nn.Module):
         ``vgg16`` or ``resnet50``.
     score
         Detections below this score are not given.
+    proposals
+        Places of an image that the heads look at; torchvision's are 1,000. Half as many are
+        learnt from, as there. The heads are most of the work on a small frame, and a photograph
+        has few cells.
     """
 
     views = ("image",)
     learns_masks = True
 
-    def __init__(self, *, image_size: int, backbone: str = "resnet50", score: float = 0.05):
+    def __init__(
+        self,
+        *,
+        image_size: int,
+        backbone: str = "resnet50",
+        score: float = 0.05,
+        proposals: int = 1000,
+    ):
         super().__init__()
         check_frame_size(image_size)
         if backbone not in _BACKBONES:
@@ -70,6 +82,9 @@ class MaskRCNN(nn.Module):
             min_size=image_size,
             max_size=image_size,
             box_score_thresh=score,
+            rpn_post_nms_top_n_train=2 * proposals,
+            rpn_post_nms_top_n_test=proposals,
+            box_batch_size_per_image=max(1, round(PROPOSALS_LEARNT * proposals)),
             **_BACKBONES[backbone](),
         )
 
