@@ -91,10 +91,10 @@ def test_every_annotated_box_is_matched_or_missed(localized, report):
 
 def test_the_printed_iou_stands_beside_ours(report):
     localization = report("localization")
-    printed = localization.set_index("method")["published_mean"]
-    assert printed["mask_rcnn_resnet50"].eq(0.69).all()
-    ours = localization[localization["method"] == "colour"]
-    assert ours["mean"].between(0.5, 1).all()  # demo cells are easy to find by colour
+    localization = localization[localization["part"] == "test"].set_index("method")
+    assert localization.loc["mask_rcnn_resnet50", "published_mean"] == 0.69
+    assert localization.loc["colour_published", "mean"] > 0.6  # demo cells are easy by colour
+    assert localization["mean"].between(localization["min"], localization["max"]).all()
 
 
 def test_whole_and_region_are_compared_on_the_same_images(report):
@@ -113,7 +113,7 @@ def test_every_condition_is_predicted_and_saved(localized):
     assert set(predictions["variant"]) == set(VARIANTS)
 
 
-def test_a_second_run_trains_nothing(localized, run_pipeline, caplog):
+def test_a_second_run_trains_nothing(localized, run_pipeline):
     models = localized / "06_models/demo/localize"
     before = {path: path.stat().st_mtime_ns for path in models.rglob("weights.safetensors")}
     run_pipeline(

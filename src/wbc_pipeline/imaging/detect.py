@@ -109,7 +109,7 @@ def _loaded(folder: Path, made: int) -> "nn.Module":
         raise ValueError(
             f"there is no trained detector in {folder}; train one (kedro run --pipeline=localize) "
             "and name its folder, such as "
-            "data/06_models/<dataset>/localize/<detector>/<protocol>-<seed>"
+            "data/06_models/<dataset>/localize/detectors/<detector>-<protocol>-<seed>"
         ) from None
     if description["name"] not in DETECTORS:
         raise ValueError(

@@ -1,0 +1,34 @@
+"""What somebody waits for who has one photograph: the light detector on one CPU core."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from wbc_pipeline.imaging.detect import detector_region
+from wbc_pipeline.models import build_network, save_network
+
+FRAME = 256  # pixels
+MOST_SECONDS = 0.150
+
+
+@pytest.fixture
+def one_core():
+    threads = torch.get_num_threads(), cv2.getNumThreads()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    yield
+    torch.set_num_threads(threads[0])
+    cv2.setNumThreads(threads[1])
+
+
+def test_the_light_detector_finds_a_cell_in_a_photograph_in_under_150_ms(
+    benchmark, one_core, tmp_path
+):
+    arguments = {"image_size": FRAME, "score": 0.0}  # every place stays in: the slowest case
+    network = build_network("light_detector", arguments, seed=0)
+    save_network(tmp_path, network, {"name": "light_detector", "arguments": arguments})
+    photograph = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    region = benchmark(detector_region, photograph, model=str(tmp_path), score=0.0)
+    assert region.found
+    assert benchmark.stats["median"] < MOST_SECONDS
