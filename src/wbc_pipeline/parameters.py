@@ -168,8 +168,8 @@ def check_paper(parameters: dict[str, Any], paper: str) -> None:
             _check_weights(f"{paper}.variants.{name}", variant)
     localization = parameters[paper].get("localization", {})
     for name, detector in localization.get("detectors", {}).items():
-        frame = len(build_chain(localization["frame"])(np.zeros((packed, packed, 3), np.uint8)))
-        _check_network(f"{paper}.localization.detectors.{name}", detector, {"image_size": frame})
+        shape = {"image_size": localization["frame"]}
+        _check_network(f"{paper}.localization.detectors.{name}", detector, shape)
         if Variants(localization["chosen"]).include(name):
             _check_weights(f"{paper}.localization.detectors.{name}", detector)
 

@@ -84,7 +84,7 @@ def make_frames(
     """Describe what the detectors see; nothing where no box is annotated to learn from."""
     if annotated.empty:
         return {}
-    return {"frame": make_view(images, manifest, options.frame, preprocessing)}
+    return {"frame": make_view(images, manifest, options.frame_steps, preprocessing)}
 
 
 def train_detectors(

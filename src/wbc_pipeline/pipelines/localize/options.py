@@ -80,7 +80,8 @@ class LocalizationOptions(Options):
     test
         Share of the annotated images that tests, at random by source.
     frame
-        Steps that make what a detector sees, a square of the whole image.
+        Height and width in pixels of what a detector sees, the whole image as a square; a
+        multiple of 32.
     colour
         Steps that find the cell by colour, by name.
     chosen
@@ -99,7 +100,7 @@ class LocalizationOptions(Options):
 
     names: list[str]
     test: float = Field(gt=0, lt=1)
-    frame: Chain
+    frame: int = Field(ge=64, multiple_of=32)
     colour: Views
     chosen: Variants
     detectors: dict[Name, DetectorOptions]
@@ -108,6 +109,11 @@ class LocalizationOptions(Options):
     score: float = Field(ge=0, le=1)
     overlap: float = Field(gt=0, le=1)
     published: Published
+
+    @property
+    def frame_steps(self) -> list[dict]:
+        """Steps that make what a detector sees."""
+        return [{"full_resolution": {}}, {"resize": {"size": self.frame}}]
 
     @model_validator(mode="after")
     def _name_known_detectors(self) -> "LocalizationOptions":
@@ -121,6 +127,16 @@ class LocalizationOptions(Options):
             except ValueError as error:
                 raise ValueError(f"detectors.{name}.train: {error}") from None
         return self
+
+    @field_validator("trainer")
+    @classmethod
+    def _says_its_precision(cls, trainer: TrainerOptions) -> TrainerOptions:
+        if "auto" in (trainer.precision, trainer.channels_last):
+            raise ValueError(
+                "detectors are not probed: name a precision (32-true, bf16-mixed, 16-mixed), and "
+                "true or false for channels_last"
+            )
+        return trainer
 
     @field_validator("colour")
     @classmethod
