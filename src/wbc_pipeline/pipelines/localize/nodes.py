@@ -46,32 +46,49 @@ def split_annotated(
 ) -> pd.DataFrame:
     """Share the annotated images out to training and test, by source.
 
-    An image with boxes of other things alone is one without a white cell, and takes part; one
-    without any box is not annotated, and does not.
+    An image takes part if a white cell in it has a box, or if other things have and no label names
+    a white cell: then it shows none. Boxes of other things alone beside such a label are an
+    annotation that is not complete; a detector would learn the cell as background.
 
     Returns
     -------
     DataFrame
-        ``image_id``, ``seed``, ``part`` (train, test); no rows if fewer than two sources are
-        annotated.
+        ``image_id``, ``seed``, ``part`` (train, test); no rows if fewer than two sources have a
+        white cell with a box.
     """
-    from sklearn.model_selection import GroupShuffleSplit
-
     from wbc_pipeline.imaging.packing import accepted
 
     rows = accepted(manifest)
-    rows = rows[rows["image_id"].isin([*boxes["image_id"], *truth["image_id"]])]
+    has_cell = rows["image_id"].isin(truth["image_id"])
+    shows_none = rows["image_id"].isin(boxes["image_id"]) & rows["label"].isna() & ~has_cell
+    rows = rows[has_cell | shows_none]
     groups = rows["source_group"].fillna(rows["image_id"])
-    if groups.nunique() < 2 or truth.empty:
+    if groups[has_cell].nunique() < 2:
         return pd.DataFrame(columns=["image_id", "seed", "part"])
-    splits = []
-    for seed in range(seeds):
-        sharing = GroupShuffleSplit(1, test_size=options.test, random_state=seed)
-        _, test = next(sharing.split(rows, groups=groups))
-        parts = pd.Series("train", index=rows.index)
-        parts.iloc[test] = "test"
-        splits.append(pd.DataFrame({"image_id": rows["image_id"], "seed": seed, "part": parts}))
-    return pd.concat(splits, ignore_index=True)
+    return pd.concat(
+        [
+            pd.DataFrame(
+                {
+                    "image_id": rows["image_id"],
+                    "seed": seed,
+                    "part": _deal_groups(groups, options.test, seed),
+                }
+            )
+            for seed in range(seeds)
+        ],
+        ignore_index=True,
+    )
+
+
+def _deal_groups(groups: pd.Series, test: float, seed: int) -> pd.Series:
+    """Deal whole groups, at random, to the test part until it has its share of the images."""
+    import numpy as np
+
+    sizes = groups.value_counts(sort=False).sort_index()
+    order = np.random.default_rng(seed).permutation(sizes.index)
+    until = sizes[order].cumsum() <= max(round(test * len(groups)), sizes[order].iloc[0])
+    chosen = groups.isin(until.index[until])
+    return chosen.map({True: "test", False: "train"})
 
 
 def make_frames(
