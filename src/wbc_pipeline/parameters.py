@@ -194,7 +194,7 @@ def _check_weights(where: str, options: dict[str, Any]) -> None:
         return
     try:
         find_weights(options["arguments"]["backbone"], weights)
-    except MissingWeightsError as error:
+    except (MissingWeightsError, ValueError) as error:
         raise ParameterError(f"Parameters were refused:\n- {where}.weights: {error}") from error
 
 

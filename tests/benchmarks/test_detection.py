@@ -8,7 +8,7 @@ import torch
 from wbc_pipeline.imaging.detect import detector_region
 from wbc_pipeline.models import build_network, save_network
 
-FRAME = 256  # pixels
+FRAMES = (192, 256)  # pixels: as in base, and as in the README
 MOST_SECONDS = 0.150
 
 
@@ -22,10 +22,11 @@ def one_core():
     cv2.setNumThreads(threads[1])
 
 
+@pytest.mark.parametrize("frame", FRAMES)
 def test_the_light_detector_finds_a_cell_in_a_photograph_in_under_150_ms(
-    benchmark, one_core, tmp_path
+    frame, benchmark, one_core, tmp_path
 ):
-    arguments = {"image_size": FRAME, "score": 0.0}  # every place stays in: the slowest case
+    arguments = {"image_size": frame, "score": 0.0}  # every place stays in: the slowest case
     network = build_network("light_detector", arguments, seed=0)
     save_network(tmp_path, network, {"name": "light_detector", "arguments": arguments})
     photograph = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)

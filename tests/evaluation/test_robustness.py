@@ -13,6 +13,7 @@ from wbc_pipeline.evaluation.robustness import (
     robustness_areas,
     robustness_curves,
     robustness_scores,
+    widen_scores,
 )
 
 NOISE = {"noise 0.05": 0.1, "noise 0.15": 0.4, "noise 0.35": 0.9}
@@ -83,6 +84,18 @@ def test_cells_are_missing_not_none_where_no_source_is_known():
     scores = robustness_scores(answer(("x", "110"), ("y", "100")).assign(source_id=None), **FEW)
     assert scores["cells"].isna().all()
     assert scores["images"].eq(2).all()
+
+
+def test_for_people_the_amounts_stand_side_by_side_below_what_is_printed(degraded):
+    scores = robustness_scores(degraded, resamples=20)
+    curve, variant = scores["curve"].iloc[0], scores["variant"].iloc[0]
+    wide = widen_scores(scores, {variant: {curve: {0.5: 0.81}}})
+    printed = wide[wide["protocol"] == "printed"]
+    assert printed[["curve", "variant", "0.5"]].to_numpy().tolist() == [[curve, variant, 0.81]]
+    point = scores.iloc[1]
+    keys = ["curve", "variant", "protocol"]
+    row = wide[(wide[keys] == point[keys]).all(axis=1)]
+    assert row[f"{point['amount']:g}"].item() == point["accuracy"]
 
 
 def test_an_area_is_one_for_what_stays_right_and_none_for_what_stays_wrong():
@@ -183,4 +196,5 @@ def test_a_sheet_has_a_row_for_each_curve_and_view():
 
 
 def test_every_table_and_figure_has_a_caption():
-    assert set(CAPTIONS) == {"robustness", "robustness_area", "robustness_curves", "degraded_sheet"}
+    tables = {"robustness_by_amount", "robustness_area"}
+    assert set(CAPTIONS) == tables | {"robustness_curves", "degraded_sheet"}

@@ -68,7 +68,7 @@ def match_detections(
     """Match detections with true boxes, one with one.
 
     In each image the detections take turns, the highest score first: each takes the true box that
-    it overlaps most of those that are left (Everingham et al., IJCV 88, 2010).
+    it overlaps most of those that are left, as COCO counts (Lin et al., ECCV 2014).
 
     Parameters
     ----------

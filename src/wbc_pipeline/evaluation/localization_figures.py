@@ -28,7 +28,7 @@ NO_BOXES = "no annotated boxes in this data set"
 CAPTIONS = {
     "iou_histograms": "IoU of the box that a method finds in an image, the surest of several, with "
     "the annotated box that fits it best; the whole image where nothing is found. Detectors are "
-    "tested on images that they were not trained on.",
+    "tested on images that they were not trained on; of several seeds the first is shown.",
     "detection_overlays": "Images from the worst to the best IoU of each method: the annotated "
     "boxes of white cells, and the found one.",
     "worst_ten": "The ten images of lowest IoU of each method. A found box as large as the image "

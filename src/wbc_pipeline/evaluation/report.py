@@ -36,7 +36,7 @@ TABLE_CAPTIONS = {
     "found the box is the whole image.",
     "matches": "Every annotated box of a white cell is matched or missed, and what is found beside "
     "them is a false alarm; average precision as COCO defines it. Times are of one image after the "
-    "other, without reading the file.",
+    "other, without reading and scaling the file.",
     "trained_detectors": "The trainings behind the boxes. Where a box holds no violet, the whole "
     "box is the mask.",
     "whole_and_region": "Each network on whole images and on regions: the difference is on the "
@@ -66,7 +66,7 @@ HEADINGS = {
     "detection_overlays": "Found boxes",
     "worst_ten": "Photographs that fail",
     "whole_and_region": "Whole image against region",
-    "robustness": "Accuracy on degraded images",
+    "robustness_by_amount": "Accuracy on degraded images",
     "robustness_curves": "Accuracy on degraded images",
     "robustness_area": "Area under the accuracy curve",
     "degraded_sheet": "What the network sees of a degraded image",

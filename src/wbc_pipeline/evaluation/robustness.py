@@ -37,13 +37,15 @@ TILE = 1.3  # inches of an image in the sheet, at most
 LETTERS = 16  # in a line of text beside it
 
 CAPTIONS = {
-    "robustness": "Accuracy on degraded images: means over seeds with bootstrap intervals over "
-    "sources. Amount 0 is the same images as they came.",
+    "robustness_by_amount": "Accuracy by amount of degradation, means over seeds; at 0 the same "
+    "images as they came. Intervals, images and cells behind each are in robustness.csv.",
     "robustness_area": "Area under the accuracy from the clean images to the last amount, as a "
     "share of a curve that stays at 1, with bootstrap intervals over sources; its difference to "
     "that of the first variant is on the same images.",
     "robustness_curves": "Accuracy as the images get worse, mean over seeds, with bootstrap "
-    "intervals over sources; at 0 the same images as they came. Stars are what the paper prints.",
+    "intervals over sources; at 0 the same images as they came. Stars are what the paper prints. "
+    "The image is degraded at its full size where the view begins with the file: what is scaled "
+    "down afterwards averages noise away, a whole image more than a region.",
     "degraded_sheet": "One test image as the networks see it, under each degradation and amount.",
 }
 
@@ -76,7 +78,7 @@ def robustness_scores(
     -------
     DataFrame
         A row per variant, protocol, curve and ``amount``, which is 0 for the clean images:
-        ``images`` and ``cells`` (over all seeds; the latter missing if a source is unknown), means
+        ``images`` and ``cells`` (over all seeds; known ones, missing if there are none), means
         over seeds of ``accuracy``, with ``_low`` and ``_high``, and of ``macro_f1``.
     """
     keys = ["variant", "protocol", "condition"]
@@ -89,6 +91,43 @@ def robustness_scores(
         table[column] = scores[end, "accuracy"]
     table["macro_f1"] = scores["mean", "macro_f1"]
     return _sort(_list_curves(table.reset_index()))
+
+
+def widen_scores(
+    scores: pd.DataFrame, published: Mapping[str, Mapping[str, Mapping[float, object]]]
+) -> pd.DataFrame:
+    """Put the amounts of each curve side by side, for people to read.
+
+    Parameters
+    ----------
+    scores
+        Of `robustness_scores`.
+    published
+        ``{variant: {curve: {amount: accuracy}}}``, as printed.
+
+    Returns
+    -------
+    DataFrame
+        A row per curve, variant and protocol, in order of appearance, with a column for each
+        amount; what is printed for a variant stands above its rows, under the protocol
+        ``printed``.
+    """
+    rows = []
+    for (curve, variant), points in scores.groupby(["curve", "variant"], sort=False):
+        printed = published.get(variant, {}).get(curve, {})
+        of_protocols = dict(list(points.groupby("protocol", sort=False)))
+        lines = {"printed": printed} if printed else {}
+        lines |= {
+            protocol: dict(zip(line["amount"], line["accuracy"], strict=True))
+            for protocol, line in of_protocols.items()
+        }
+        for protocol, line in lines.items():
+            values = {f"{float(amount):g}": value for amount, value in line.items()}
+            rows.append({"curve": curve, "variant": variant, "protocol": protocol, **values})
+    table = pd.DataFrame(rows)
+    amounts = sorted(table.columns[3:], key=float)
+    table = table.sort_values("curve", key=lambda names: pd.factorize(names)[0], kind="stable")
+    return table[[*table.columns[:3], *amounts]].reset_index(drop=True)
 
 
 def robustness_areas(

@@ -10,7 +10,8 @@ from wbc_pipeline.training.options import AugmentationOptions
 def augment(views: list[Tensor], options: AugmentationOptions) -> list[Tensor]:
     """Turn, shift, scale, mirror, brighten and add noise to each image by its own random amount.
 
-    All views of an image change alike, so a foreground stays on its cell. What comes in from
+    All views of an image move and brighten alike, so a foreground stays on its cell; noise is drawn
+    for each, of one deviation. What comes in from
     outside the image is its mirrored border.
 
     Parameters

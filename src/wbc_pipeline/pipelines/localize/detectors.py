@@ -128,6 +128,7 @@ class DetectorTraining:
                 **fitted.summary,
                 "images": len(self.rows),
                 "weights": self.weights.name if self.weights else "none",
+                "weights_asked": self.detector.weights,
                 "precision": self.trainer.precision,
                 "channels_last": self.trainer.channels_last,
                 "device": self.device.type,

@@ -10,10 +10,14 @@ import pandas as pd
 from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import digest, run_name, source_digest
-from wbc_pipeline.pipelines.localize.options import DetectorOptions, LocalizationOptions
+from wbc_pipeline.pipelines.localize.options import (
+    STATISTICS,
+    DetectorOptions,
+    LocalizationOptions,
+)
 from wbc_pipeline.pipelines.preprocessing.nodes import make_view
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
-from wbc_pipeline.pipelines.reporting.options import Published, ScoreOptions
+from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.training.options import DetectionOptions
 
 NETWORKS = ("custom_2", "custom_1", "vgg16", "resnet50", "inception_v3", "le_net")
@@ -21,11 +25,10 @@ PAIRS = {name: (f"{name}_whole", f"{name}_roi") for name in NETWORKS}
 PROTOCOL = "source"  # a photograph stands on one side
 BY = ["method", "part", "seed"]
 BOX, TIME = ["xmin", "ymin", "xmax", "ymax", "score"], ["inference_ms"]
-PRINTED = ["mean", "min", "max", "sd", "median"]
 NOTHING_ANNOTATED = (
-    "no box of a white cell and no mask is annotated in this data set, so that no detector was "
-    "trained and no box compared"
+    "no box of a white cell and no mask is annotated in this data set: no detector was trained"
 )
+ONE_SOURCE = "white cells of one source alone are annotated: there is nothing to test on"
 
 
 def list_true_boxes(
@@ -266,15 +269,16 @@ def score_localization(
         found, looked, truth, images, by=BY, iou=options.overlap, score=options.score
     )
     if overlaps.empty:
-        return overlaps, pd.DataFrame([{"method": "none", "left_out": NOTHING_ANNOTATED}]), overlaps
+        why = NOTHING_ANNOTATED if truth.empty else ONE_SOURCE
+        return overlaps, pd.DataFrame([{"method": "none", "left_out": why}]), overlaps
     summary = evaluation.summarise_localization(
         overlaps, found, truth, by=BY, resamples=score.resamples, level=score.level
     )
     summary = summary.rename(columns={"boxes": "true_boxes"})
     printed = pd.DataFrame([options.published.get(name, {}) for name in summary["method"]])
-    printed = printed.reindex(columns=PRINTED).add_prefix("published_")
+    printed = printed.reindex(columns=STATISTICS).add_prefix("published_")
     in_images = [*BY, "images", "not_found"]
-    shares = [*PRINTED, "mean_low", "mean_high"]
+    shares = [*STATISTICS, "mean_low", "mean_high"]
     matches = summary.drop(columns=[name for name in shares if name in summary])
     return overlaps, pd.concat([summary[in_images], printed, summary[shares]], axis=1), matches
 
@@ -297,17 +301,23 @@ def draw_localization(
     truth: pd.DataFrame,
     overlaps: pd.DataFrame,
     options: LocalizationOptions,
+    paper: PaperOptions,
     dataset: str,
 ) -> dict[str, Any]:
     """Draw how well boxes fit, and the boxes themselves, by name of the figure."""
     from wbc_pipeline.evaluation import localization_figures as figures
+    from wbc_pipeline.evaluation.comparison import published_values
     from wbc_pipeline.evaluation.quality_figures import Boxes
     from wbc_pipeline.imaging.reading import read_image
     from wbc_pipeline.imaging.roi import SIDES
 
     path_of = manifest.set_index("image_id")["path"]
     tested = overlaps[(overlaps["part"] == "test") & (overlaps["seed"] == 0)]
-    printed = {name: float(values["mean"]) for name, values in options.published.items()}
+    printed = {
+        name: published_values(values["mean"])[0]
+        for name, values in options.published.items()
+        if "mean" in values and dataset in paper.datasets
+    }
 
     def look(row: pd.Series) -> Boxes:
         pixels = read_image(path_of[row["image_id"]], max_pixels=images.max_pixels).pixels

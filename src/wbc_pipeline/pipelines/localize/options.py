@@ -14,6 +14,8 @@ from wbc_pipeline.pipelines.reporting.options import (
 from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
 from wbc_pipeline.training.options import DetectionOptions, TrainerOptions, TrainOptions
 
+STATISTICS = ["mean", "min", "max", "sd", "median"]  # of an IoU, as printed
+
 
 class ViewsOptions(Options):
     """Chains of steps that make the networks' inputs: the whole image, and the cell alone."""
@@ -69,6 +71,12 @@ class DetectorOptions(Options):
             raise ValueError(f"no detector is called {name!r}; known are {', '.join(DETECTORS)}")
         return name
 
+    @model_validator(mode="after")
+    def _weights_need_a_backbone(self) -> "DetectorOptions":
+        if self.weights != "none" and "backbone" not in self.arguments:
+            raise ValueError(f"weights {self.weights}: name the backbone among the arguments")
+        return self
+
 
 class LocalizationOptions(Options):
     """How white cells are looked for, and how well they are found.
@@ -121,6 +129,13 @@ class LocalizationOptions(Options):
             if name not in [*self.detectors, "all"]:
                 known = ", ".join(self.detectors)
                 raise ValueError(f"chosen: no detector is called {name!r}; known are {known}")
+        methods = [*self.detectors, *self.colour.root]
+        for name, values in self.published.items():
+            if name not in methods:
+                raise ValueError(f"published: no method is called {name!r}; known are {methods}")
+            if unknown := sorted(values.keys() - set(STATISTICS)):
+                known = ", ".join(STATISTICS)
+                raise ValueError(f"published.{name}: {unknown[0]!r} is none of {known}")
         for name, detector in self.detectors.items():
             try:
                 DetectionOptions.model_validate(self.train.model_dump() | detector.train)

@@ -133,6 +133,7 @@ def _own_nodes() -> list[Node]:
             {
                 **{name: name for name in ("manifest", "images", "truth", "overlaps")},
                 "options": "params:localization",
+                "paper": "params:paper",
                 "dataset": "params:dataset",
             },
             {name: f"{name}_figure" for name in FIGURES},

@@ -15,7 +15,7 @@ from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, Sc
 from wbc_pipeline.provenance import git_state
 
 RUN_KEYS = ["variant", "protocol", "seed"]
-TABLE_ROWS = 60  # of a paper's own table; the CSV beside the report has all
+TABLE_ROWS = 120  # of a paper's own table; the CSV beside the report has all
 VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "numpy")
 
 
@@ -187,9 +187,17 @@ def write_report(
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation import localization_figures, robustness, source_figures
-    from wbc_pipeline.evaluation.report import render_report
+    from wbc_pipeline.evaluation.report import TABLE_CAPTIONS, render_report
     from wbc_pipeline.sources.listing import load_source
 
+    captions = (
+        TABLE_CAPTIONS
+        | source_figures.CAPTIONS
+        | robustness.CAPTIONS
+        | localization_figures.CAPTIONS
+    )
+    own = _of(pd.DataFrame, shown)
+    trainings = [runs, *(own[name] for name in ("trained_detectors",) if name in own)]
     return render_report(
         title=paper.title,
         dataset=dataset,
@@ -212,22 +220,31 @@ def write_report(
             "per_class": per_class,
             "calibration": calibration,
             "runs": runs,
-            **{name: table.head(TABLE_ROWS) for name, table in _of(pd.DataFrame, shown).items()},
+            **{name: table.head(TABLE_ROWS) for name, table in own.items()},
         },
         figures=_of(bytes, shown),
         notes=[
             *_explain_other_images(dataset, paper),
             *paper.notes,
-            *_explain_weights(runs),
+            *(note for table in trainings for note in _explain_weights(table)),
             *_explain_losses(printed, classes=paper.classes),
             *load_source(dataset).CAVEATS,
         ],
-        captions=source_figures.CAPTIONS | robustness.CAPTIONS | localization_figures.CAPTIONS,
+        captions=captions | _say_what_is_cut(own, captions),
     )
 
 
 def _of(kind: type, shown: dict[str, Any]) -> dict[str, Any]:
     return {name: item for name, item in shown.items() if isinstance(item, kind)}
+
+
+def _say_what_is_cut(tables: dict[str, pd.DataFrame], captions: dict[str, str]) -> dict[str, str]:
+    return {
+        name: f"{captions.get(name, '')} The first {TABLE_ROWS} of {len(table):,} rows; all are in "
+        f"{name}.csv.".strip()
+        for name, table in tables.items()
+        if len(table) > TABLE_ROWS
+    }
 
 
 def describe_command(dataset: str, command: str, facts: dict[str, Any]) -> dict[str, Any]:
@@ -262,8 +279,9 @@ def _explain_weights(runs: pd.DataFrame) -> list[str]:
     lacking = runs[(runs["weights_asked"] == "auto") & (runs["weights"] == "none")]
     if lacking.empty:
         return []
+    names = lacking["variant" if "variant" in lacking else "method"].unique()
     return [
-        f"{', '.join(lacking['variant'].unique())}: trained from scratch, as ImageNet's weights "
+        f"{', '.join(names)}: trained from scratch, as ImageNet's weights "
         "could not be had on this machine; the paper's networks began with them."
     ]
 

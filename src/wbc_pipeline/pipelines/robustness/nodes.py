@@ -231,23 +231,28 @@ def collect_conditions(
 
 
 def score_robustness(
-    predictions: pd.DataFrame, options: ScoreOptions
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+    predictions: pd.DataFrame, options: RobustnessOptions, score: ScoreOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
     """Score every curve from the saved predictions alone.
 
     Returns
     -------
     robustness
         A row per variant, protocol, curve and amount.
+    robustness_by_amount
+        The accuracies of that with a column per amount, and what the paper prints.
     robustness_area
-        A row per variant, protocol and curve.
+        A row per curve, variant and protocol.
     """
-    from wbc_pipeline.evaluation.robustness import robustness_areas, robustness_scores
+    from wbc_pipeline.evaluation import robustness
 
-    bootstrap = {"resamples": options.resamples, "level": options.level}
+    bootstrap = {"resamples": score.resamples, "level": score.level}
+    scores = robustness.robustness_scores(predictions, **bootstrap)
+    areas = robustness.robustness_areas(predictions, **bootstrap)
     return (
-        robustness_scores(predictions, **bootstrap),
-        robustness_areas(predictions, **bootstrap),
+        scores,
+        robustness.widen_scores(scores, options.published),
+        areas.sort_values("curve", key=lambda names: pd.factorize(names)[0], kind="stable"),
     )
 
 

@@ -92,8 +92,8 @@ def robustness_pipeline(
             ),
             node(
                 nodes.score_robustness,
-                ["predictions", f"params:{paper}.score"],
-                [*ROBUSTNESS_TABLES],
+                ["predictions", options, f"params:{paper}.score"],
+                ["robustness", *ROBUSTNESS_TABLES],
                 name="score_robustness",
                 tags="reporting",
             ),
@@ -130,7 +130,11 @@ def robustness_pipeline(
         },
         outputs={
             name: f"{paper}.report.{name}"
-            for name in (*ROBUSTNESS_TABLES, *(f"{name}_figure" for name in ROBUSTNESS_FIGURES))
+            for name in (
+                "robustness",
+                *ROBUSTNESS_TABLES,
+                *(f"{name}_figure" for name in ROBUSTNESS_FIGURES),
+            )
         },
         parameters={
             options,
