@@ -18,8 +18,8 @@ from torch import Tensor, nn
 from wbc_pipeline.imaging.cell_mask import cell_mask_in_box
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.processes import FollowerError
-from wbc_pipeline.training.fit import PATH_POINTS, _fit_quietly, _strategy
-from wbc_pipeline.training.module import row_loader
+from wbc_pipeline.training.fit import PATH_POINTS, _fit_quietly, _strategy, read_log
+from wbc_pipeline.training.module import row_loader, with_schedule
 from wbc_pipeline.training.options import DetectionOptions, TrainerOptions
 from wbc_pipeline.training.views import as_tensor, take_views
 
@@ -211,7 +211,7 @@ def fit_detector(
         seconds = time.perf_counter() - start
         if not engine.is_global_zero:
             raise FollowerError("The first process has the log and the weights.")
-        history, paths = _read_log(Path(folder) / "metrics.csv")
+        history, paths = read_log(Path(folder) / "metrics.csv", EPOCH_COLUMNS)
     network.cpu()
     summary = {
         "epochs": len(history),
@@ -339,11 +339,7 @@ class _Detection(lightning.LightningModule):
         """Use Adam with decoupled decay, at a constant rate or in one cycle over all steps."""
         rate = self.options.learning_rate
         adam = torch.optim.AdamW(self.parameters(), rate, weight_decay=self.options.weight_decay)
-        if self.options.schedule == "constant":
-            return adam
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, rate, total_steps=steps)
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        return with_schedule(adam, self.options, self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's clock."""
@@ -451,11 +447,3 @@ def _look(
     batch = frames[torch.from_numpy(rows)].to(device)
     (images,) = take_views([batch], torch.arange(len(rows), device=device), channels_last=False)
     return [(found["boxes"].cpu(), found["scores"].cpu()) for found in network(images)]
-
-
-def _read_log(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
-    log = pd.read_csv(path)
-    history = log.groupby("epoch")[list(EPOCH_COLUMNS)].first().reset_index()
-    parts = log.columns.difference([*EPOCH_COLUMNS, "epoch", "step"])
-    paths = log.melt(["step", "epoch"], parts, var_name="name").dropna(subset="value")
-    return history, paths.astype({"step": int, "epoch": int}).reset_index(drop=True)

@@ -131,7 +131,7 @@ def fit_network(
         seconds = time.perf_counter() - start
         if not engine.is_global_zero:
             raise FollowerError("The first process has the log and the weights.")
-        history, paths = _read_log(Path(folder) / "metrics.csv")
+        history, paths = read_log(Path(folder) / "metrics.csv", EPOCH_COLUMNS)
         if not np.isfinite(history["val_loss"]).any():
             raise FloatingPointError(
                 f"The validation loss of {type(network).__name__} (seed {seed}) was never a finite "
@@ -173,10 +173,11 @@ def _load_weights(network: nn.Module, checkpoint: Path) -> None:
     )
 
 
-def _read_log(path: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
+def read_log(path: Path, epoch_columns: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Part Lightning's log into what stands once an epoch and what is tracked by step."""
     log = pd.read_csv(path)
-    history = log.groupby("epoch")[list(EPOCH_COLUMNS)].first().reset_index()
-    tracked = log.columns.difference([*EPOCH_COLUMNS, "epoch", "step"])
+    history = log.groupby("epoch")[list(epoch_columns)].first().reset_index()
+    tracked = log.columns.difference([*epoch_columns, "epoch", "step"])
     paths = log.melt(["step", "epoch"], tracked, var_name="name").dropna(subset="value")
     return history, paths.astype({"step": int, "epoch": int}).reset_index(drop=True)
 

@@ -10,7 +10,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, Dataset
 
 from wbc_pipeline.training.augmentation import augment
-from wbc_pipeline.training.options import TrainOptions
+from wbc_pipeline.training.options import DetectionOptions, TrainOptions
 from wbc_pipeline.training.views import take_views
 
 
@@ -47,6 +47,19 @@ def row_loader(rows: Tensor, *, batch_size: int, shuffle: bool, processes: int =
 
 def _as_is(batch: Tensor) -> Tensor:
     return batch
+
+
+def with_schedule(
+    optimizer: torch.optim.Optimizer,
+    options: TrainOptions | DetectionOptions,
+    trainer: lightning.Trainer,
+) -> OptimizerLRScheduler:
+    """Let an optimizer's rate stay constant, or run through one cycle over all steps."""
+    if options.schedule == "constant":
+        return optimizer
+    steps = int(trainer.estimated_stepping_batches)
+    cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, options.learning_rate, total_steps=steps)
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
 
 
 class Classifier(lightning.LightningModule):
@@ -90,13 +103,8 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """Use Adam, at a constant rate or in one cycle over all steps."""
-        rate = self.options.learning_rate
-        adam = torch.optim.Adam(self.parameters(), lr=rate)
-        if self.options.schedule == "constant":
-            return adam
-        steps = int(self.trainer.estimated_stepping_batches)
-        cycle = torch.optim.lr_scheduler.OneCycleLR(adam, rate, total_steps=steps)
-        return {"optimizer": adam, "lr_scheduler": {"scheduler": cycle, "interval": "step"}}
+        adam = torch.optim.Adam(self.parameters(), lr=self.options.learning_rate)
+        return with_schedule(adam, self.options, self.trainer)
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's clock."""

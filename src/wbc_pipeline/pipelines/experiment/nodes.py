@@ -10,7 +10,7 @@ import pandas as pd
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import digest, source_digest
-from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants
+from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants, weights_file
 from wbc_pipeline.training.options import TrainerOptions, TrainOptions
 
 View = TypeVar("View")
@@ -105,7 +105,6 @@ def train_runs(
         ``history.parquet``, ``paths.parquet`` and ``summary.json``.
     """
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.models.pretrained import find_weights
     from wbc_pipeline.pipelines.experiment.runs import Experiment, iterate_runs
     from wbc_pipeline.training.devices import choose_device
 
@@ -121,9 +120,7 @@ def train_runs(
         examples=images.pixels[:2],
         views=views_of(variant, views),
         variant=variant,
-        weights=None
-        if variant.weights == "none"
-        else find_weights(variant.arguments["backbone"], variant.weights),
+        weights=weights_file(variant),
         train=TrainOptions.model_validate(train.model_dump() | variant.train),
         trainer=trainer.model_copy(
             update={name: choice[name] for name in ("precision", "channels_last")}

@@ -1,5 +1,7 @@
 """Parameters of a variant."""
 
+from pathlib import Path
+
 from pydantic import Field, RootModel, ValidationError, field_validator, model_validator
 
 from wbc_pipeline.models import NETWORKS
@@ -56,6 +58,26 @@ class VariantOptions(Options):
         if self.weights != "none" and "backbone" not in self.arguments:
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
+
+
+def weights_file(network: Options) -> Path | None:
+    """Find what a network of YAML begins with; None for random weights.
+
+    Parameters
+    ----------
+    network
+        With ``weights`` and ``arguments``, such as a variant.
+
+    Raises
+    ------
+    MissingWeightsError
+        If they were asked for and cannot be had.
+    """
+    from wbc_pipeline.models.pretrained import find_weights
+
+    if network.weights == "none":
+        return None
+    return find_weights(network.arguments["backbone"], network.weights)
 
 
 class Variants(RootModel[list[str]]):

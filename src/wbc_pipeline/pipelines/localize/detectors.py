@@ -13,7 +13,8 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.keys import digest, source_digest
 from wbc_pipeline.models import build_network, load_network, network_class, save_network
-from wbc_pipeline.models.pretrained import find_weights, weights_digest
+from wbc_pipeline.models.pretrained import weights_digest
+from wbc_pipeline.pipelines.experiment.options import weights_file
 from wbc_pipeline.pipelines.localize.options import DetectorOptions
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import detection
@@ -60,9 +61,7 @@ class DetectorTraining:
     @cached_property
     def weights(self) -> Path | None:
         """File of the weights that the backbone begins with; None for random ones."""
-        if self.detector.weights == "none":
-            return None
-        return find_weights(self.detector.arguments["backbone"], self.detector.weights)
+        return weights_file(self.detector)
 
     @cached_property
     def arguments(self) -> dict:
