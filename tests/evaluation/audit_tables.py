@@ -3,7 +3,8 @@
 import numpy as np
 import pandas as pd
 
-from wbc_pipeline.evaluation import audit
+from wbc_pipeline.evaluation.audit import leaks
+from wbc_pipeline.evaluation.audit import tables as audit
 from wbc_pipeline.imaging.packing import accepted
 
 TEXT = ["label", "source_id", "source_group", "filename_group", "domain", "published_part"]
@@ -90,7 +91,7 @@ def make_metrics(**accuracy: float) -> pd.DataFrame:
         for seed, shift in ((0, -0.005), (1, 0.005))
     ]
     metrics = pd.DataFrame(rows)
-    for name in audit.PRICES:
+    for name in leaks.PRICES:
         metrics[f"{name}_low"], metrics[f"{name}_high"] = metrics[name] - 0.02, metrics[name] + 0.02
     return metrics
 
@@ -109,10 +110,10 @@ def make_tables(manifest: pd.DataFrame, splits: pd.DataFrame, **others: pd.DataF
         "explained": explained,
         "duplicates": audit.list_duplicates(manifest, make_groups(accepted(manifest))),
         "conflicts": audit.list_conflicts(manifest),
-        "leaks": audit.measure_leaks(splits, manifest),
+        "leaks": leaks.measure_leaks(splits, manifest),
         "filename_groups": audit.examine_filename_groups(manifest),
         "confounding": audit.measure_confounding(manifest),
-        "price": audit.price_of_leak(others.pop("metrics", pd.DataFrame())),
+        "price": leaks.price_of_leak(others.pop("metrics", pd.DataFrame())),
     }
     empty = dict.fromkeys(["guesses", "recovery", "overlaps", "shared_files"], pd.DataFrame())
     return empty | {"patients_known": False} | found | others

@@ -22,3 +22,9 @@ def rows_of(figure: Figure) -> list[str]:
     """What stands beside the rows of the figure's first axes, drawn."""
     figure.savefig(io.BytesIO(), dpi=40)
     return [text.get_text() for text in figure.axes[0].get_yticklabels()]
+
+
+def tiles_of(figure: Figure) -> list[str]:
+    """What stands above the images of the figure, drawn."""
+    figure.savefig(io.BytesIO(), dpi=40)
+    return [axes.get_title(loc="center") for axes in figure.axes if axes.images]

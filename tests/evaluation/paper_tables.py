@@ -29,8 +29,9 @@ def make_predictions(
                 run = pd.DataFrame(probability, columns=[f"p_{name}" for name in classes])
                 run.insert(0, "image_id", [f"cells/{i}.png" for i in range(len(label))])
                 run.insert(1, "source_id", [f"cell-{i}" for i in source])
+                run["dataset"], run["part"], run["condition"] = "demo", "test", "clean"
                 run["variant"], run["protocol"], run["seed"] = variant, protocol, seed
-                run["condition"] = "clean"
+                run["fold"] = 0
                 run["label"] = np.array(classes)[label]
                 run["inference_ms"] = 1.9 + 0.2 * VARIANTS.index(variant) + 0.1 * rng.random()
                 runs.append(run)

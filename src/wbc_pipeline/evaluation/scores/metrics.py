@@ -1,0 +1,469 @@
+"""Scores of each run from its table of predictions; no model is needed to recompute a number."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+
+from wbc_pipeline.evaluation.report.described import described
+from wbc_pipeline.evaluation.scores.intervals import (
+    bootstrap_totals,
+    percentile_interval,
+    resampling_units,
+    sum_by_unit,
+    unit_labels,
+)
+
+RUN_KEYS = ["variant", "protocol", "seed", "condition"]
+FOLD_KEYS = ["variant", "protocol", "seed", "fold", "condition"]
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """The arrays behind the scores of N predictions over C classes."""
+
+    classes: list[str]
+    truth: np.ndarray  # [N], position of the label's class
+    probability: np.ndarray  # [N, C], rows sum to 1
+    bins: int = 15  # equal-width confidence bins of the calibration error
+
+    @cached_property
+    def predicted(self) -> np.ndarray:
+        """Most probable class, the first of equals, [N]."""
+        return self.probability.argmax(axis=1)
+
+    @cached_property
+    def confidence(self) -> np.ndarray:
+        """Probability of the predicted class, [N]."""
+        return self.probability.max(axis=1)
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """Whether the predicted class is the label, [N]."""
+        return self.predicted == self.truth
+
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """Cross-entropy in nats, [N]; probabilities are clipped at 2e-16, as in scikit-learn."""
+        chosen = self.probability[np.arange(len(self.truth)), self.truth]
+        return -np.log(np.maximum(chosen, np.finfo(float).eps))
+
+    @cached_property
+    def confidence_bin(self) -> np.ndarray:
+        """Index of the equal-width bin (low, high] of [0, 1] that holds the confidence, [N]."""
+        edges = np.linspace(0, 1, self.bins + 1)
+        return np.maximum(np.searchsorted(edges, self.confidence, side="left") - 1, 0)
+
+    @cached_property
+    def confusion(self) -> np.ndarray:
+        """Images by [label, predicted], int [C, C]."""
+        return confusion_matrix(self.truth, self.predicted, labels=range(len(self.classes)))
+
+    def take(self, rows: np.ndarray) -> "Outcomes":
+        """Outcomes of some of the predictions."""
+        return Outcomes(self.classes, self.truth[rows], self.probability[rows], self.bins)
+
+
+def _mean(sums: np.ndarray, images: np.ndarray) -> np.ndarray:
+    return sums[..., 0] / images
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metric:
+    """A score of a run, or a time measured beside it; the entry in `METRICS` is all it takes.
+
+    Parameters
+    ----------
+    label
+        Its name in figures and tables.
+    of_image
+        What each image adds to the sums behind the score, ``Outcomes -> [N] or [N, k]``. The
+        bootstrap needs nothing but these sums.
+    of_sums
+        The score from sums [..., k] and the number of images [...]; by default the mean.
+    of_run
+        Instead of ``of_image``, for a score that is no function of sums: ``Outcomes -> float``.
+        It has no interval. A metric with neither is measured elsewhere, as times are.
+    interval
+        Whether metrics.csv has a bootstrap interval of it; such a metric is also compared with the
+        paper whether or not the paper prints it.
+    tracked
+        Whether MLflow gets it.
+    """
+
+    label: str
+    of_image: Callable[[Outcomes], np.ndarray] | None = None
+    of_sums: Callable[[np.ndarray, np.ndarray], np.ndarray] = _mean
+    of_run: Callable[[Outcomes], float] | None = None
+    interval: bool = False
+    tracked: bool = False
+
+    def __post_init__(self) -> None:
+        if self.interval and not self.of_image:
+            raise ValueError(
+                f"metric {self.label!r} has an interval but no of_image: the bootstrap works on "
+                "sums over images; give of_image, or leave interval out"
+            )
+
+    @property
+    def is_score(self) -> bool:
+        """Whether it follows from predictions."""
+        return bool(self.of_image or self.of_run)
+
+
+def _confusion_cell(outcomes: Outcomes) -> np.ndarray:
+    """One-hot cell of the confusion matrix, [N, C * C]."""
+    images, classes = np.arange(len(outcomes.truth)), len(outcomes.classes)
+    cells = np.zeros((len(images), classes**2))
+    cells[images, outcomes.truth * classes + outcomes.predicted] = 1
+    return cells
+
+
+def _macro(ratio: Callable[..., np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """Average over classes a ratio of hits, support and predictions, each [..., C].
+
+    A class that is neither present nor predicted counts as 0, which is scikit-learn's
+    ``zero_division=0`` with all labels listed.
+    """
+
+    def of_sums(sums: np.ndarray, images: np.ndarray) -> np.ndarray:
+        classes = isqrt(sums.shape[-1])
+        confusion = sums.reshape(*sums.shape[:-1], classes, classes)
+        hits = np.diagonal(confusion, axis1=-2, axis2=-1)
+        return ratio(hits, confusion.sum(axis=-1), confusion.sum(axis=-2)).mean(axis=-1)
+
+    return of_sums
+
+
+def _squared_error(outcomes: Outcomes) -> np.ndarray:
+    target = np.eye(len(outcomes.classes))[outcomes.truth]
+    return ((outcomes.probability - target) ** 2).sum(axis=1)
+
+
+def _calibration_gap(outcomes: Outcomes) -> np.ndarray:
+    """Confidence minus correctness in the column of its confidence bin, [N, bins]."""
+    images = np.arange(len(outcomes.truth))
+    gaps = np.zeros((len(images), outcomes.bins))
+    gaps[images, outcomes.confidence_bin] = outcomes.confidence - outcomes.correct
+    return gaps
+
+
+def _macro_auc(outcomes: Outcomes) -> float:
+    """Macro one-vs-rest area under the ROC curve; NaN where a class is absent."""
+    positive = np.eye(len(outcomes.classes), dtype=int)[outcomes.truth]
+    is_mixed = positive.any(axis=0) & ~positive.all(axis=0)
+    return float(roc_auc_score(positive, outcomes.probability)) if is_mixed.all() else np.nan
+
+
+METRICS: dict[str, Metric] = {
+    "accuracy": Metric(
+        label="accuracy", of_image=lambda outcomes: outcomes.correct, interval=True, tracked=True
+    ),
+    "macro_precision": Metric(
+        label="macro precision",
+        of_image=_confusion_cell,
+        of_sums=_macro(lambda hits, support, predicted: hits / np.maximum(predicted, 1)),
+    ),
+    "macro_recall": Metric(  # balanced accuracy, as long as every class is tested
+        label="macro recall",
+        of_image=_confusion_cell,
+        of_sums=_macro(lambda hits, support, predicted: hits / np.maximum(support, 1)),
+    ),
+    "macro_f1": Metric(
+        label="macro F1",
+        of_image=_confusion_cell,
+        of_sums=_macro(
+            lambda hits, support, predicted: 2 * hits / np.maximum(support + predicted, 1)
+        ),
+        interval=True,
+        tracked=True,
+    ),
+    "log_loss": Metric(
+        label="log loss (nats)",
+        of_image=lambda outcomes: outcomes.loss,
+        interval=True,
+        tracked=True,
+    ),
+    "ece": Metric(
+        label="ECE",
+        of_image=_calibration_gap,
+        of_sums=lambda sums, images: np.abs(sums).sum(axis=-1) / images,
+        interval=True,
+        tracked=True,
+    ),
+    "brier": Metric(label="Brier score", of_image=_squared_error, tracked=True),
+    "auc": Metric(label="macro AUC", of_run=_macro_auc, tracked=True),
+    "inference_ms": Metric(label="inference (ms per image)", tracked=True),
+    "training_seconds": Metric(label="training (s)"),
+    "seconds_per_epoch": Metric(label="training (s per epoch)"),
+    "epoch_time_ratio": Metric(label="epoch time ratio"),
+}
+
+
+def metric_label(name: str) -> str:
+    """Return the label of a metric; other names are returned as they are.
+
+    >>> metric_label("macro_f1"), metric_label("dice")
+    ('macro F1', 'dice')
+    """
+    return METRICS[name].label if name in METRICS else name
+
+
+def class_names(predictions: pd.DataFrame) -> list[str]:
+    """Classes in the order of their ``p_<class>`` columns."""
+    return [name.removeprefix("p_") for name in predictions.columns if name.startswith("p_")]
+
+
+def tested(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Rows of the test part: the only ones that scores are computed from."""
+    return predictions[predictions["part"] == "test"]
+
+
+def read_outcomes(predictions: pd.DataFrame, bins: int = 15) -> Outcomes:
+    """Check labels and probabilities of test rows and return them as arrays.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing, no row is there, a row is not of the test part, a label has no
+        probability column, or a run has probabilities that are NaN, negative or do not sum to 1;
+        the message names part, label or run.
+    """
+    classes = class_names(predictions)
+    missing = {*RUN_KEYS, "image_id", "source_id", "label", "part"} - {*predictions.columns}
+    if missing or not classes:
+        wanted = ", ".join(sorted(missing)) or "p_<class>"
+        raise ValueError(f"predictions lack the columns {wanted}: see design, predictions")
+    if predictions.empty:
+        raise ValueError("predictions hold no row: did the split leave a test part?")
+    other = predictions["part"] != "test"
+    if other.any():
+        raise ValueError(
+            f"{other.sum()} of {len(other)} rows of predictions are of the part "
+            f"{predictions.loc[other, 'part'].iloc[0]!r}, which training looked at: score "
+            "tested(predictions), the test rows alone"
+        )
+    truth = pd.Index(classes).get_indexer(predictions["label"].astype(object))
+    if (truth < 0).any():
+        label = predictions["label"][truth < 0].iloc[0]
+        raise ValueError(
+            f"label {label!r} has no column 'p_{label}' among the probabilities of "
+            f"{', '.join(classes)}: predict with a model of the same classes"
+        )
+    probability = predictions[[f"p_{name}" for name in classes]].to_numpy(float)
+    valid = (probability >= 0).all(axis=1) & np.isclose(probability.sum(axis=1), 1, atol=1e-6)
+    if not valid.all():
+        run = predictions.loc[~valid, RUN_KEYS].iloc[0]
+        named = ", ".join(f"{key}={value}" for key, value in run.items())
+        raise ValueError(
+            f"{(~valid).sum()} rows of predictions have probabilities that are NaN, negative or do "
+            f"not sum to 1, the first in run {named}: did its training diverge?"
+        )
+    return Outcomes(classes, truth, probability, bins)
+
+
+def each_run(
+    predictions: pd.DataFrame, keys: list[str] = RUN_KEYS, bins: int = 15
+) -> Iterator[tuple[dict, pd.DataFrame, Outcomes]]:
+    """Yield keys, rows and outcomes of each run, in order of appearance."""
+    outcomes = read_outcomes(predictions, bins)
+    groups = predictions.reset_index(drop=True).groupby(
+        keys, sort=False, observed=True, dropna=False
+    )
+    for values, run in groups:
+        yield dict(zip(keys, values, strict=True)), run, outcomes.take(run.index.to_numpy())
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """What each image adds to the sums behind all scores that are functions of sums."""
+
+    values: np.ndarray  # [N, k]; the first column is 1, which counts images
+    columns: dict[Callable, slice]  # of each ``Metric.of_image``
+
+    @classmethod
+    def of(cls, outcomes: Outcomes) -> "ImageStatistics":
+        """Compute them for all of `METRICS`; metrics that share a statistic share its columns."""
+        parts, columns, start = [np.ones((len(outcomes.truth), 1))], {}, 1
+        for statistic in {metric.of_image: None for metric in METRICS.values() if metric.of_image}:
+            parts.append(statistic(outcomes).reshape(len(outcomes.truth), -1))
+            columns[statistic] = slice(start, start + parts[-1].shape[1])
+            start = columns[statistic].stop
+        return cls(np.hstack(parts), columns)
+
+    def scores(self, totals: np.ndarray) -> dict[str, np.ndarray]:
+        """Scores from sums of ``values``, [..., k] to one array [...] per metric."""
+        with np.errstate(invalid="ignore"):  # a resample may hold no image: NaN
+            return {
+                name: metric.of_sums(totals[..., self.columns[metric.of_image]], totals[..., 0])
+                for name, metric in METRICS.items()
+                if metric.of_image
+            }
+
+
+@described(
+    heading="Scores of each run",
+    caption="Every run on its test images, with bootstrap intervals over sources.",
+)
+def score_predictions(
+    predictions: pd.DataFrame,
+    *,
+    bins: int = 15,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score each variant, protocol, seed and condition, with intervals over sources.
+
+    The folds of a run are pooled: with cross-validation that is every source once.
+
+    Parameters
+    ----------
+    predictions
+        One row per test image and run (design: predictions); probabilities sum to 1.
+    bins
+        Equal-width confidence bins of the expected calibration error.
+    resamples, level, seed
+        Of the bootstrap, which draws sources with all their images, class by class.
+
+    Returns
+    -------
+    DataFrame
+        A row per run, in order of appearance: ``RUN_KEYS``, ``images``, ``sources`` (units drawn),
+        ``interval_unit`` (``source``, or ``image`` where a source is unknown), each score of
+        `METRICS`, with ``_low`` and ``_high`` where it has an interval, and the mean
+        ``inference_ms`` where predictions have it. ``log_loss`` is in nats, ``brier`` is summed
+        over classes (0 to 2), ``auc`` is macro one-vs-rest (NaN if a class is missing).
+
+    Raises
+    ------
+    ValueError
+        See ``read_outcomes``.
+
+    Notes
+    -----
+    ECE is a sum of absolute values and biased upwards, more so when resampled: its interval may
+    lie above its estimate. A run without any error has no accuracy interval.
+
+    References
+    ----------
+    Guo, Pleiss, Sun and Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017 (ECE).
+    Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993.
+    """
+    bootstrap = {"resamples": resamples, "level": level, "seed": seed}
+    return pd.DataFrame(
+        [
+            keys | _score_run(run, outcomes, **bootstrap)
+            for keys, run, outcomes in each_run(predictions, bins=bins)
+        ]
+    )
+
+
+@described(
+    heading="Scores of each fold",
+    caption="Every fold on its own; under domain and dataset, what it tests is left out of "
+    "training.",
+)
+def score_by_fold(
+    predictions: pd.DataFrame,
+    manifest: pd.DataFrame,
+    *,
+    bins: int = 15,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Score each fold by itself, as each direction of ``domain`` is a result of its own.
+
+    Parameters
+    ----------
+    predictions, bins, resamples, level, seed
+        As for `score_predictions`.
+    manifest
+        Of the same data set: the ``domain`` of each image.
+
+    Returns
+    -------
+    DataFrame
+        A row per ``FOLD_KEYS``: ``tested`` (the domain or data set that the fold tests, missing
+        for other protocols), then the columns of `score_predictions`.
+    """
+    bootstrap = {"resamples": resamples, "level": level, "seed": seed}
+    domains = manifest.set_index("image_id")["domain"]
+    return pd.DataFrame(
+        [
+            keys
+            | {"tested": _held_out(run, keys["protocol"], domains)}
+            | _score_run(run, outcomes, **bootstrap)
+            for keys, run, outcomes in each_run(predictions, FOLD_KEYS, bins)
+        ]
+    )
+
+
+def _held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None:
+    if protocol not in {"domain", "dataset"}:
+        return None
+    names = run["dataset"] if protocol == "dataset" else run["image_id"].map(domains)
+    return " + ".join(sorted(names.dropna().unique()))
+
+
+def _score_run(
+    run: pd.DataFrame, outcomes: Outcomes, *, resamples: int, level: float, seed: int
+) -> dict:
+    units, kind = resampling_units(run)
+    statistics = ImageStatistics.of(outcomes)
+    totals = sum_by_unit(statistics.values, units)
+    strata = unit_labels(outcomes.truth, units)
+    samples = bootstrap_totals(totals, strata=strata, resamples=resamples, seed=seed)
+    scores, spread = statistics.scores(totals.sum(axis=0)), statistics.scores(samples)
+    row = {"images": len(run), "sources": len(totals), "interval_unit": kind}
+    for name, metric in METRICS.items():
+        if metric.is_score:
+            row[name] = float(metric.of_run(outcomes) if metric.of_run else scores[name])
+        if metric.interval:
+            interval = percentile_interval(spread[name], len(totals), level)
+            row[f"{name}_low"], row[f"{name}_high"] = map(float, interval)
+    if "inference_ms" in run:
+        row["inference_ms"] = run["inference_ms"].mean()
+    return row
+
+
+@described(
+    heading="Scores of each class",
+    caption="Scores of each class and run; support is the number of test images.",
+)
+def per_class_scores(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Precision, recall, F1 and support of each class: a row per run and class.
+
+    A ratio whose denominator is 0 is 0.
+    """
+    tables = []
+    for keys, _, outcomes in each_run(predictions):
+        scores = precision_recall_fscore_support(
+            outcomes.truth,
+            outcomes.predicted,
+            labels=range(len(outcomes.classes)),
+            zero_division=0,
+        )
+        names = ["precision", "recall", "f1", "support"]
+        columns = {"label": outcomes.classes} | dict(zip(names, scores, strict=True))
+        tables.append(pd.DataFrame(keys | columns))
+    return pd.concat(tables, ignore_index=True)
+
+
+def confusion_counts(predictions: pd.DataFrame) -> pd.DataFrame:
+    """Images per run, ``label`` and ``predicted`` class, zeros included."""
+    tables = []
+    for keys, _, outcomes in each_run(predictions):
+        classes = np.array(outcomes.classes)
+        cells = {
+            "label": classes.repeat(len(classes)),
+            "predicted": np.tile(classes, len(classes)),
+            "images": outcomes.confusion.ravel(),
+        }
+        tables.append(pd.DataFrame(keys | cells))
+    return pd.concat(tables, ignore_index=True)
