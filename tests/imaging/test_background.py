@@ -3,7 +3,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wbc_pipeline.evaluation.guessing import chance_test, guess_from_features
+from wbc_pipeline.evaluation.audit.guessing import chance_test, guess_from_features
 from wbc_pipeline.imaging.background import FEATURES, background_features, border_features
 from wbc_pipeline.imaging.packing import pack_images
 from wbc_pipeline.sources import leukemia5
@@ -14,7 +14,7 @@ BOTH = [border_features, background_features]
 def smear(seed=0, radius=25, centre=(64, 64)):
     """A violet cell on grainy ground; its mask."""
     image = np.random.default_rng(seed).normal(220, 4, (128, 128, 3)).clip(0, 255).astype(np.uint8)
-    mask = cv2.circle(np.zeros((128, 128), np.uint8), centre, radius, 255, -1)
+    mask = cv2.circle(np.zeros((128, 128), np.uint8), centre, radius, 2, -1)
     image[mask > 0] = 90, 40, 150
     return image, mask
 
@@ -49,7 +49,7 @@ def test_border_features_see_only_the_frame():
 def test_features_are_means_and_spreads_of_the_background():
     image, mask = smear()
     (row,) = background_features(image[None], mask[None]).to_dict("records")
-    away = cv2.erode(255 - mask, np.ones((21, 21))) > 0
+    away = cv2.erode(2 - mask, np.ones((21, 21))) > 0
     assert row["red_mean"] == pytest.approx(image[away, 0].mean())
     assert row["green_sd"] == pytest.approx(image[away, 1].std())
     expected = np.quantile(image[away, 2], [0.05, 0.5, 0.95], method="inverted_cdf")
@@ -86,7 +86,9 @@ def test_where_an_image_has_no_mask_the_cell_is_found():
     image, mask = smear()
     other = image.copy()
     other[mask > 0] = 60, 20, 120
-    features = background_features(np.stack([image, other]), np.stack([mask, 0 * mask]))
+    features = background_features(
+        np.stack([image, other]), np.stack([mask, np.full_like(mask, 255)])
+    )
     assert features["red_q05"].min() > 200
 
 

@@ -25,7 +25,7 @@ from wbc_pipeline.imaging.degrade import (
     shot_noise,
     stain_shift,
 )
-from wbc_pipeline.sources.demo import render_cell
+from wbc_pipeline.sources.smears import render_cell
 
 KINDS = sorted(DEGRADATIONS)
 RANDOM = sorted(set(KINDS) - {"defocus_blur", "jpeg"})

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.imaging.degrade import DEGRADATIONS, SEVERITIES, degrade
 from wbc_pipeline.imaging.degraded_views import Condition, write_degraded_view
+from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
 from wbc_pipeline.imaging.steps import settle
 from wbc_pipeline.imaging.views import FileImages, PackedImages
 
@@ -66,6 +67,16 @@ def test_files_are_degraded_at_their_own_size(tmp_path):
     write_degraded_view(SMALL, images, [0, 2], tmp_path / "view.npy", NOISE)
     by_hand = SMALL(NOISE.apply(cell(width=66), 2))
     np.testing.assert_array_equal(np.load(tmp_path / "view.npy")[1], by_hand)
+
+
+def test_a_file_that_was_replaced_after_packing_is_not_degraded(tmp_path):
+    path = str(tmp_path / "0.png")
+    cv2.imwrite(path, cell())
+    images = FileImages([path], max_pixels=10**6, sha256=[read_image(path).sha256])
+    write_degraded_view(SMALL, images, [0], tmp_path / "view.npy", NOISE)
+    cv2.imwrite(path, cell(x=30))
+    with pytest.raises(UnreadableImageError, match=r"0\.png has changed since it was packed"):
+        write_degraded_view(SMALL, images, [0], tmp_path / "view.npy", NOISE)
 
 
 def test_a_restoration_comes_between_the_degradation_and_the_view(packed):

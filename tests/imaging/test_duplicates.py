@@ -45,6 +45,7 @@ def manifest_of(source_ids, statuses=None):
             "image_id": [f"image_{i}" for i in range(len(source_ids))],
             "source_id": pd.Series(source_ids, dtype="str"),
             "patient": None,
+            "sha256": None,
             "status": statuses or ["ok"] * len(source_ids),
         }
     )
@@ -125,6 +126,20 @@ def test_cells_of_one_patient_are_sources_of_their_own_in_one_group():
     sources = group_sources(manifest, np.arange(4), one_image_per_cell=True)
     assert sources["source_id"].nunique() == 4
     assert sources["source_group"].tolist() == ["image_0", "image_0", "image_2", "image_3"]
+
+
+def test_the_same_file_twice_is_one_source_even_if_its_pixels_say_nothing():
+    manifest = manifest_of([None, "a", None, "b"]).assign(sha256=["0f", "0f", "1f", "2f"])
+    sources = group_sources(manifest, np.arange(4), one_image_per_cell=True)
+    assert sources["source_group"].tolist() == ["a", "a", "image_2", "b"]
+
+
+def test_images_of_unknown_source_count_as_their_own_in_some_sets_alone():
+    manifest = manifest_of([None, None, None])
+    sources = group_sources(manifest, np.array([0, 1, 1]), one_image_per_cell=[True, False, True])
+    assert sources["source_group"].tolist() == ["image_0", "image_2", "image_2"]
+    sources = group_sources(manifest, np.arange(3), one_image_per_cell=[True, False, True])
+    assert sources["source_group"].isna().tolist() == [False, True, False]
 
 
 def test_augmented_copies_of_unknown_source_stay_unknown():

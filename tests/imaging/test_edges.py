@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from overlaps_of_masks import dice
 
-from wbc_pipeline.evaluation.overlap import dice
 from wbc_pipeline.imaging.edges import CHANNELS, canny_edges, canny_foreground, canny_mask
 
 SIDES = st.integers(16, 160)

@@ -57,6 +57,13 @@ def test_another_zoom_and_white_balance_are_found(photograph):
     assert len(find_overlaps(images)) == 1
 
 
+def test_only_the_chosen_rows_are_looked_at_and_keep_their_numbers(photograph):
+    corners = ((0, 0), (390, 230), (100, 60), (50, 30))
+    images = np.stack([cut(photograph, *corner) for corner in corners])
+    overlaps = find_overlaps(images, rows=[0, 1, 3])
+    assert overlaps[["first", "second"]].to_numpy().tolist() == [[0, 3]]
+
+
 @pytest.mark.parametrize("images", [0, 1, 3])
 def test_nothing_overlaps_among_flat_images_or_none(images):
     flat = np.full((images, SIZE, SIZE, 3), 200, np.uint8)

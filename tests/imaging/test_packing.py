@@ -8,8 +8,8 @@ from wbc_pipeline.imaging.packing import (
     RejectedImagesError,
     accepted,
     build_manifest,
-    canonical_mask,
     check_rejected_share,
+    independent_sources,
     pack_images,
     rejected,
 )
@@ -84,7 +84,7 @@ def test_sizes_are_those_of_the_file(folder, tmp_path):
     assert outcome.loc[1, ["height", "width", "sha256"]].isna().all()
 
 
-def test_masks_are_packed_beside_and_zero_where_there_is_none(folder, tmp_path):
+def test_masks_are_packed_beside_and_unknown_where_there_is_none(folder, tmp_path):
     mask = np.zeros((20, 30), np.uint8)
     mask[:10] = 255
     (tmp_path / "masks").mkdir()
@@ -96,16 +96,9 @@ def test_masks_are_packed_beside_and_zero_where_there_is_none(folder, tmp_path):
     outcome = pack_images(listing, tmp_path / "o" / "images.npy", image_size=20)
     masks = np.load(tmp_path / "o" / "masks.npy")
     assert masks.shape == (38, 20, 20)
-    assert set(np.unique(masks[0])) == {0, 255} and masks[0, :10].all() and not masks[1:].any()
+    assert (masks[0, :10] == 2).all() and (masks[0, 10:] == 0).all() and (masks[1:] == 255).all()
     assert outcome["status"][4] == "mask of another size than its image: 30 x 9 against 30 x 20"
     assert outcome["status"][6] == "mask unreadable: not an image"
-
-
-def test_grey_levels_of_masks_become_those_of_the_nearest_part():
-    mask = np.uint8([[0, 3, 63], [100, 128, 190], [200, 254, 255]])
-    assert canonical_mask(mask, (0, 128, 255)).tolist() == [[0, 0, 0], [128] * 3, [255] * 3]
-    coloured = np.uint8([[255, 29, 179]])  # as grey: white ground, blue cytoplasm, cyan nucleus
-    assert canonical_mask(coloured, [255, 29, 179]).tolist() == [[0, 128, 255]]
 
 
 def test_masks_are_packed_by_the_levels_that_the_listing_tells(folder, tmp_path):
@@ -114,7 +107,7 @@ def test_masks_are_packed_by_the_levels_that_the_listing_tells(folder, tmp_path)
     listing = listing_of(folder, {0: tmp_path / "masks" / "a.png"})
     listing.at[0, "mask_levels"] = [255, 29, 179]
     pack_images(listing, tmp_path / "o" / "images.npy", image_size=20)
-    assert (np.load(tmp_path / "o" / "masks.npy")[0] == 128).all()
+    assert (np.load(tmp_path / "o" / "masks.npy")[0] == 1).all()
 
 
 def test_a_row_with_a_problem_is_refused_for_it_and_its_file_stays_closed(tmp_path):
@@ -169,6 +162,11 @@ def test_a_manifest_refuses_the_outcome_of_another_listing(folder, tmp_path):
     outcome = pack_images(listing, tmp_path / "o" / "images.npy", image_size=8)
     with pytest.raises(ValueError, match="another listing"):
         build_manifest(listing.iloc[:5], outcome)
+
+
+def test_an_image_of_unknown_source_is_a_source_of_its_own():
+    images = pd.DataFrame({"image_id": ["a", "b", "c"], "source_group": ["x", None, "x"]})
+    assert independent_sources(images).tolist() == ["x", "b", "x"]
 
 
 def test_a_small_share_of_refused_files_is_fine():

@@ -11,8 +11,6 @@ from wbc_pipeline.imaging.arrays import one_opencv_thread
 from wbc_pipeline.imaging.roi import (
     Region,
     colour_region,
-    colour_regions,
-    crop_region,
     enhanced_colour_region,
     pad_region,
     square_region,
@@ -83,22 +81,11 @@ def test_the_region_is_inside_any_image_which_stays_as_it_was(find, image, paddi
     np.testing.assert_array_equal(image, before)
 
 
-@settings(max_examples=40, deadline=None)
-@given(IMAGES)
-def test_every_region_is_inside_any_image_and_the_first_is_the_single_one(image):
-    regions = colour_regions(image, smallest=0)
-    assert all(inside(region, image.shape) and region.found for region in regions)
-    assert [*regions, Region(0, 0, *image.shape[1::-1], False)][0] == colour_region(
-        image, smallest=0
-    )
-
-
 @FINDERS
 @pytest.mark.parametrize("value", [0, 128, 255])
 def test_nothing_found_is_the_whole_image(find, value):
     blank = np.full((48, 64, 3), value, np.uint8)
     assert find(blank) == Region(0, 0, 64, 48, found=False)
-    assert colour_regions(blank) == []
 
 
 @FINDERS
@@ -118,23 +105,6 @@ def test_a_platelet_is_no_cell_unless_the_smallest_size_says_so():
     cv2.circle(image, (150, 120), 8, (110, 75, 190), -1)
     assert not colour_region(image).found
     assert colour_region(image, smallest=0.001).found
-
-
-def test_every_cell_of_a_picture_has_its_region():
-    centres = (70, 170), (150, 80), (220, 180)
-    regions = colour_regions(smear(*centres))
-    assert len(regions) == 3
-    for x, y in centres:
-        assert max(overlap(region, (x - 30, y - 30, x + 31, y + 31)) for region in regions) > 0.75
-
-
-def test_two_lobes_in_one_cytoplasm_are_one_cell():
-    image = smear()
-    cv2.ellipse(image, (150, 120), (50, 35), 0, 0, 360, (200, 185, 215), -1)
-    for x, radius in ((140, 20), (176, 11)):
-        cv2.circle(image, (x, 120), radius, (110, 75, 190), -1)
-    assert len(colour_regions(image, smallest=0.003)) == 1
-    assert len(colour_regions(image, smallest=0.003, cytoplasm=None)) == 2
 
 
 @pytest.mark.parametrize("axis", [0, 1])
@@ -171,18 +141,6 @@ def test_a_square_region_is_square_inside_and_holds_the_region_if_the_image_can(
     assert square_region(square, shape=shape) == square
 
 
-@settings(max_examples=50, deadline=None)
-@given(regions_and_shapes(), st.integers(1, 80))
-def test_a_crop_has_the_asked_size_and_the_colour_of_the_region(case, size):
-    region, shape = case
-    image = np.full((*shape, 3), 20, np.uint8)
-    image[region.ymin : region.ymax, region.xmin : region.xmax] = 90, 40, 150
-    cropped = crop_region(image, region, size=size)
-    assert cropped.dtype == np.uint8
-    assert cropped.shape == (size, size, 3)
-    assert (cropped == (90, 40, 150)).all()
-
-
 IMAGE = np.zeros((48, 64, 3), np.uint8)
 
 
@@ -191,14 +149,11 @@ IMAGE = np.zeros((48, 64, 3), np.uint8)
     [
         (lambda: colour_region(IMAGE, padding=-1), "padding .* -1"),
         (lambda: colour_region(IMAGE, opening=2), "opening .* 2"),
-        (lambda: colour_regions(IMAGE, smallest=-0.5), "smallest .* -0.5"),
+        (lambda: colour_region(IMAGE, smallest=-0.5), "smallest .* -0.5"),
         (lambda: colour_region(IMAGE, nucleus=((160, 0, 0), (115, 255, 255))), "lower up to"),
         (lambda: enhanced_colour_region(IMAGE, clip_limit=0), "clip_limit"),
         (lambda: enhanced_colour_region(IMAGE, tiles=0), "tiles"),
         (lambda: pad_region(Region(0, 0, 5, 5), padding=-0.1, shape=(9, 9)), "padding .* -0.1"),
-        (lambda: crop_region(IMAGE, Region(0, 0, 5, 5), size=0), "size .* 0"),
-        (lambda: crop_region(IMAGE, Region(5, 5, 5, 9), size=8), "empty or not inside"),
-        (lambda: crop_region(IMAGE, Region(5, 5, 65, 9), size=8), "64 x 48"),
     ],
 )
 def test_a_parameter_out_of_range_is_named(call, message):
@@ -232,22 +187,6 @@ def test_the_published_parameters_reach_about_the_published_overlap(held_out):
 def test_enhanced_regions_agree_with_the_boxes_too(held_out):
     overlaps = [overlap(enhanced_colour_region(image), box) for image, box in held_out[::3]]
     assert np.mean(overlaps) > 0.81
-
-
-def test_all_cells_of_the_held_out_photographs_are_found(real_data):
-    boxes = blood_cells_originals.list_boxes(real_data).query("name == 'wbc'")
-    home = real_data / blood_cells_originals.FOLDER
-    found = cells = extra = 0
-    for name, group in list(boxes.groupby("image_id"))[1::4]:
-        regions = colour_regions(cv2.cvtColor(cv2.imread(str(home / name)), cv2.COLOR_BGR2RGB))
-        overlaps = np.array(
-            [[overlap(r, b) for r in regions] for b in group.iloc[:, 2:6].to_numpy()]
-        )
-        found += (overlaps.max(axis=1) >= 0.5).sum()
-        extra += (overlaps.max(axis=0) < 0.5).sum()
-        cells += len(group)
-    assert found / cells > 0.97
-    assert extra / cells < 0.03
 
 
 def test_a_photograph_takes_few_milliseconds_of_one_core(held_out):

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from overlaps_of_masks import dice
 from scipy import ndimage
 
-from wbc_pipeline.evaluation.overlap import dice
 from wbc_pipeline.imaging.segment import (
     OTSU_CHANNELS,
     fill_holes,

@@ -1,14 +1,17 @@
 import pickle
+import shutil
 import sys
 
 import cv2
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from wbc_pipeline.imaging import views
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.imaging.contact_sheet import contact_sheet
-from wbc_pipeline.imaging.reading import UnreadableImageError
+from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
 from wbc_pipeline.imaging.views import FileImages, PackedImages, write_view
 
 CANNY = build_chain([{"clahe": {}}, {"canny_mask": {}}, {"resize": {"size": 24}}])
@@ -61,26 +64,41 @@ def test_a_file_that_has_gone_is_named(tmp_path, files):
         write_view(CELL, images, tmp_path / "view.npy")
 
 
-class Counted:
-    """Images that say which of them were asked for, and stop at one of them."""
+def test_a_file_that_was_replaced_after_packing_is_refused_by_name(tmp_path, files):
+    digests = [read_image(path).sha256 for path in files]
+    images = FileImages(files, max_pixels=10**6, sha256=digests)
+    write_view(CELL, images, tmp_path / "view.npy")
+    shutil.copy(files[1], files[2])
+    with pytest.raises(UnreadableImageError, match=r"2\.png has changed .* run the ingestion"):
+        write_view(CELL, images, tmp_path / "view.npy")
 
-    def __init__(self, images, stop_at=None):
-        self.images, self.stop_at, self.asked = images, stop_at, set()
 
-    def __len__(self):
-        return len(self.images)
+def test_a_part_of_the_files_keeps_the_digests_of_its_rows(files):
+    digests = [read_image(path).sha256 for path in files]
+    part = FileImages(files, max_pixels=10**6, sha256=digests).part(range(1, 3))
+    shutil.copy(files[0], files[2])
+    assert part[0].shape == (60, 81, 3)
+    with pytest.raises(UnreadableImageError, match="has changed since it was packed"):
+        part[1]
+
+
+class Counted(PackedImages):
+    """Images that note which of them were asked for, and stop at one of them."""
+
+    def __init__(self, pixels, stop_at=None):
+        super().__init__(pixels)
+        self.stop_at, self.asked = stop_at, set()
 
     def __getitem__(self, row):
-        if row == self.stop_at:
+        if self._rows[row] == self.stop_at:
             raise KeyboardInterrupt
-        self.asked.add(row)
-        return self.images[row]
+        self.asked.add(self._rows[row])
+        return super().__getitem__(row)
 
     def part(self, rows):
-        return [self[row] for row in rows]
-
-    def forget(self):
-        pass
+        part = super().part(rows)
+        part.stop_at, part.asked = self.stop_at, self.asked
+        return part
 
 
 def test_an_interrupted_view_goes_on_where_it_was_and_gives_the_same_bytes(
@@ -90,10 +108,11 @@ def test_an_interrupted_view_goes_on_where_it_was_and_gives_the_same_bytes(
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     whole, parts = tmp_path / "whole" / "view.npy", tmp_path / "parts" / "view.npy"
+    pixels = np.load(tmp_path / "images.npy", mmap_mode="r")
     found = write_view(CELL, packed, whole, workers=1)
     with pytest.raises(KeyboardInterrupt):
-        write_view(CELL, Counted(packed, stop_at=700), parts, workers=1)
-    rest = Counted(packed)
+        write_view(CELL, Counted(pixels, stop_at=700), parts, workers=1)
+    rest = Counted(pixels)
     found_in_parts = write_view(CELL, rest, parts, workers=1)
     assert min(rest.asked - {0}) in (640, 672)  # all but what was in work
     assert rest.asked >= {0, *range(672, 1100)}
@@ -145,7 +164,7 @@ def test_an_unknown_backend_is_refused(tmp_path, packed):
 
 def test_results_of_different_shapes_are_refused(tmp_path, files):
     images = FileImages(files, max_pixels=10**6)
-    with pytest.raises(ValueError, match=r"image 1 became .* end the view with a resize step"):
+    with pytest.raises(ValueError, match=r"1.png became .* end the view with a resize step"):
         write_view(build_chain([{"clahe": {}}]), images, tmp_path / "view.npy")
 
 
@@ -161,3 +180,69 @@ def test_a_contact_sheet_outlines_the_crop_and_marks_what_was_not_found(packed):
     green, red = (sheet == (0, 160, 60)).all(axis=2), (sheet == (220, 0, 0)).all(axis=2)
     assert green[:, :44].any() and not green[:, 44:].any()
     assert red[:, 44:].any() and not red[:, :44].any()
+
+
+GEOMETRIES = [
+    [{"resize": {"size": 24}}],
+    [{"clahe": {}}, {"colour_region": {}}, {"resize": {"size": 32}}],
+    [{"colour_region": {"padding": 0.3}}, {"square_region": {}}, {"resize": {"size": 64}}],
+    [{"canny_mask": {}}, {"resize": {"size": 50}}, {"gamma": {}}],
+    [
+        {"colour_region": {"padding": 0.6}},
+        {"colour_region": {"padding": 0.1}},
+        {"resize": {"size": 20}},
+    ],
+]
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.sampled_from(GEOMETRIES), st.integers(15, 65), st.integers(15, 45), st.integers(6, 14))
+def test_a_mask_follows_its_image(tmp_path_factory, steps, x, y, radius):
+    folder = tmp_path_factory.mktemp("mask")
+    image, grey = np.full((60, 80, 3), 230, np.uint8), np.zeros((60, 80), np.uint8)
+    cv2.circle(image, (x, y), radius, (200, 80, 110), -1)  # BGR, as it is written
+    cv2.circle(grey, (x, y), radius, 255, -1)
+    paths = [str(folder / name) for name in ("image.png", "mask.png")]
+    for path, pixels in zip(paths, (image, grey), strict=True):
+        cv2.imwrite(path, pixels)
+    (folder / "view").mkdir()
+    images = FileImages(paths[:1], mask_paths=paths[1:], max_pixels=10**6)
+    write_view(build_chain(steps), images, folder / "view" / "view.npy", progress=False)
+    (view,), (mask,) = (np.load(folder / "view" / f"{name}.npy") for name in ("view", "masks"))
+    assert mask.shape == view.shape[:2]
+    assert set(np.unique(mask)) <= {0, 2}
+    is_cell = view[..., 0].astype(int) - view[..., 1] > 15  # red beyond green: violet
+    edge = cv2.dilate(mask, np.ones((5, 5))) != cv2.erode(mask, np.ones((5, 5)))
+    np.testing.assert_array_equal(is_cell[~edge], mask[~edge] == 2)
+
+
+def test_masks_of_packed_images_are_scaled_and_unknown_ones_stay_unknown(tmp_path, packed):
+    masks = np.full((1100, 40, 40), 255, np.uint8)
+    masks[0, :20], masks[0, 20:] = 0, 3
+    np.save(tmp_path / "packed_masks.npy", masks)
+    (tmp_path / "view").mkdir()
+    pixels, masks = (
+        np.load(tmp_path / name, mmap_mode="r") for name in ("images.npy", "packed_masks.npy")
+    )
+    images = pickle.loads(pickle.dumps(PackedImages(pixels, masks)))
+    write_view(build_chain([{"resize": {"size": 24}}]), images, tmp_path / "view" / "view.npy")
+    view = np.load(tmp_path / "view" / "masks.npy")
+    assert view.shape == (1100, 24, 24)
+    assert (view[0, :12] == 0).all() and (view[0, 12:] == 3).all() and (view[1:] == 255).all()
+
+
+def test_a_file_without_a_mask_among_others_has_an_unknown_one(tmp_path, files):
+    masks = [str(tmp_path / "mask.png"), None, np.nan]
+    cv2.imwrite(masks[0], np.full((60, 80), 29, np.uint8))
+    levels = [[255, 29, 179], None, None]
+    (tmp_path / "view").mkdir()
+    images = FileImages(files, mask_paths=masks, mask_levels=levels, max_pixels=10**6)
+    write_view(CELL, images, tmp_path / "view" / "view.npy")
+    view = np.load(tmp_path / "view" / "masks.npy")
+    assert [np.unique(mask).tolist() for mask in view] == [[1], [255], [255]]
+
+
+def test_a_view_of_images_without_masks_has_none(tmp_path, packed):
+    (tmp_path / "view").mkdir()
+    write_view(CANNY, packed, tmp_path / "view" / "view.npy")
+    assert [path.name for path in (tmp_path / "view").iterdir()] == ["view.npy"]

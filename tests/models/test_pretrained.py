@@ -18,6 +18,7 @@ from wbc_pipeline.models.pretrained import (
     BACKBONES,
     MissingWeightsError,
     find_weights,
+    imagenet_digest,
     load_weights,
     weights_digest,
 )
@@ -275,5 +276,9 @@ def test_layers_that_a_detector_leaves_out_must_be_named(tmp_path):
 
 def test_digest_is_that_of_the_files_bytes(tmp_path):
     (tmp_path / "w.pth").write_bytes(b"weights")
-    assert weights_digest(tmp_path / "w.pth") == hashlib.sha256(b"weights").hexdigest()
+    assert weights_digest(tmp_path / "w.pth") == hashlib.sha256(b"weights").hexdigest()[:8]
+
+
+def test_the_digest_of_imagenets_weights_is_known_without_them():
+    assert imagenet_digest("vgg16") == "397923af"  # of vgg16-397923af.pth
     assert weights_digest(None) == "none"

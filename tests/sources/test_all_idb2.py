@@ -40,7 +40,7 @@ def test_packed_masks_are_those_of_every_set(real_data, tmp_path):
     pack_images(listing, tmp_path / "images.npy", image_size=144)
     images, masks = np.load(tmp_path / "images.npy"), np.load(tmp_path / "masks.npy")
     for image, mask in zip(images, masks, strict=True):
-        assert set(np.unique(mask)) == {0, 128, 255}
-        nucleus, cytoplasm, field = (image[mask == level, 1].mean() for level in (255, 128, 0))
+        assert set(np.unique(mask)) == {0, 1, 2}
+        nucleus, cytoplasm, field = (image[mask == level, 1].mean() for level in (2, 1, 0))
         assert nucleus < cytoplasm < field
         assert mask[[0, -1]].max() == 0

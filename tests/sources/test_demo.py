@@ -1,5 +1,6 @@
+import subprocess
+import sys
 from collections import Counter
-from itertools import combinations
 
 import cv2
 import numpy as np
@@ -9,18 +10,11 @@ import pytest
 from wbc_pipeline.sources import demo
 
 SMALL = {"cells_per_class": 2, "views_per_cell": 2, "image_size": 32}
-GIEMSA, RAPID = "giemsa/laboratory_a", "rapid/laboratory_b"
 
 
 @pytest.fixture(scope="module")
 def listing(tmp_path_factory):
     return demo.list_images(tmp_path_factory.mktemp("raw") / "demo", **SMALL)
-
-
-@pytest.fixture(scope="module", params=demo.CLASSES)
-def cell(request):
-    slide = demo.prepare_slide(request.param, seed=3, image_size=64, domain=GIEMSA)
-    return demo.render_view(slide, seed=4)
 
 
 def read_bytes(listing):
@@ -35,14 +29,6 @@ def test_same_seed_renders_identical_bytes(listing, tmp_path):
     pd.testing.assert_frame_equal(again[stays], listing[stays])
 
 
-def test_different_seeds_render_different_cells():
-    first, second = (
-        demo.render_cell("monocyte", seed=seed, image_size=32, domain=GIEMSA) for seed in (0, 1)
-    )
-    assert (first.image != second.image).any()
-    assert (first.mask != second.mask).any()
-
-
 def test_more_cells_leave_earlier_ones_unchanged(listing, tmp_path):
     more = demo.list_images(
         tmp_path / "demo", **SMALL | {"cells_per_class": 3, "classes": ["monocyte"]}
@@ -51,62 +37,31 @@ def test_more_cells_leave_earlier_ones_unchanged(listing, tmp_path):
     assert read_bytes(more[more["image_id"].isin(shared["image_id"])]) == read_bytes(shared)
 
 
-def test_mask_follows_the_published_convention(cell):
-    assert cell.image.dtype == cell.mask.dtype == np.uint8
-    assert cell.image.shape == (*cell.mask.shape, 3)
-    assert set(np.unique(cell.mask)) == {0, 128, 255}
-
-
-def test_mask_nucleus_lies_inside_cell(cell):
-    nucleus = (cell.mask == 255).astype(np.uint8)
-    grown = cv2.dilate(nucleus, cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3)))
-    assert (cell.mask[grown > 0] > 0).all()
-
-
-def test_mask_nucleus_is_the_dark_part(cell):
-    grey = cell.image.mean(axis=2)
-    nucleus, cytoplasm, field = (grey[cell.mask == value].mean() for value in (255, 128, 0))
-    assert nucleus < cytoplasm < field
-
-
-def test_box_encloses_mask(cell):
-    xmin, ymin, xmax, ymax = cell.box
-    inside = cell.mask[ymin:ymax, xmin:xmax] > 0
-    assert inside.sum() == (cell.mask > 0).sum()
-    for edge in (inside[0], inside[-1], inside[:, 0], inside[:, -1]):
-        assert edge.any()
-
-
-def test_whole_cell_is_in_every_view():
-    slide = demo.prepare_slide("monocyte", seed=1, image_size=64, domain=RAPID)
-    for seed in range(20):
-        xmin, ymin, xmax, ymax = demo.render_view(slide, seed=seed).box
-        assert min(xmin, ymin) > 0
-        assert max(xmax, ymax) < 64
-
-
-def test_views_of_a_cell_differ_but_show_one_cell():
-    slide = demo.prepare_slide("eosinophil", seed=0, image_size=64, domain=GIEMSA)
-    views = [demo.render_view(slide, seed=seed) for seed in range(4)]
-    for one, other in combinations(views, 2):
-        assert (one.image != other.image).mean() > 0.5
-        assert (one.mask > 0).sum() == pytest.approx((other.mask > 0).sum(), rel=0.5)
-
-
-def test_stain_changes_the_colour_and_not_the_shape():
-    giemsa, rapid = (
-        demo.render_cell("lymphocyte", seed=5, image_size=48, domain=domain)
-        for domain in (GIEMSA, RAPID)
-    )
-    assert (giemsa.mask == rapid.mask).all()
-    assert giemsa.image[..., 2].mean() > rapid.image[..., 2].mean() + 30
-
-
 def test_domains_are_not_confounded_with_classes(tmp_path):
     cells = demo.list_images(tmp_path / "demo", cells_per_class=12, views_per_cell=1, image_size=32)
     counts = pd.crosstab(cells["label"], cells["domain"])
-    assert counts.shape == (len(demo.CLASSES), len(demo.DOMAINS))
-    assert (counts == 2).all(axis=None)
+    assert counts.shape == (len(demo.CLASSES), 3)
+    assert (counts == 4).all(axis=None)
+    tested = cells.groupby(["label", "domain"])["published_part"].value_counts()
+    assert (tested.xs("test", level="published_part") == 1).all() and len(tested) == 2 * 21
+
+
+def test_leaving_a_domain_out_of_the_smallest_set_leaves_cells_of_each_class(tmp_path):
+    classes = ["basophil", "lymphocyte", "seg_neutrophil"]
+    listing = demo.list_images(
+        tmp_path / "demo", cells_per_class=4, views_per_cell=2, image_size=32, classes=classes
+    )
+    cells = listing.drop_duplicates("source_id")
+    counts = pd.crosstab(cells["domain"], cells["label"])
+    assert counts.shape == (3, 3)
+    assert (counts >= 1).all(axis=None)  # to test
+    assert ((counts.sum() - counts) >= 2).all(axis=None)  # to train, and to choose an epoch by
+
+
+def test_mask_files_have_the_grey_levels_of_a_listing_without_levels(listing):
+    mask = cv2.imread(listing["mask_path"][0], cv2.IMREAD_UNCHANGED)
+    assert set(np.unique(mask)) == {0, 128, 255}
+    assert "mask_levels" not in listing
 
 
 def test_published_parts_share_no_cell_and_cover_every_class(listing):
@@ -127,38 +82,71 @@ def test_listing_has_a_row_per_view_of_every_cell(listing):
 
 def test_second_listing_renders_nothing(listing, tmp_path, monkeypatch):
     first = demo.list_images(tmp_path / "demo", **SMALL)
-    monkeypatch.setattr(demo, "_render_set", lambda *_: pytest.fail("rendered again"))
+    monkeypatch.setattr(demo, "render_view", lambda *_, **__: 1 / 0)
     pd.testing.assert_frame_equal(demo.list_images(tmp_path / "demo", **SMALL), first)
 
 
-def test_other_options_render_anew_and_leave_no_stale_file(tmp_path):
-    demo.list_images(tmp_path / "demo", **SMALL)
-    listing = demo.list_images(tmp_path / "demo", **SMALL | {"classes": ["basophil"]})
-    assert set(listing["label"]) == {"basophil"}
-    assert len(list((tmp_path / "demo").rglob("*.png"))) == 2 * len(listing)
-    assert [path.name for path in tmp_path.iterdir()] == ["demo"]
+def test_sets_of_other_options_lie_beside_each_other(tmp_path):
+    first = demo.list_images(tmp_path, **SMALL)
+    before = read_bytes(first)
+    other = demo.list_images(tmp_path, **SMALL | {"seed": 1})
+    assert read_bytes(first) == before
+    assert not set(first["path"]) & set(other["path"])
+    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.rglob("*.png"))) == 2 * len(first) + 2 * len(other)
+
+
+def test_other_code_renders_into_another_folder(tmp_path, monkeypatch):
+    first = demo.list_images(tmp_path, **SMALL | {"classes": ["basophil"]})
+    monkeypatch.setattr(demo, "code_digest", lambda *_: {"sources/smears.py": "other"})
+    other = demo.list_images(tmp_path, **SMALL | {"classes": ["basophil"]})
+    assert not set(first["path"]) & set(other["path"])
+
+
+def test_two_processes_that_render_the_same_set_at_once_both_list_it(tmp_path):
+    render = (
+        f"from wbc_pipeline.sources import demo; demo.list_images({str(tmp_path)!r}, **{SMALL})"
+    )
+    processes = [subprocess.Popen([sys.executable, "-c", render]) for _ in range(2)]
+    assert [process.wait() for process in processes] == [0, 0]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_slower_of_two_processes_takes_the_set_of_the_faster(tmp_path, monkeypatch):
+    render_set = demo._render_set
+
+    def overtaken(folder, options):
+        monkeypatch.setattr(demo, "_render_set", render_set)
+        demo.list_images(tmp_path / "demo", **SMALL)
+        render_set(folder, options)
+
+    expected = demo.list_images(tmp_path / "expected", **SMALL)
+    monkeypatch.setattr(demo, "code_digest", lambda *_: {})
+    monkeypatch.setattr(demo, "_render_set", overtaken)
+    listing = demo.list_images(tmp_path / "demo", **SMALL)
+    assert read_bytes(listing) == read_bytes(expected)
+    assert len(list((tmp_path / "demo").iterdir())) == 1
 
 
 def test_interrupted_rendering_leaves_nothing_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "render_view", lambda *_, **__: 1 / 0)
     with pytest.raises(ZeroDivisionError):
-        demo.list_images(tmp_path / "demo", **SMALL)
+        demo.list_images(tmp_path, **SMALL)
     assert not list(tmp_path.iterdir())
 
 
-def test_folder_with_other_files_stays_untouched(tmp_path):
+def test_other_files_stay_untouched(tmp_path):
     (tmp_path / "slides.txt").write_text("mine")
-    with pytest.raises(FileExistsError, match="choose an empty folder"):
-        demo.list_images(tmp_path, **SMALL)
+    listing = demo.list_images(tmp_path, **SMALL)
     assert (tmp_path / "slides.txt").read_text() == "mine"
+    (table,) = tmp_path.glob("*/cells.csv")
+    table.unlink()
+    with pytest.raises(FileExistsError, match=r"cells\.csv of a demo set .* move them elsewhere"):
+        demo.list_images(tmp_path, **SMALL)
+    assert read_bytes(listing)
 
 
 def test_unknown_class_error_names_the_allowed_classes(tmp_path):
     with pytest.raises(ValueError, match=r"'platypus'.*basophil, erythroblast"):
         demo.list_images(tmp_path / "demo", classes=("platypus",))
     assert not list(tmp_path.iterdir())
-
-
-def test_unknown_domain_error_names_the_allowed_domains():
-    with pytest.raises(ValueError, match=r"'gram'.*giemsa/laboratory_a"):
-        demo.render_cell("basophil", seed=0, domain="gram")

@@ -13,12 +13,12 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Source:
-    """A named data set in a folder of raw data, not looked at yet.
+    """A named data set, or several as one, in a folder of raw data, not looked at yet.
 
     Attributes
     ----------
     name
-        Name of a module of ``wbc_pipeline.sources``.
+        Name of a module of ``wbc_pipeline.sources``, or several with ``+`` between.
     raw
         Folder that holds the public downloads.
     data
@@ -30,53 +30,57 @@ class Source:
     data: Path
 
     def list_images(self, options: dict) -> pd.DataFrame:
-        """List the images with the data set's own options, if it has any.
+        """List the images, see `combined.list_sets`; ``options`` are those of all data sets.
 
         Raises
         ------
         MissingDataError
             If the data set is not where it was looked for.
+        LayoutError
+            If several data sets share fewer than two classes.
         """
-        from wbc_pipeline.sources.listing import list_source
+        from wbc_pipeline.sources.combined import list_sets
 
-        return list_source(
-            self.name, self.raw, data=self.data, options=options.get(self.name) or {}
-        )
+        return list_sets(self.name, self.raw, data=self.data, options=options)
 
     @property
-    def are_copies(self) -> bool:
-        """Whether the images are augmented copies of others, their originals."""
-        from wbc_pipeline.sources.listing import load_source
+    def copied_sets(self) -> list[str]:
+        """Names of the data sets whose images are augmented copies of others, their originals."""
+        from wbc_pipeline.sources.combined import copied_sets
 
-        return hasattr(load_source(self.name), "list_originals")
+        return copied_sets(self.name)
+
+    @property
+    def sets_of_one_image_per_cell(self) -> list[str]:
+        """Names of the data sets where an image of unknown source counts as its own."""
+        from wbc_pipeline.sources.combined import sets_of_one_image_per_cell
+
+        return sets_of_one_image_per_cell(self.name)
 
     def list_originals(self) -> pd.DataFrame:
-        """List the photographs that the images are copies of.
+        """List the photographs that the images of `copied_sets` are copies of.
 
         Raises
         ------
         MissingDataError
             If they are not where they were looked for.
         """
-        from wbc_pipeline.sources.listing import load_source
+        from wbc_pipeline.sources.combined import list_originals
 
-        return load_source(self.name).list_originals(self.raw)
+        return list_originals(self.name, self.raw)
 
     def list_boxes(self) -> pd.DataFrame:
-        """List the annotated boxes, a row each; no rows if the data set has none."""
-        from wbc_pipeline.sources.listing import load_source
-        from wbc_pipeline.sources.voc import VocObject
+        """List the annotated boxes, a row each; no rows if there are none."""
+        from wbc_pipeline.sources.combined import list_boxes
 
-        list_boxes = getattr(load_source(self.name), "list_boxes", None)
-        if list_boxes is None:
-            return pd.DataFrame(columns=["image_id", *VocObject._fields])
-        return list_boxes(self.raw)
+        return list_boxes(self.name, self.raw)
 
     def list_other_sets(self, options: dict) -> dict[str, pd.DataFrame]:
         """List the other data sets in the same folder, by name, with the ``sha256`` of each file.
 
-        Not among them are drawn images, and copies of unknown originals, which count no cells.
+        Left out are rendered images, and copies of unknown originals, which count no cells.
         """
+        from wbc_pipeline.sources.combined import set_names
         from wbc_pipeline.sources.listing import (
             SOURCES,
             LayoutError,
@@ -85,7 +89,7 @@ class Source:
         )
 
         found = {}
-        for name in SOURCES.keys() - {"demo", self.name}:
+        for name in sorted(SOURCES.keys() - {"demo", *set_names(self.name)}):
             try:
                 listing = replace(self, name=name).list_images(options)
             except MissingDataError:
@@ -96,7 +100,7 @@ class Source:
             listing = listing[listing["problem"].isna()]
             if load_source(name).ONE_IMAGE_PER_CELL or listing["source_id"].notna().any():
                 found[name] = listing.assign(sha256=listing["path"].map(_hash_file))
-        return dict(sorted(found.items()))
+        return found
 
 
 def _hash_file(path: str) -> str | None:
@@ -127,6 +131,9 @@ class SourceDataset(AbstractDataset[None, Source]):
     def save(self, data: None) -> None:
         """Refuse: raw data are never written."""
         raise DatasetError(f"{self._source.raw} holds raw data, which no node may write.")
+
+    def _exists(self) -> bool:
+        return True  # what it lists is checked before any node runs
 
     def _describe(self) -> dict:
         return {"name": self._source.name, "filepath": str(self._source.raw)}

@@ -1,27 +1,28 @@
-"""Large arrays on disk, made by threads a chunk at a time."""
+"""Large arrays on disk, and work on chunks of them in threads."""
 
 import mmap
 import os
-from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 import cv2
 import numpy as np
+from joblib import Parallel, delayed, parallel_config
 from rich.progress import Progress
 from threadpoolctl import threadpool_limits
 
 Item = TypeVar("Item")
+Chunk = TypeVar("Chunk", bound=Sized)
 Result = TypeVar("Result")
 
-_WAITING = 64  # items ahead for each thread: their pool's own work then hides
+_CHUNKS_PER_WORKER = 16  # enough for workers to end at the same time
+_LARGEST_CHUNK = 64  # items: enough to hide the overhead of a task
 
 
 def resize_to(pixels: np.ndarray, out: np.ndarray) -> None:
-    """Scale an image into another array, without keeping its proportions.
+    """Resize an image into another array; the aspect ratio is not kept.
 
     Parameters
     ----------
@@ -35,47 +36,11 @@ def resize_to(pixels: np.ndarray, out: np.ndarray) -> None:
     cv2.resize(pixels, (out.shape[1], out.shape[0]), dst=out, interpolation=method)
 
 
-@contextmanager
-def array_writer(
-    target: Path, rows: int, shape: tuple[int, ...]
-) -> Iterator[Callable[[np.ndarray], None]]:
-    """Give a function that appends blocks of rows to an ``.npy`` file at ``target``.
-
-    The header says at most ``rows`` first and the true number at the end; numpy pads it so that the
-    number may change in place.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    written = 0
-    try:
-        with open(unfinished, "wb") as file:
-            _write_header(file, (rows, *shape))
-            start = file.tell()
-
-            def append(block: np.ndarray) -> None:
-                nonlocal written
-                file.write(block.data)
-                written += len(block)
-
-            yield append
-            file.seek(0)
-            _write_header(file, (written, *shape))
-            assert file.tell() == start, "numpy no longer pads the header of an array"
-        os.replace(unfinished, target)
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _write_header(file: object, shape: tuple[int, ...]) -> None:
-    header = {"descr": "|u1", "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(file, header)
-
-
 class ArrayFile:
-    """An ``.npy`` file of known shape that is filled a block of rows at a time, in any order.
+    """An ``.npy`` file that is filled a block of rows at a time, in any order.
 
-    Used in a ``with`` statement. A file that is there already is gone on with, not emptied: its
-    name should be one that nobody reads before all rows are written.
+    Used in a ``with`` statement. A file that exists already is resumed, not emptied: its name
+    should be one that nobody reads before all rows are written.
 
     Parameters
     ----------
@@ -89,11 +54,10 @@ class ArrayFile:
 
     def __init__(self, path: Path, shape: tuple[int, ...], descr: str):
         self._file = open(path, "r+b" if path.is_file() else "w+b")  # noqa: SIM115 closed by with
-        self._type = np.dtype(descr)
-        header = {"descr": self._type.str, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(self._file, header)
+        self._type, self._row_shape = np.dtype(descr), shape[1:]
+        self._write_header(shape[0])
         self._start = self._file.tell()
-        self._row_bytes = self._type.itemsize * int(np.prod(shape[1:]))
+        self._row_bytes = self._type.itemsize * int(np.prod(self._row_shape))
 
     def __enter__(self) -> "ArrayFile":
         return self
@@ -107,14 +71,38 @@ class ArrayFile:
         self._file.write(np.ascontiguousarray(block, self._type).data)
 
     def sync(self) -> None:
-        """Return when what was written would outlive the machine's power."""
+        """Return when what was written would survive a power cut."""
         self._file.flush()
         os.fsync(self._file.fileno())
+
+    def cut(self, rows: int) -> None:
+        """Keep only the first rows; numpy pads its header so that the number may change."""
+        self._file.seek(0)
+        self._write_header(rows)
+        assert self._file.tell() == self._start, "numpy no longer pads the header of an array"
+        self._file.truncate(self._start + rows * self._row_bytes)
+
+    def _write_header(self, rows: int) -> None:
+        shape = (rows, *self._row_shape)
+        header = {"descr": self._type.str, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(self._file, header)
+
+
+@contextmanager
+def unfinished(target: Path) -> Iterator[Path]:
+    """Write to a temporary file, renamed to ``target`` on success and removed on failure."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        os.replace(beside, target)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 @contextmanager
 def one_opencv_thread() -> Iterator[None]:
-    """Keep OpenCV from starting threads of its own inside ours."""
+    """Limit OpenCV to one thread, as callers run threads of their own."""
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -124,67 +112,90 @@ def one_opencv_thread() -> Iterator[None]:
 
 
 def progress_bar(visible: bool) -> Progress:
-    """Give a progress bar, hidden where it is not wanted or nobody is looking."""
+    """Create a progress bar, hidden if not wanted or not on a terminal."""
     bar = Progress()
     bar.disable = not (visible and bar.console.is_terminal)
     return bar
 
 
-def map_ahead(
-    pool: ThreadPoolExecutor,
-    function: Callable[[Item], Result],
-    items: Iterable[Item],
+def map_chunks(
+    function: Callable[[Chunk], Result],
+    chunks: Sequence[Chunk],
     *,
-    ahead: int,
+    title: str,
+    done: int = 0,
+    workers: int | None = None,
+    progress: bool = True,
+    backend: str = "threading",
 ) -> Iterator[Result]:
-    """Give results in order, never more than ``ahead`` of them waiting: this bounds the memory."""
-    waiting = deque()
-    for item in items:
-        waiting.append(pool.submit(function, item))
-        if len(waiting) == ahead:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    """Run a function on chunks of items in threads, with a progress bar; yield results in order.
+
+    OpenCV and BLAS are limited to one thread each meanwhile.
+
+    Parameters
+    ----------
+    function
+        Called once per chunk, from any thread; it should release the GIL for most of its time.
+    chunks
+        Each with a length: the number of its items.
+    title
+        Beside the bar.
+    done
+        Items that are finished already.
+    workers
+        Threads; None for one per core.
+    progress
+        Show the bar, if standard error is a terminal.
+    backend
+        Of joblib.
+    """
+    with (
+        one_opencv_thread(),
+        threadpool_limits(1, "blas"),
+        progress_bar(progress) as bar,
+        parallel_config(backend),
+        Parallel(workers or os.cpu_count(), batch_size=1, return_as="generator") as parallel,
+    ):
+        task = bar.add_task(title, total=done + sum(map(len, chunks)), completed=done)
+        results = parallel(delayed(function)(chunk) for chunk in chunks)
+        for chunk, result in zip(chunks, results, strict=True):
+            bar.advance(task, len(chunk))
+            yield result
 
 
 def map_threads(
     function: Callable[[Item], Result],
-    items: Collection[Item],
+    items: Iterable[Item],
     *,
     title: str,
     workers: int | None = None,
     progress: bool = True,
 ) -> list[Result]:
-    """Give the result of each item, in order, worked out by threads under a progress bar.
+    """Run a function on each item in threads; results in order. See `map_chunks`."""
+    items = list(items)
+    share = len(items) // (_CHUNKS_PER_WORKER * (workers or os.cpu_count() or 1))
+    chunks = split_rows(items, max(1, min(share, _LARGEST_CHUNK)))
 
-    OpenCV and BLAS keep to one thread each meanwhile, as each of ours calls them for itself.
+    def run(chunk: Sequence[Item]) -> list[Result]:
+        return [function(item) for item in chunk]
 
-    Parameters
-    ----------
-    function
-        Called once per item, from any thread; it should release Python's lock for most of its time.
-    items
-        What to work on.
-    title
-        Beside the bar.
-    workers
-        Threads; None for one per core.
-    progress
-        Show the bar, if standard error is a terminal.
+    done = map_chunks(run, chunks, title=title, workers=workers, progress=progress)
+    return [result for results in done for result in results]
+
+
+def split_rows(items: Sequence[Item], size: int) -> list[Sequence[Item]]:
+    """Split a sequence, such as a range of rows, into chunks of at most ``size``.
+
+    Examples
+    --------
+    >>> split_rows(range(5), 2)
+    [range(0, 2), range(2, 4), range(4, 5)]
     """
-    workers = workers or cv2.getNumberOfCPUs()
-    with (
-        one_opencv_thread(),
-        threadpool_limits(1, "blas"),
-        progress_bar(progress) as bar,
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        found = map_ahead(pool, function, items, ahead=_WAITING * workers)
-        return list(bar.track(found, total=len(items), description=title))
+    return [items[start : start + size] for start in range(0, len(items), size)]
 
 
 def forget_pages(images: np.ndarray) -> None:
-    """Let go of the pages of a memory-mapped array that have been read, so memory stays flat."""
+    """Release the pages of a memory-mapped array that were read, so memory stays flat."""
     mapped = getattr(images, "_mmap", None)
     if mapped is not None and images.mode == "r" and hasattr(mapped, "madvise"):
         mapped.madvise(mmap.MADV_DONTNEED)

@@ -13,15 +13,13 @@ that reach into it or without. On ``blood_cells``, where one cell in two reaches
 it is 32 % of four classes both ways.
 """
 
-import os
-from concurrent.futures import ThreadPoolExecutor
-
 import cv2
 import numpy as np
 import pandas as pd
 
-from wbc_pipeline.imaging.arrays import forget_pages, map_ahead, one_opencv_thread
+from wbc_pipeline.imaging.arrays import forget_pages, map_chunks, split_rows
 from wbc_pipeline.imaging.edges import canny_mask
+from wbc_pipeline.imaging.masks import region_mask
 from wbc_pipeline.imaging.measurements import black_border
 
 _CHANNELS = ("red", "green", "blue", "lightness", "green_red", "blue_yellow")
@@ -87,8 +85,8 @@ def background_features(images: np.ndarray, masks: np.ndarray | None = None) -> 
     images
         RGB, uint8, ``[N, S, S, 3]``; may be memory-mapped.
     masks
-        uint8, ``[N, S, S]``, not 0 on the cell. Where there is none (None, or 0 throughout an
-        image), `canny_mask` finds the cell.
+        uint8, ``[N, S, S]``, see `masks.label_mask`. Where there is none, or no cell in it,
+        `canny_mask` finds the cell.
 
     Returns
     -------
@@ -126,20 +124,19 @@ def background_features(images: np.ndarray, masks: np.ndarray | None = None) -> 
 
 
 def _describe_all(images: np.ndarray, masks: np.ndarray | None, part: np.ndarray) -> pd.DataFrame:
-    def describe_block(start: int) -> list[list[float]]:
-        rows = range(start, min(start + _BLOCK, len(images)))
+    def describe_rows(rows: range) -> list[list[float]]:
         return [_describe(images[i], None if masks is None else masks[i], part) for i in rows]
 
-    starts, workers = range(0, len(images), _BLOCK), os.cpu_count() or 1
     table: list[list[float]] = []
-    with one_opencv_thread(), ThreadPoolExecutor(workers) as pool:
-        for rows in map_ahead(pool, describe_block, starts, ahead=2 * workers):
-            table += rows
-            forget_pages(images)
+    chunks = split_rows(range(len(images)), _BLOCK)
+    for described in map_chunks(describe_rows, chunks, title="Describing backgrounds"):
+        table += described
+        forget_pages(images)
     return pd.DataFrame(table, columns=list(FEATURES), dtype=np.float32)
 
 
-def _describe(image: np.ndarray, cell: np.ndarray | None, part: np.ndarray) -> list[float]:
+def _describe(image: np.ndarray, mask: np.ndarray | None, part: np.ndarray) -> list[float]:
+    cell = None if mask is None else region_mask(np.ascontiguousarray(mask), "cell")
     if cell is None or not cell.any():
         cell = canny_mask(image)
     border = black_border(image)

@@ -1,4 +1,4 @@
-"""What the image functions share: batches, and checks of their parameters."""
+"""Helpers of the image functions: batches, and checks of parameters."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def over_batch(function: Callable[..., np.ndarray]) -> Callable[..., np.ndarray]:
-    """Let a function of one image take a batch too, one image after the other.
+    """Extend a function of one image to batches, image by image.
 
     Parameters
     ----------

@@ -8,22 +8,22 @@ views:
 
 from dataclasses import dataclass
 from functools import reduce
+from pkgutil import resolve_name
 
 import cv2
 import numpy as np
 
+from wbc_pipeline.imaging.registry import FULL_RESOLUTION, Fit
 from wbc_pipeline.imaging.steps import (
-    FULL_RESOLUTION,
     Frame,
     Step,
     build_step,
-    files_digest,
     find_step,
     parse_step,
     settle,
     whole_frame,
 )
-from wbc_pipeline.keys import digest, source_digest
+from wbc_pipeline.keys import code_digest, digest
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,11 @@ class Chain:
 
     @property
     def finds(self) -> bool:
-        """Whether it looks for something, which may not be there."""
+        """Whether a step searches for something that may be missing."""
         return any(step.finds for step in self.steps)
 
     def __call__(self, image: np.ndarray) -> np.ndarray:
-        """Give what becomes of an image: RGB uint8 ``[H, W, 3]`` in, RGB uint8 out."""
+        """Apply the chain: RGB uint8 ``[H, W, 3]`` in, RGB uint8 out."""
         return settle(self.run(image)).image
 
     def run(self, image: np.ndarray, guide: np.ndarray | None = None) -> Frame:
@@ -78,7 +78,7 @@ class Chain:
 
 
 def _run_guided(frames: tuple[Frame, Frame], step: Step) -> tuple[Frame, Frame]:
-    """Run a step on an image and its guide; what it finds is what it finds in the guide."""
+    """Run a step on an image and its guide; masks and regions are found in the guide."""
     frame, guide = frames
     guide = step(guide)
     found = guide.mask if guide.region is None else guide.region
@@ -88,13 +88,13 @@ def _run_guided(frames: tuple[Frame, Frame], step: Step) -> tuple[Frame, Frame]:
 
 
 def build_chain(steps: list[dict]) -> Chain:
-    """Make the function of one image that runs the steps in order.
+    """Build a function of one image that runs the steps in order.
 
     Parameters
     ----------
     steps
         One mapping ``{step: {parameter: value}}`` per step; ``{step: {}}`` for the defaults. No
-        step at all leaves the image as it is. See `wbc_pipeline.imaging.steps`.
+        step at all leaves the image as it is. See `wbc_pipeline.imaging.registry`.
 
     Returns
     -------
@@ -115,7 +115,7 @@ def build_chain(steps: list[dict]) -> Chain:
     >>> build_chain([{"rezise": {"size": 32}}])
     Traceback (most recent call last):
     ...
-    ValueError: no step 'rezise'; did you mean 'resize'? Known: bilateral_filter, ...
+    ValueError: no step 'rezise'. Did you mean 'resize'? Known: bilateral_filter, ...
     """
     parsed = [parse_step(step) for step in steps]
     full_resolution = bool(parsed) and parsed[0][0] == FULL_RESOLUTION
@@ -134,24 +134,78 @@ def build_chain(steps: list[dict]) -> Chain:
     return Chain(tuple(built), full_resolution)
 
 
-def chain_digest(steps: list[dict]) -> str:
-    """Digest the source code behind a chain's steps, and the images and models that they name.
+def chain_code(steps: list[dict], *objects: object) -> dict[str, str]:
+    """Digest the code behind a chain's steps, and behind other objects, by file.
+
+    Parameters
+    ----------
+    steps
+        As for `build_chain`.
+    objects
+        Functions, classes or modules; see `keys.code_digest`.
+
+    Examples
+    --------
+    >>> chain_code([{"resize": {"size": 32}}]) == chain_code([{"resize": {"size": 33}}])
+    True
+    """
+    functions = [resolve_name(find_step(name).function) for name, _ in _named(steps)]
+    return code_digest(Chain, *functions, *objects)
+
+
+def chain_data(steps: list[dict]) -> str:
+    """Digest the images and models that a chain's steps were fitted on.
+
+    Parameters
+    ----------
+    steps
+        As for `build_chain`.
+    """
+    return digest([fit.digest(parameters) for _, parameters, fit in _fitted(steps)])
+
+
+def fitted_on(steps: list[dict]) -> list[dict]:
+    """List the images that a chain's steps were fitted on: stain references, training images.
+
+    None of them may be in a part of a split that the chain's results are measured on.
 
     Parameters
     ----------
     steps
         As for `build_chain`.
 
+    Returns
+    -------
+    list of dict
+        A row per step and image: ``step``, ``sha256`` of the file and, as far as they are known,
+        ``dataset``, ``image_id`` and ``source_id``, else None. No row without a fitted step.
+
+    Raises
+    ------
+    ValueError
+        If a reference image cannot be read, or a detector does not say what it was trained on.
+
     Examples
     --------
-    >>> chain_digest([{"resize": {"size": 32}}]) == chain_digest([{"resize": {"size": 33}}])
-    True
+    >>> fitted_on([{"canny_mask": {}}, {"resize": {"size": 32}}])
+    []
     """
-    build_chain(steps)
+    unknown = dict.fromkeys(("dataset", "image_id", "source_id", "sha256"))
+    return [
+        {"step": name, **unknown, **image}
+        for name, parameters, fit in _fitted(steps)
+        for image in fit.images(parameters)
+    ]
+
+
+def _named(steps: list[dict]) -> list[tuple[str, dict]]:
     parsed = [parse_step(step) for step in steps]
-    functions = [find_step(name)[1] for name, _ in parsed if name != FULL_RESOLUTION]
-    files = [files_digest(name, parameters) for name, parameters in parsed]
-    return digest([source_digest(Chain, *functions), files])
+    return [(name, parameters) for name, parameters in parsed if name != FULL_RESOLUTION]
+
+
+def _fitted(steps: list[dict]) -> list[tuple[str, dict, Fit]]:
+    found = [(name, parameters, find_step(name).fit) for name, parameters in _named(steps)]
+    return [(name, parameters, resolve_name(fit)) for name, parameters, fit in found if fit]
 
 
 def _drawn_cell() -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Before and after: what a chain makes of some images, side by side."""
+"""Contact sheets: some images before and after a chain, side by side."""
 
 from collections.abc import Sequence
 
@@ -24,7 +24,7 @@ def contact_sheet(
     bands: int = 2,
     tile: int = 112,
 ) -> np.ndarray:
-    """Draw images, picked evenly, above what the chain makes of them.
+    """Draw evenly sampled images above their results.
 
     Parameters
     ----------

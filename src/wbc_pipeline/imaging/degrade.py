@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from skimage.color import hed_from_rgb, rgb_from_hed
 from torch import Tensor
-from torch.nn import functional
 from torchvision.transforms.v2.functional import jpeg_image
+
+from wbc_pipeline.imaging.tensors import convolve, round_images, to_device
 
 
 def degrade(
@@ -93,7 +94,7 @@ def gaussian_noise(
         random.standard_normal(shape, dtype=np.float32)
         for random in _generators("gaussian_noise", images, seed, rows)
     ]
-    return _stored(images + _moved(np.float32(255 * alpha) * np.stack(noise), images))
+    return round_images(images + to_device(np.float32(255 * alpha) * np.stack(noise), images))
 
 
 def shot_noise(
@@ -124,7 +125,7 @@ def shot_noise(
     generators = _generators("shot_noise", images, seed, rows)
     means = images.cpu().numpy() * (photons / 255)
     counts = [random.poisson(mean) for random, mean in zip(generators, means, strict=True)]
-    return _stored(_moved(np.stack(counts) * (255 / photons), images))
+    return round_images(to_device(np.stack(counts) * (255 / photons), images))
 
 
 def salt_and_pepper(
@@ -157,7 +158,7 @@ def salt_and_pepper(
         random.random(shape, dtype=np.float32)
         for random in _generators("salt_and_pepper", images, seed, rows)
     ]
-    chance = _moved(np.stack(chance), images)
+    chance = to_device(np.stack(chance), images)
     return images.masked_fill(chance < amount / 2, 0).masked_fill(chance >= 1 - amount / 2, 255)
 
 
@@ -193,7 +194,7 @@ def motion_blur(
     along = x * torch.cos(angle) + y * torch.sin(angle)  # [N, K, K]
     across = y * torch.cos(angle) - x * torch.sin(angle)
     line = (half + 0.5 - along.abs()).clamp(0, 1) * (1 - across.abs()).clamp(0, 1)
-    return _convolved(images, line)
+    return convolve(images, line)
 
 
 def defocus_blur(
@@ -231,7 +232,7 @@ def defocus_blur(
     pixels = radius * min(images.shape[2:])
     y, x = _offsets(math.ceil(pixels))
     disc = (pixels + 0.5 - torch.hypot(x, y)).clamp(0, 1)
-    return _convolved(images, disc.expand(len(images), -1, -1))
+    return convolve(images, disc.expand(len(images), -1, -1))
 
 
 def jpeg(
@@ -298,7 +299,7 @@ def illumination_gradient(
     ramp = y[:, None] * torch.sin(angle) + x * torch.cos(angle)
     ramp /= torch.cos(angle).abs() + torch.sin(angle).abs()  # [N, H, W], -1 to 1
     gain = (1 - strength * (1 + ramp) / 2)[:, None]
-    return _stored(images * gain.float().to(images.device))
+    return round_images(images * gain.float().to(images.device))
 
 
 def stain_shift(
@@ -344,10 +345,10 @@ def stain_shift(
     draws = np.pad(strength * draws, ((0, 0), (0, 0), (0, 1)))  # the rest keeps its amount
     scale, shift = draws[:, 0], draws[:, 1] / 4  # [N, 3]
     change = np.eye(3) + (hed_from_rgb * scale[:, None]) @ rgb_from_hed  # [N, 3, 3]
-    change, offset = _moved(change, images), _moved(shift @ rgb_from_hed, images)
+    change, offset = to_device(change, images), to_device(shift @ rgb_from_hed, images)
     density = -torch.log((images.double() + 1) / 256)
     density = torch.einsum("nchw,ncd->ndhw", density, change) + offset[:, :, None, None]
-    return _stored(256 * torch.exp(-density) - 1)
+    return round_images(256 * torch.exp(-density) - 1)
 
 
 #: Kind: function ``(images, amount, *, seed, rows)``.
@@ -394,28 +395,6 @@ def _angles(kind: str, images: Tensor, seed: int, rows: Sequence[int] | Tensor) 
 def _offsets(reach: int) -> tuple[Tensor, Tensor]:
     steps = torch.arange(-reach, reach + 1, dtype=torch.float64)
     return torch.meshgrid(steps, steps, indexing="ij")
-
-
-def _convolved(images: Tensor, kernels: Tensor) -> Tensor:  # kernels [N, K, K]
-    # Weights in steps of 2^-16 that sum to 1: every sum of products is exact in float32, whatever
-    # the order of summation. GPUs may convolve float32 in TF32, where it is not.
-    kind = torch.float32 if images.device.type == "cpu" else torch.float64
-    share = kernels.flatten(1).cumsum(1)
-    steps = torch.round(share / share[:, -1:] * 2**16)
-    weights = torch.diff(steps, prepend=steps.new_zeros(len(steps), 1)) / 2**16
-    weights = weights.view(kernels.shape)[:, None].to(images.device, kind)  # [N, 1, K, K]
-    reach = kernels.shape[-1] // 2
-    planes = images.transpose(0, 1).to(kind)  # [3, N, H, W]: images as channels, each its kernel
-    planes = functional.pad(planes, [reach] * 4, mode="replicate")
-    return _stored(functional.conv2d(planes, weights, groups=len(images)).transpose(0, 1))
-
-
-def _moved(array: np.ndarray, images: Tensor) -> Tensor:
-    return torch.from_numpy(array).to(images.device)
-
-
-def _stored(images: Tensor) -> Tensor:
-    return images.round().clamp(0, 255).to(torch.uint8).contiguous()
 
 
 def _require_images(images: Tensor) -> None:

@@ -1,4 +1,4 @@
-"""Views of degraded images: what a network sees of an image that came out badly.
+"""Views of degraded images, for robustness studies.
 
 The degradation comes first, on the image that the view's chain begins with, and what the chain
 looks for is looked for after it, as in practice. Draws depend on the image's row number alone: two
@@ -7,13 +7,12 @@ views that begin alike show the same degraded image.
 
 from collections.abc import Sequence
 from pathlib import Path
-from threading import Lock
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from wbc_pipeline.imaging.arrays import ArrayFile, map_threads
+from wbc_pipeline.imaging.arrays import ArrayFile, map_chunks, split_rows
 from wbc_pipeline.imaging.chain import Chain
 from wbc_pipeline.imaging.degrade import DEGRADATIONS
 from wbc_pipeline.imaging.steps import settle
@@ -24,7 +23,7 @@ _CHUNK = 32  # images of a task: what a thread holds at a time
 
 
 class Condition(NamedTuple):
-    """What is done to an image before a view is made of it.
+    """A degradation, and perhaps a restoration, applied before a view is made.
 
     Attributes
     ----------
@@ -50,7 +49,7 @@ class Condition(NamedTuple):
         return self.restore(degraded[0].permute(1, 2, 0).contiguous().numpy())
 
     def view(self, chain: Chain, image: np.ndarray, row: int) -> np.ndarray:
-        """Give what a chain makes of the image of a row under this condition, RGB uint8."""
+        """Apply a chain to the image of a row under this condition; RGB uint8."""
         guide = image if self.finds_on_clean else None
         return settle(chain.run(self.apply(image, row), guide)).image
 
@@ -66,7 +65,7 @@ def write_degraded_view(
     title: str = "Degrading",
     progress: bool = True,
 ) -> None:
-    """Run a chain over some images under a condition and write what becomes of them.
+    """Apply a chain to some images under a condition and write the results.
 
     Parameters
     ----------
@@ -93,7 +92,7 @@ def write_degraded_view(
         If there is no row, results differ in shape, the restoration changes the size while masks
         and regions are those of the clean image, or the degradation refuses its amount.
     UnreadableImageError
-        If a file can no longer be read.
+        If a file can no longer be read, or has changed since it was packed.
 
     Examples
     --------
@@ -111,13 +110,11 @@ def write_degraded_view(
     if len(rows) == 0:
         raise ValueError("no images to degrade; does a split leave a test part?")
     shape = condition.view(chain, images[rows[0]], rows[0]).shape
-    chunks = [range(start, min(start + _CHUNK, len(rows))) for start in range(0, len(rows), _CHUNK)]
-    lock = Lock()
+    chunks = split_rows(rows, _CHUNK)
 
-    def degrade_chunk(places: range) -> None:
-        block = np.empty((len(places), *shape), np.uint8)
-        for number, place in enumerate(places):
-            row = int(rows[place])
+    def degrade_chunk(chunk: Sequence[int]) -> np.ndarray:
+        block = np.empty((len(chunk), *shape), np.uint8)
+        for number, row in enumerate(map(int, chunk)):
             view = condition.view(chain, images[row], row)
             if view.shape != shape:
                 raise ValueError(
@@ -125,8 +122,12 @@ def write_degraded_view(
                     "end the view with a resize step"
                 )
             block[number] = view
-        with lock:
-            file.write(places.start, block)
+        return block
 
     with ArrayFile(target, (len(rows), *shape), "u1") as file:
-        map_threads(degrade_chunk, chunks, title=title, workers=workers, progress=progress)
+        done = 0
+        for block in map_chunks(
+            degrade_chunk, chunks, title=title, workers=workers, progress=progress
+        ):
+            file.write(done, block)
+            done += len(block)

@@ -4,7 +4,7 @@ Two such images on two sides of a split leak, so they count as one source.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain
 
 import cv2
@@ -79,7 +79,7 @@ def group_duplicates(
 
 
 def join_groups(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:
-    """Join the groups of images that further pairs tie together.
+    """Merge groups that are linked by further pairs of images.
 
     Parameters
     ----------
@@ -127,24 +127,26 @@ def group_sources(
     manifest: pd.DataFrame,
     groups: np.ndarray,
     *,
-    one_image_per_cell: bool,
+    one_image_per_cell: bool | Sequence[bool],
     same_cell: Iterable[tuple[str, str]] = (),
 ) -> pd.DataFrame:
     """Name the source of each image, and the group of sources that show one cell.
 
     Two images are of one group if their known ``source_id`` or ``patient`` is the same, if they are
-    duplicates, or if their sources are known to show one cell; and so on along chains of these. A
-    group is what a split must keep together.
+    duplicates or the same file, or if their sources are known to show one cell; and so on along
+    chains of these. A group is what a split must keep together.
 
     Parameters
     ----------
     manifest
-        Columns ``image_id``, ``source_id`` and ``patient`` (missing where not known), ``status``.
+        Columns ``image_id``, ``source_id``, ``patient`` and ``sha256`` (missing where not known),
+        ``status``.
     groups
         Of :func:`group_duplicates`, one per row of the manifest whose status is ``ok``.
     one_image_per_cell
-        Whether an image of unknown source is its own source unless duplicates join it with others.
-        False (``sources``: ``ONE_IMAGE_PER_CELL``) leaves it missing.
+        Whether an image of unknown source is its own source unless duplicates join it with others;
+        of all or of each row of the manifest. False (``sources``: ``ONE_IMAGE_PER_CELL``) leaves it
+        missing.
     same_cell
         Pairs of source ids, such as two photographs that overlap.
 
@@ -169,15 +171,16 @@ def group_sources(
             f"{len(groups)} images were grouped, but the manifest has {ok.sum()} ok rows: group "
             "the images that were packed with this manifest."
         )
-    rows = manifest[ok]
+    rows = manifest[ok].assign(own=np.broadcast_to(one_image_per_cell, len(manifest))[ok])
     known = rows["source_id"]
-    cells = _joined(np.asarray(groups), known, same_cell)
-    joined = _joined(cells, rows["patient"], [])
+    files = _joined(np.asarray(groups), rows["sha256"])
+    cells = _joined(files, known, same_cell)
+    joined = _joined(cells, rows["patient"])
     source_id = manifest["source_id"].astype(object).where(manifest["source_id"].notna(), None)
     source_group = pd.Series(None, index=manifest.index, dtype=object)
-    names = _names(rows, cells, one_image_per_cell)
+    names = _names(rows, cells)
     source_id[ok] = known.astype(object).where(known.notna(), names)
-    source_group[ok] = _names(rows, joined, one_image_per_cell)
+    source_group[ok] = _names(rows, joined)
     return pd.DataFrame(
         {
             "source_id": pd.Series(source_id.tolist(), index=manifest.index, dtype="str"),
@@ -186,16 +189,16 @@ def group_sources(
     )
 
 
-def _names(rows: pd.DataFrame, groups: np.ndarray, one_image_per_cell: bool) -> pd.Series:
+def _names(rows: pd.DataFrame, groups: np.ndarray) -> pd.Series:
     """Name each group after the first of its known sources, else after its first image."""
-    known = rows["source_id"]
-    names = rows["image_id"].groupby(groups).min().to_dict() if one_image_per_cell else {}
+    known, own = rows["source_id"], rows["own"].to_numpy()
+    names = rows.loc[own, "image_id"].groupby(groups[own]).min().to_dict()
     names |= known.dropna().groupby(groups[known.notna()]).min().to_dict()
     return pd.Series([names.get(group) for group in groups], index=rows.index, dtype=object)
 
 
 def _joined(
-    groups: np.ndarray, sources: pd.Series, same_cell: Iterable[tuple[str, str]]
+    groups: np.ndarray, sources: pd.Series, same_cell: Iterable[tuple[str, str]] = ()
 ) -> np.ndarray:
     """Find the components of the graph of images, duplicates, sources and same cells."""
     images = [("image", row) for row in range(len(groups))]
@@ -243,7 +246,7 @@ def _thumbnails(images: np.ndarray) -> np.ndarray:
 
 
 def fine_detail(image: np.ndarray) -> np.ndarray:
-    """Give what a blur takes away, divided by its strength round about.
+    """High-pass filter: what a blur takes away, normalised by its local strength.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""A few numbers per image file: how bright, sharp, strongly stained, framed in black it is.
+"""Image statistics: brightness, sharpness, strength of the stain, black border.
 
 They tell more of the camera, the stain and the handling of a file than of its cell: where they
 differ between classes, a network may learn them instead.
@@ -6,14 +6,14 @@ differ between classes, a network may learn them instead.
 
 import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import cv2
 import numpy as np
 import pandas as pd
 from skimage.color import hed_from_rgb
 
-from wbc_pipeline.imaging.arrays import map_ahead, one_opencv_thread, progress_bar
+from wbc_pipeline.imaging.arrays import map_threads
 from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
 from wbc_pipeline.imaging.segment import fill_holes
 
@@ -35,7 +35,6 @@ _BLACK = 32  # padding of turned images, after JPEG has carried light into it
 _REACH = 8  # pixels: a JPEG block, so far the border's edge rings, stronger than any other edge
 _SMOOTHING = 1.5  # pixels; without it the noise of rounding to 8 bits outweighs many an edge
 _FLAT = 1e-6  # squared grey levels: what rounding leaves of the gradient of a flat image
-_CHUNK = 32  # files per task of a thread
 _DENSITY = -np.log10(np.maximum(np.arange(256), 1) / 255).astype(np.float32)  # of a grey level
 _STAINS = np.ascontiguousarray(hed_from_rgb[:, :2].T, np.float32)  # haematoxylin, eosin
 
@@ -47,7 +46,7 @@ def measure_files(
     workers: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Measure image files as they are, at full size, by threads.
+    """Measure image files at full size, in threads.
 
     Parameters
     ----------
@@ -71,22 +70,8 @@ def measure_files(
     UnreadableImageError
         If a file cannot be read; the message names it.
     """
-    workers = workers or os.cpu_count() or 1
-    chunks = [paths[start : start + _CHUNK] for start in range(0, len(paths), _CHUNK)]
-
-    def measure_chunk(chunk: Sequence[str | os.PathLike]) -> list[dict[str, float]]:
-        return [_measure_file(path, max_pixels) for path in chunk]
-
-    rows: list[dict[str, float]] = []
-    with (
-        progress_bar(progress) as bar,
-        one_opencv_thread(),
-        ThreadPoolExecutor(workers) as pool,
-    ):
-        task = bar.add_task("Measuring images", total=len(paths))
-        for done in map_ahead(pool, measure_chunk, chunks, ahead=2 * workers):
-            rows += done
-            bar.advance(task, len(done))
+    measure = partial(_measure_file, max_pixels=max_pixels)
+    rows = map_threads(measure, paths, title="Measuring images", workers=workers, progress=progress)
     return pd.DataFrame(rows, columns=list(MEASUREMENTS), dtype=float)
 
 

@@ -7,6 +7,7 @@ as it compares images as they lie.
 """
 
 import math
+from collections.abc import Sequence
 from functools import lru_cache
 
 import cv2
@@ -34,6 +35,7 @@ def find_overlaps(
     images: np.ndarray,
     *,
     similarity: float = SIMILARITY,
+    rows: Sequence[int] | None = None,
     workers: int | None = None,
     progress: bool = True,
 ) -> pd.DataFrame:
@@ -56,6 +58,8 @@ def find_overlaps(
         uint8 ``[N, S, S, 3]``, RGB; may be memory-mapped.
     similarity
         Least correlation of the detail.
+    rows
+        Which of the images to look at, in ascending order; None for all.
     workers
         Threads; None for one per core.
     progress
@@ -71,26 +75,29 @@ def find_overlaps(
     ----------
     .. [1] Charikar, Similarity estimation techniques from rounding algorithms, STOC 2002.
     """
+    places = np.arange(len(images)) if rows is None else np.asarray(rows, int)
 
     @lru_cache(_REMEMBERED)
-    def describe(row: int) -> tuple[np.ndarray, np.ndarray]:
-        return registration.describe(cv2.cvtColor(images[row], cv2.COLOR_RGB2GRAY), _FEATURES)
+    def describe(number: int) -> tuple[np.ndarray, np.ndarray]:
+        grey = cv2.cvtColor(images[places[number]], cv2.COLOR_RGB2GRAY)
+        return registration.describe(grey, _FEATURES)
 
-    sample = range(0, len(images), max(1, len(images) // _SAMPLE))
+    sample = range(0, len(places), max(1, len(places) // _SAMPLE))
     descriptors = [found for row in sample if len(found := describe(row)[1])]
-    planes = _Hyperplanes(np.concatenate(descriptors), len(images)) if descriptors else None
+    planes = _Hyperplanes(np.concatenate(descriptors), len(places)) if descriptors else None
 
-    def hash_features(row: int) -> np.ndarray:
-        if row % 1024 == 0:
+    def hash_features(number: int) -> np.ndarray:
+        if number % 1024 == 0:
             forget_pages(images)
-        return planes.hash(describe(row)[1])
+        return planes.hash(describe(number)[1])
 
     def lay_over(first: int, second: int) -> tuple[float, float]:
         (onto, below), (points, above) = describe(first), describe(second)
         transform = registration.fit_map(points, onto, below @ above.T, similar=_SIMILAR)
         if transform is None:
             return 0.0, 0.0
-        return registration.compare(_detail(images[second]), transform, _detail(images[first]))
+        below, above = (_detail(images[places[number]]) for number in (first, second))
+        return registration.compare(above, transform, below)
 
     def compare(numbered: tuple[int, np.ndarray]) -> tuple[float, float]:
         number, (first, second) = numbered
@@ -100,13 +107,13 @@ def find_overlaps(
         found = (lay_over(first, second), lay_over(second, first))
         return max(found, key=lambda fit: fit[0] if fit[1] >= SHARE else 0.0)
 
-    rows = range(len(images)) if planes else range(0)
+    described = range(len(places)) if planes else range(0)
     how = {"workers": workers, "progress": progress}
-    hashes = map_threads(hash_features, rows, title="Describing images", **how)
+    hashes = map_threads(hash_features, described, title="Describing images", **how)
     pairs = _candidates(hashes)
     numbered = list(enumerate(pairs))
     scores = map_threads(compare, numbered, title="Comparing candidates", **how)
-    table = pd.DataFrame(pairs, columns=["first", "second"])
+    table = pd.DataFrame(places[pairs], columns=["first", "second"])
     table[["similarity", "share"]] = np.array(scores).reshape(-1, 2)
     same = (table["similarity"] >= similarity) & (table["share"] >= SHARE)
     return table[same].reset_index(drop=True)

@@ -1,33 +1,21 @@
-"""Many image files -> one array on disk, a manifest, and the reasons for what was refused."""
+"""Packs image files into one array, with a manifest and the reason for every refused file."""
 
 import hashlib
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from wbc_pipeline.imaging.arrays import (
-    array_writer,
-    map_ahead,
-    one_opencv_thread,
-    progress_bar,
-    resize_to,
-)
-from wbc_pipeline.imaging.reading import (
-    MAX_PIXELS,
-    FileImage,
-    UnreadableImageError,
-    read_image,
-    read_mask,
-)
+from wbc_pipeline.imaging.arrays import ArrayFile, map_chunks, resize_to, split_rows, unfinished
+from wbc_pipeline.imaging.masks import UNKNOWN, read_labelled_mask, resize_mask
+from wbc_pipeline.imaging.reading import MAX_PIXELS, FileImage, UnreadableImageError, read_image
 
 MANIFEST_COLUMNS = (
+    "dataset",
     "image_id",
     "path",
     "label",
@@ -45,9 +33,7 @@ MANIFEST_COLUMNS = (
     "status",
 )
 
-MASK_LEVELS = (0, 128, 255)  # of a packed mask: background, cytoplasm, nucleus
-
-_CHUNK = 64  # images per task: enough to make threads' overhead vanish, 3 MB at 128 x 128
+_CHUNK = 64  # images per task: enough to hide the overhead of threads, 3 MB at 128 x 128
 
 
 class RejectedImagesError(ValueError):
@@ -55,7 +41,7 @@ class RejectedImagesError(ValueError):
 
 
 class _File(NamedTuple):
-    """What the listing says of a file that matters here; None where it says nothing."""
+    """The columns of a listing that packing needs; None where not known."""
 
     path: str
     box: Sequence[float] | None
@@ -92,8 +78,7 @@ def pack_images(
 
     Files are decoded by threads, a chunk at a time, and written in order, so memory does not grow
     with their number. An image is scaled to a square without keeping its proportions, as the papers
-    did: by area averages where it shrinks, bicubic where it grows; a mask takes the nearest pixel,
-    and each of its grey levels becomes that of the part of the cell whose level is nearest.
+    did: by area averages where it shrinks, bicubic where it grows; a mask takes the nearest pixel.
     The arrays appear under their names only when they are complete.
 
     Parameters
@@ -109,10 +94,9 @@ def pack_images(
     max_pixels
         Larger files are refused before they are decoded.
     masks_target
-        Where the masks go if any row has one: uint8 ``[N, S, S]``, rows as in ``target``, 255
-        nucleus, 128 cytoplasm, 0 background; zeros where an image has no mask (``mask_path``
-        tells). Default ``masks.npy`` beside ``target``. If no row has a mask, a file of an earlier
-        run there is removed.
+        Where the masks go if any row has one: uint8 ``[N, S, S]``, rows as in ``target``, see
+        `masks.label_mask`; 255 throughout where an image has no mask. Default ``masks.npy`` beside
+        ``target``. If no row has a mask, a file of an earlier run there is removed.
     workers
         Threads; None for one per core.
     progress
@@ -132,29 +116,30 @@ def pack_images(
     target = Path(target)
     masks_target = Path(masks_target or target.with_name("masks.npy"))
     with_masks = bool(listing["mask_path"].notna().any())
-    workers = workers or os.cpu_count() or 1
-    files = _files(listing)
-    chunks = [files[start : start + _CHUNK] for start in range(0, len(files), _CHUNK)]
-    shape = (image_size, image_size)
-
-    def read_chunk(chunk: list[_File]) -> _Chunk:
-        return _read_chunk(chunk, image_size, max_pixels, with_masks)
-
+    chunks = split_rows(_files(listing), _CHUNK)
+    shape = (len(listing), image_size, image_size)
     outcomes: list[_Outcome] = []
+    kept = 0
     with ExitStack() as stack:
-        write_images = stack.enter_context(array_writer(target, len(files), (*shape, 3)))
+        new = stack.enter_context(unfinished(target))
+        images = stack.enter_context(ArrayFile(new, (*shape, 3), "u1"))
+        arrays = [images]
         if with_masks:
-            write_masks = stack.enter_context(array_writer(masks_target, len(files), shape))
-        bar = stack.enter_context(progress_bar(progress))
-        task = bar.add_task("Packing images", total=len(files))
-        stack.enter_context(one_opencv_thread())
-        pool = stack.enter_context(ThreadPoolExecutor(workers))
-        for done in map_ahead(pool, read_chunk, chunks, ahead=2 * workers):
-            write_images(done.images)
-            if with_masks:
-                write_masks(done.masks)
+            new = stack.enter_context(unfinished(masks_target))
+            arrays.append(stack.enter_context(ArrayFile(new, shape, "u1")))
+        for done in map_chunks(
+            partial(_read_chunk, image_size=image_size, max_pixels=max_pixels, masks=with_masks),
+            chunks,
+            title="Packing images",
+            workers=workers,
+            progress=progress,
+        ):
+            for array, block in zip(arrays, (done.images, done.masks), strict=False):
+                array.write(kept, block)
+            kept += len(done.images)
             outcomes += done.outcomes
-            bar.advance(task, len(done.outcomes))
+        for array in arrays:
+            array.cut(kept)
     if not with_masks:
         masks_target.unlink(missing_ok=True)
     table = pd.DataFrame(outcomes, columns=_Outcome._fields)
@@ -164,26 +149,8 @@ def pack_images(
     return table.astype({"height": "Int32", "width": "Int32", "status": "str"})
 
 
-def canonical_mask(mask: np.ndarray, levels: Sequence[int]) -> np.ndarray:
-    """Bring the grey levels of a mask to those of a packed one.
-
-    Parameters
-    ----------
-    mask
-        uint8 ``[H, W]``.
-    levels
-        Its grey levels of background, cytoplasm and nucleus; any other counts for the nearest.
-
-    Returns
-    -------
-    uint8 ``[H, W]``: 255 nucleus, 128 cytoplasm, 0 background.
-    """
-    distance = np.abs(np.arange(256)[:, None] - np.asarray(levels))  # [256, 3]
-    return cv2.LUT(mask, np.uint8(MASK_LEVELS)[distance.argmin(axis=1)])
-
-
 def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
-    """Join what was listed and what became of it.
+    """Join a listing with the outcome of packing it.
 
     Parameters
     ----------
@@ -218,8 +185,19 @@ def rejected(manifest: pd.DataFrame) -> pd.DataFrame:
     return manifest[manifest["status"] != "ok"].reset_index(drop=True)
 
 
+def independent_sources(images: pd.DataFrame) -> pd.Series:
+    """Name the source of each image that no split may part: the image itself where none is known.
+
+    Parameters
+    ----------
+    images
+        Rows of a manifest, with ``source_group`` and ``image_id``.
+    """
+    return images["source_group"].fillna(images["image_id"])
+
+
 def check_boxes(boxes: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Tell the annotated boxes that lie in their images from those that do not.
+    """Separate annotated boxes inside their images from those outside.
 
     Parameters
     ----------
@@ -299,9 +277,10 @@ def _files(listing: pd.DataFrame) -> list[_File]:
     return [_File(*row) for row in known.itertuples(index=False, name=None)]
 
 
-def _read_chunk(files: list[_File], image_size: int, max_pixels: int, with_masks: bool) -> _Chunk:
-    images = np.empty((len(files), image_size, image_size, 3), np.uint8)
-    masks = np.zeros((len(files), image_size, image_size), np.uint8) if with_masks else None
+def _read_chunk(files: list[_File], *, image_size: int, max_pixels: int, masks: bool) -> _Chunk:
+    shape = (len(files), image_size, image_size)
+    images = np.empty((*shape, 3), np.uint8)
+    packed_masks = np.full(shape, UNKNOWN, np.uint8) if masks else None
     outcomes, kept = [], 0
     for file in files:
         try:
@@ -309,14 +288,14 @@ def _read_chunk(files: list[_File], image_size: int, max_pixels: int, with_masks
         except UnreadableImageError as reason:
             outcomes.append(_Outcome(str(reason)))
             continue
+        mask_sha256 = None
         if mask is not None:
-            side = (image_size, image_size)
-            cv2.resize(mask, side, dst=masks[kept], interpolation=cv2.INTER_NEAREST)
+            packed_masks[kept] = resize_mask(mask, shape[1:])
+            mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
         resize_to(pixels, images[kept])
-        mask_sha256 = None if mask is None else hashlib.sha256(mask.tobytes()).hexdigest()
         outcomes.append(_Outcome("ok", *pixels.shape[:2], sha256, mask_sha256))
         kept += 1
-    return _Chunk(outcomes, images[:kept], masks[:kept] if with_masks else None)
+    return _Chunk(outcomes, images[:kept], packed_masks[:kept] if masks else None)
 
 
 def _read_file(file: _File, max_pixels: int) -> tuple[FileImage, np.ndarray | None]:
@@ -328,9 +307,8 @@ def _read_file(file: _File, max_pixels: int) -> tuple[FileImage, np.ndarray | No
         _check_box(file.box, shape)
     if file.mask_path is None:
         return image, None
-    mask = _matching_mask(file.mask_path, shape, max_pixels)
-    levels = MASK_LEVELS if file.mask_levels is None else file.mask_levels
-    return image, canonical_mask(mask, levels)
+    mask = read_labelled_mask(file.mask_path, shape, levels=file.mask_levels, max_pixels=max_pixels)
+    return image, mask
 
 
 def _check_box(box: Sequence[float], shape: tuple[int, int]) -> None:
@@ -341,14 +319,3 @@ def _check_box(box: Sequence[float], shape: tuple[int, int]) -> None:
         raise UnreadableImageError(f"box outside the image: [{sides}] in {width} x {height}")
     if not (xmin < xmax and ymin < ymax):
         raise UnreadableImageError(f"box without area: [{sides}]")
-
-
-def _matching_mask(path: str, shape: tuple[int, int], max_pixels: int) -> np.ndarray:
-    try:
-        mask = read_mask(path, max_pixels=max_pixels)
-    except UnreadableImageError as reason:
-        raise UnreadableImageError(f"mask unreadable: {reason}") from None
-    if mask.shape != shape:
-        sizes = " against ".join(f"{width} x {height}" for height, width in (mask.shape, shape))
-        raise UnreadableImageError(f"mask of another size than its image: {sizes}")
-    return mask

@@ -11,7 +11,6 @@ Overlaps are found in the same way, and a copy is in doubt only between original
 
 import logging
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +21,7 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from wbc_pipeline.imaging import registration
-from wbc_pipeline.imaging.arrays import map_threads, one_opencv_thread
+from wbc_pipeline.imaging.arrays import map_threads
 from wbc_pipeline.imaging.duplicates import join_groups
 from wbc_pipeline.imaging.reading import MAX_PIXELS, UnreadableImageError, read_image
 
@@ -174,10 +173,13 @@ def index_originals(
         sides = (grey, np.ascontiguousarray(grey[:, ::-1]))
         return [(side, scale, *_features(side, _ORIGINAL_FEATURES)) for side in sides]
 
-    with one_opencv_thread(), threadpool_limits(1, "blas"), ThreadPoolExecutor(workers) as pool:
-        described = [side for sides in pool.map(describe, paths) for side in sides]
-        index = _index(described)
-        overlaps = _each_pair_once(pool.map(partial(_overlaps, index), range(len(paths))))
+    described = map_threads(describe, paths, title="Describing originals", workers=workers)
+    with threadpool_limits(1, "blas"):
+        index = _index([side for sides in described for side in sides])
+    find = partial(_overlaps, index)
+    overlaps = _each_pair_once(
+        map_threads(find, range(len(paths)), title="Overlaps of originals", workers=workers)
+    )
     fields = join_groups(np.arange(len(paths)), overlaps[["first", "second"]].to_numpy())
     return replace(index, overlaps=overlaps, fields=fields)
 
@@ -270,7 +272,7 @@ def recover_sources(
     title: str = "Recovering sources",
     progress: bool = True,
 ) -> pd.DataFrame:
-    """Match many copies, by threads.
+    """Match many copies in threads.
 
     Parameters
     ----------
@@ -334,7 +336,7 @@ def _fits(query: _Query, index: OriginalIndex, candidates: int) -> list[_Fit]:
 
 
 def _candidates(cosines: np.ndarray, starts: np.ndarray, number: int) -> np.ndarray:
-    """Choose the images with most votes: a feature votes for that of its nearest neighbour."""
+    """Choose the images with most votes; each feature votes for its nearest neighbour's image."""
     nearest = cosines.argmax(axis=1)
     cosine = np.take_along_axis(cosines, nearest[:, None], axis=1)[:, 0]
     voted = np.searchsorted(starts, nearest, side="right") - 1
@@ -392,7 +394,7 @@ def _scaled(pixels: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def _inside(pixels: np.ndarray) -> np.ndarray:
-    """Tell what is not black from the border on: bool [H, W]."""
+    """Mask the pixels outside black borders: bool [H, W]."""
     black = (pixels.max(axis=2) < _NEAR_BLACK).astype(np.uint8)
     black = cv2.morphologyEx(black, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))
     _, parts = cv2.connectedComponents(black)

@@ -4,13 +4,12 @@ Colour alone, no learning. The defaults of `colour_region` were chosen on the ph
 ``blood_cells_originals`` with an even number; those with an odd number are the check.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from wbc_pipeline.imaging.arrays import resize_to
 from wbc_pipeline.imaging.enhance import clahe
 from wbc_pipeline.imaging.segment import violet_mask_hsv
 
@@ -94,15 +93,24 @@ def colour_region(
     >>> colour_region(image[:10])
     Region(xmin=0, ymin=0, xmax=128, ymax=10, found=False)
     """
-    regions = _regions(
-        image,
-        nucleus=nucleus,
-        cytoplasm=cytoplasm,
-        opening=opening,
-        padding=padding,
-        smallest=smallest,
+    for name, share in (("opening", opening), ("smallest", smallest)):
+        if not 0 <= share <= 1:
+            raise ValueError(f"{name} is a share, 0 to 1, not {share}")
+    if padding < 0:  # also where there is nothing to pad
+        raise ValueError(f"padding is a share of the longer side, at least 0, not {padding}")
+    height, width = image.shape[:2]
+    blurred = cv2.GaussianBlur(image, (3, 3), 0)
+    nuclei, _ = cv2.findContours(
+        _within(blurred, nucleus), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE
     )
-    return next(regions, _whole(image))
+    largest = max(nuclei, key=cv2.contourArea, default=None)
+    if largest is None or cv2.contourArea(largest) < smallest * height * width:
+        return Region(0, 0, width, height, found=False)
+    if cytoplasm is None:
+        region = _region(cv2.boundingRect(largest))
+    else:
+        region = _grown(blurred, largest, cytoplasm, opening)
+    return pad_region(region, padding=padding, shape=image.shape)
 
 
 def enhanced_colour_region(
@@ -156,62 +164,6 @@ def enhanced_colour_region(
         padding=padding,
         smallest=smallest,
     )
-
-
-def colour_regions(
-    image: np.ndarray,
-    *,
-    nucleus: Limits = NUCLEUS,
-    cytoplasm: Limits | None = CYTOPLASM,
-    opening: float = 0.15,
-    padding: float = 0.05,
-    smallest: float = 0.01,
-) -> list[Region]:
-    """Boxes around all white blood cells, each as by `colour_region`.
-
-    Parameters
-    ----------
-    image
-        RGB, uint8, ``[H, W, 3]``.
-    nucleus, cytoplasm, opening, padding
-        See `colour_region`.
-    smallest
-        Nuclei below this share (0 to 1) of the image's area are none. Larger than there, where a
-        platelet only counts if there is nothing larger.
-
-    Returns
-    -------
-    list of Region
-        The largest nucleus first; empty where there is none. A nucleus whose box has its centre
-        inside that of a larger one is another lobe of the same cell. White cells that touch each
-        other share a box.
-
-    Raises
-    ------
-    ValueError
-        As `colour_region`.
-
-    Examples
-    --------
-    >>> image = np.full((96, 128, 3), 230, np.uint8)
-    >>> for x, radius in ((30, 10), (90, 14)):
-    ...     image = cv2.circle(image, (x, 40), radius, (110, 80, 190), -1)
-    >>> [region.xmin for region in colour_regions(image, padding=0)]
-    [76, 20]
-    """
-    kept: list[Region] = []
-    found = _regions(
-        image,
-        nucleus=nucleus,
-        cytoplasm=cytoplasm,
-        opening=opening,
-        padding=padding,
-        smallest=smallest,
-    )
-    for region in found:
-        if not any(_holds_centre(larger, region) for larger in kept):
-            kept.append(region)
-    return kept
 
 
 def pad_region(region: Region, *, padding: float, shape: Sequence[int]) -> Region:
@@ -284,73 +236,6 @@ def square_region(region: Region, *, shape: Sequence[int]) -> Region:
     return Region(left, top, left + side, top + side, found)
 
 
-def crop_region(image: np.ndarray, region: Region, *, size: int) -> np.ndarray:
-    """Cut a region out and resize it to ``size`` x ``size``.
-
-    Parameters
-    ----------
-    image
-        RGB, uint8, ``[H, W, 3]``; not modified.
-    region
-        A box inside the image. One that is not square is squeezed: see `square_region`.
-    size
-        New height and width in pixels, such as 64; at least 1.
-
-    Returns
-    -------
-    np.ndarray
-        RGB, uint8, ``[size, size, 3]``; area averages where that has fewer pixels, else bicubic.
-
-    Raises
-    ------
-    ValueError
-        If `size` is below 1, or the region is empty or not inside the image.
-
-    Examples
-    --------
-    >>> crop_region(np.zeros((480, 640, 3), np.uint8), Region(50, 60, 200, 210), size=64).shape
-    (64, 64, 3)
-    """
-    if size < 1:
-        raise ValueError(f"size is at least 1 pixel, not {size}")
-    height, width = image.shape[:2]
-    xmin, ymin, xmax, ymax, _ = region
-    if not (0 <= xmin < xmax <= width and 0 <= ymin < ymax <= height):
-        raise ValueError(f"{region} is empty or not inside an image of {width} x {height} pixels")
-    cropped = np.empty((size, size, 3), np.uint8)
-    resize_to(image[ymin:ymax, xmin:xmax], cropped)
-    return cropped
-
-
-def _regions(
-    image: np.ndarray,
-    *,
-    nucleus: Limits,
-    cytoplasm: Limits | None,
-    opening: float,
-    padding: float,
-    smallest: float,
-) -> Iterator[Region]:
-    """Box every nucleus, the largest first."""
-    for name, share in (("opening", opening), ("smallest", smallest)):
-        if not 0 <= share <= 1:
-            raise ValueError(f"{name} is a share, 0 to 1, not {share}")
-    if padding < 0:  # also where there is nothing to pad
-        raise ValueError(f"padding is a share of the longer side, at least 0, not {padding}")
-    blurred = cv2.GaussianBlur(image, (3, 3), 0)
-    nuclei = _within(blurred, nucleus)
-    contours, _ = cv2.findContours(nuclei, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    least = smallest * nuclei.size
-    for contour in sorted(contours, key=cv2.contourArea, reverse=True):
-        if cv2.contourArea(contour) < least:
-            return
-        if cytoplasm is None:
-            region = _region(cv2.boundingRect(contour))
-        else:
-            region = _grown(blurred, contour, cytoplasm, opening)
-        yield pad_region(region, padding=padding, shape=image.shape)
-
-
 def _grown(image: np.ndarray, nucleus: np.ndarray, cytoplasm: Limits, opening: float) -> Region:
     """Box what lies within the limits of cytoplasm and hangs together with a nucleus."""
     core = _region(cv2.boundingRect(nucleus))
@@ -375,13 +260,3 @@ def _within(image: np.ndarray, limits: Limits) -> np.ndarray:
 def _region(box: Sequence[int]) -> Region:
     x, y, width, height = map(int, box)
     return Region(x, y, x + width, y + height)
-
-
-def _holds_centre(outer: Region, inner: Region) -> bool:
-    x, y = (inner.xmin + inner.xmax) / 2, (inner.ymin + inner.ymax) / 2
-    return outer.xmin <= x < outer.xmax and outer.ymin <= y < outer.ymax
-
-
-def _whole(image: np.ndarray) -> Region:
-    height, width = image.shape[:2]
-    return Region(0, 0, width, height, found=False)

@@ -1,17 +1,16 @@
-"""The steps of a view by the names that YAML gives them, and what each does to a frame.
+"""Steps of a chain, and what each kind of step does to a frame.
 
-Some change the image; some find a mask or a region, or change what was found. What was found is
-applied when the next step wants the image, to change it or to look further, and at the end: outside
-the mask the image turns black, and the region is cut out. Where nothing was found the image stays
-whole, and the frame says so.
+A step changes the image, finds a mask or a region, or changes the mask or region found last. That
+mask or region is applied before the next step that needs the image, and at the end: the image turns
+black outside the mask, or is cropped to the region. If nothing was found, the image stays whole and
+the frame says so.
 """
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from functools import partial
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import NamedTuple
 
 import cv2
@@ -19,10 +18,10 @@ import numpy as np
 
 from wbc_pipeline.imaging.arrays import resize_to
 from wbc_pipeline.imaging.batches import require_positive
-from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
+from wbc_pipeline.imaging.reading import FileImage, UnreadableImageError, read_image
+from wbc_pipeline.imaging.registry import FULL_RESOLUTION, STEPS, Fit, RegisteredStep
 from wbc_pipeline.imaging.roi import Region
-
-FULL_RESOLUTION = "full_resolution"  # not a function: where a chain begins
+from wbc_pipeline.suggestions import suggestion
 
 
 class Frame(NamedTuple):
@@ -74,12 +73,12 @@ class Step(NamedTuple):
 
     @property
     def finds(self) -> bool:
-        """Whether it looks for something, which may not be there."""
+        """Whether it searches for something that may be missing."""
         return self.act in (_find_mask, _find_region)
 
 
 def whole_frame(image: np.ndarray) -> Frame:
-    """Begin with an image of which nothing is known yet."""
+    """Start a chain with an image."""
     height, width = image.shape[:2]
     return Frame(image, Region(0, 0, width, height))
 
@@ -162,7 +161,7 @@ def build_step(name: str, parameters: dict) -> Step:
     Parameters
     ----------
     name
-        A key of `STEPS`.
+        A key of ``registry.STEPS``.
     parameters
         Keywords of the function; for a stain normalisation `reference`, the path of an image file.
 
@@ -172,24 +171,26 @@ def build_step(name: str, parameters: dict) -> Step:
         If the step or a parameter is unknown or missing, or the reference image cannot be read;
         the message names the nearest known name.
     """
-    act, function = find_step(name)
+    registered = find_step(name)
+    function = resolve_name(registered.function)
     known = _parameters(function)
     for parameter in parameters:
         if parameter not in known:
             raise ValueError(
-                f"step {name!r} has no parameter {parameter!r};{_suggestion(parameter, known)} "
+                f"step {name!r} has no parameter {parameter!r}.{suggestion(parameter, known)} "
                 f"Known: {_listed(known)}"
             )
     missing = [key for key, p in known.items() if p.default is p.empty and key not in parameters]
     if missing:
         raise ValueError(f"step {name!r} needs a value for {_listed(missing)}")
+    act = _ACTS[registered.kind]
     if "reference" in parameters:  # fitted once, not for each image
-        return Step(act, function(_reference(name, parameters["reference"]).pixels))
+        return Step(act, function(_read_reference(parameters).pixels))
     return Step(act, partial(function, **parameters))
 
 
-def find_step(name: str) -> tuple[Callable, Callable]:
-    """Find what a step does to a frame, and its function; its module is imported now.
+def find_step(name: str) -> RegisteredStep:
+    """Find where a step's code is.
 
     Raises
     ------
@@ -198,30 +199,26 @@ def find_step(name: str) -> tuple[Callable, Callable]:
     """
     if name not in STEPS:
         known = _listed([FULL_RESOLUTION, *STEPS])
-        raise ValueError(f"no step {name!r};{_suggestion(name, STEPS)} Known: {known}")
-    act, module, function = STEPS[name]
-    return act, getattr(import_module(f"{__package__}.{module}"), function)
+        raise ValueError(f"no step {name!r}.{suggestion(name, STEPS)} Known: {known}")
+    return STEPS[name]
 
 
-def files_digest(name: str, parameters: Mapping) -> str | None:
-    """Digest the files that a step names: a reference image, a model; None if it names none."""
-    if "reference" in parameters:
-        return _reference(name, parameters["reference"]).sha256
-    if "model" in parameters:
-        from wbc_pipeline.imaging.detect import detector_digest
-
-        return detector_digest(parameters["model"])
-    return None
-
-
-def _reference(name: str, path: str):
+def _read_reference(parameters: Mapping) -> FileImage:
+    path = parameters["reference"]
     try:
         return read_image(Path(path).expanduser())
     except UnreadableImageError as reason:
         raise ValueError(
-            f"step {name!r}: the reference image {path} cannot be used ({reason}); name an image "
-            "file, absolute or relative to the folder that the command is run in"
+            f"the reference image {path} cannot be used ({reason}); name an image file, absolute "
+            "or relative to the folder that the command is run in"
         ) from None
+
+
+#: Of the stain normalisations.
+REFERENCE_FIT = Fit(
+    digest=lambda parameters: _read_reference(parameters).sha256,
+    images=lambda parameters: [{"sha256": _read_reference(parameters).sha256}],
+)
 
 
 def _change_image(frame: Frame, function: Callable) -> Frame:
@@ -260,7 +257,7 @@ def _change_region(frame: Frame, function: Callable) -> Frame:
 
 
 def _moved(region: Region, place: Region) -> Region:
-    """Give a region of a part in pixels of the whole."""
+    """Convert a region of a crop to pixels of the whole image."""
     (left, top, right, bottom, found), (x, y) = region, place[:2]
     return Region(x + left, y + top, x + right, y + bottom, place.found and found)
 
@@ -276,57 +273,21 @@ def _around(mask: np.ndarray, place: Region) -> Region:
     return _moved(Region(*map(round, sides)), place)
 
 
-#: Name in YAML -> what it does to a frame, and where its function is. Modules are imported when
-#: they are needed: some bring in half of SciPy.
-STEPS: dict[str, tuple[Callable, str, str]] = {
-    "resize": (_change_image, "steps", "resize"),
-    **{
-        name: (_change_image, module, name)
-        for module, names in {
-            "enhance": ("clahe", "equalise_histogram", "gamma", "unsharp_mask"),
-            "denoise": (
-                "median_filter",
-                "bilateral_filter",
-                "gaussian_filter",
-                "non_local_means",
-                "total_variation",
-                "wavelet",
-            ),
-            "deconvolve": ("wiener", "richardson_lucy", "unsupervised_wiener"),
-        }.items()
-        for name in names
-    },
-    "reinhard": (_change_image, "stain", "fit_reinhard"),
-    "macenko": (_change_image, "stain", "fit_macenko"),
-    "canny_mask": (_find_mask, "edges", "canny_mask"),
-    **{
-        name: (_find_mask, "segment", name)
-        for name in (
-            "violet_mask_hsv",
-            "violet_mask_rgb",
-            "otsu_mask",
-            "watershed_mask",
-            "saliency_mask",
-        )
-    },
-    **{name: (_change_mask, "segment", name) for name in ("largest_component", "fill_holes")},
-    **{name: (_find_region, "roi", name) for name in ("colour_region", "enhanced_colour_region")},
-    "detector_region": (_find_region, "detect", "detector_region"),
-    **{name: (_change_region, "roi", name) for name in ("pad_region", "square_region")},
+_ACTS: dict[str, Callable[[Frame, Callable], Frame]] = {
+    "change_image": _change_image,
+    "find_mask": _find_mask,
+    "change_mask": _change_mask,
+    "find_region": _find_region,
+    "change_region": _change_region,
 }
 
 
 def _parameters(function: Callable) -> dict[str, inspect.Parameter]:
-    """List what YAML may say: all but what the chain itself passes."""
+    """List the parameters that YAML may set: all but those the chain passes itself."""
     first, *others = inspect.signature(function).parameters.values()
     if first.name == "reference":
         return {first.name: first}
     return {parameter.name: parameter for parameter in others if parameter.name != "shape"}
-
-
-def _suggestion(name: str, known: Iterable[str]) -> str:
-    close = get_close_matches(str(name), known, n=1)
-    return f" did you mean {close[0]!r}?" if close else ""
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -1,8 +1,7 @@
-"""Views: what a chain makes of every image of a set, in one array on disk.
+"""Views: a chain applied to every image of a set, in one array on disk.
 
-Chunks of images are dealt to joblib's threads, or to the workers of a Dask cluster, and written in
-order as they come: memory does not grow with the number of images. What was written is not made
-again after an interruption.
+Chunks of images run on joblib's threads, or on the workers of a Dask cluster, and are written in
+order, so memory does not grow with the number of images. An interrupted view is resumed.
 """
 
 import json
@@ -11,29 +10,26 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from copy import copy
+from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed, parallel_config
-from threadpoolctl import threadpool_limits
 
-from wbc_pipeline.imaging.arrays import (
-    ArrayFile,
-    forget_pages,
-    one_opencv_thread,
-    progress_bar,
-)
+from wbc_pipeline.imaging.arrays import ArrayFile, forget_pages, map_chunks, split_rows
 from wbc_pipeline.imaging.chain import Chain
+from wbc_pipeline.imaging.masks import UNKNOWN, read_labelled_mask, resize_mask
 from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.imaging.steps import settle
 
 BACKENDS = ("threads", "dask")
-_CHUNK = 32  # images per task: enough to hide the dealing out, 1.6 MB at 128 x 128
-_SECONDS_BETWEEN_SYNCS = 1.0  # what an interruption costs at most, beside what was in work
+_CHUNK = 32  # images per task: enough to hide the overhead of a task, 1.6 MB at 128 x 128
+_SECONDS_BETWEEN_SYNCS = 1.0  # the most that an interruption costs, beside chunks in progress
 _SECONDS_FOR_WORKERS = 60
+MASKS_FILE = "masks.npy"
 _PROGRESS_FILE, _PLACES_FILE = "progress.json", "places.npy"
 
 
@@ -45,10 +41,12 @@ class PackedImages:
     pixels
         uint8 ``[N, S, S, 3]``, RGB, memory-mapped. Pickled as the path of its file, so every
         worker must see that.
+    masks
+        uint8 ``[N, S, S]``, memory-mapped; None if there are none, or they are not needed.
     """
 
-    def __init__(self, pixels: np.memmap):
-        self._pixels = pixels
+    def __init__(self, pixels: np.memmap, masks: np.memmap | None = None):
+        self._pixels, self._masks = pixels, masks
         self._rows = range(len(pixels))
         self._made = _made(pixels.filename)
 
@@ -59,16 +57,32 @@ class PackedImages:
         return np.asarray(self._pixels[self._rows[row]])
 
     def __getstate__(self) -> dict:
-        return {"path": self._pixels.filename, "rows": self._rows, "made": self._made}
+        masks = None if self._masks is None else self._masks.filename
+        state = {"path": self._pixels.filename, "masks": masks}
+        return {**state, "rows": self._rows, "made": self._made}
 
     def __setstate__(self, state: dict) -> None:
         self._pixels = np.load(state["path"], mmap_mode="r")
+        self._masks = np.load(state["masks"], mmap_mode="r") if state["masks"] else None
         self._rows, self._made = state["rows"], state["made"]
         if _made(state["path"]) != self._made:
             raise RuntimeError(
                 f"{state['path']} was packed anew by another command while a view was made of it; "
                 "wait for that to end, and run this command again"
             )
+
+    @property
+    def has_masks(self) -> bool:
+        """Whether there are masks."""
+        return self._masks is not None
+
+    def mask(self, row: int, shape: Sequence[int]) -> np.ndarray:
+        """Give the mask of an image of this shape, see `masks.label_mask`."""
+        return np.asarray(self._masks[self._rows[row]])
+
+    def name(self, row: int) -> str:
+        """Name an image."""
+        return f"image {self._rows[row]}"
 
     def part(self, rows: range) -> "PackedImages":
         """Give some of the images."""
@@ -77,8 +91,15 @@ class PackedImages:
         return part
 
     def forget(self) -> None:
-        """Let go of the memory that holds what has been read."""
+        """Release the memory that holds what has been read."""
         forget_pages(self._pixels)
+
+
+class _File(NamedTuple):
+    path: str
+    mask_path: str | None
+    mask_levels: Sequence[int] | None
+    sha256: str | None
 
 
 class FileImages:
@@ -90,30 +111,76 @@ class FileImages:
         Of files that could be read before.
     max_pixels
         See `reading.read_image`.
+    mask_paths, mask_levels
+        Of their masks, missing where there is none; see `masks.label_mask`. None for no masks.
+    sha256
+        Digests of the files' bytes when they were packed: a file that has another now is refused
+        with an `UnreadableImageError`. None to take the files as they are.
     """
 
-    def __init__(self, paths: Sequence[str], *, max_pixels: int):
-        self._paths = [os.path.abspath(path) for path in paths]
+    def __init__(
+        self,
+        paths: Sequence[str],
+        *,
+        max_pixels: int,
+        mask_paths: Sequence[str | None] | None = None,
+        mask_levels: Sequence[Sequence[int] | None] | None = None,
+        sha256: Sequence[str] | None = None,
+    ):
+        columns = (
+            [None] * len(paths) if column is None else column
+            for column in (mask_paths, mask_levels, sha256)
+        )
+        self._files = [
+            _File(os.path.abspath(path), *rest) for path, *rest in zip(paths, *columns, strict=True)
+        ]
         self._max_pixels = max_pixels
+        self.has_masks = any(isinstance(file.mask_path, str) for file in self._files)
 
     def __len__(self) -> int:
-        return len(self._paths)
+        return len(self._files)
 
     def __getitem__(self, row: int) -> np.ndarray:
-        try:
-            return read_image(self._paths[row], max_pixels=self._max_pixels).pixels
-        except UnreadableImageError as reason:
+        file = self._files[row]
+        with self._named(file.path):
+            image = read_image(file.path, max_pixels=self._max_pixels)
+        if file.sha256 not in (None, image.sha256):
             raise UnreadableImageError(
-                f"{self._paths[row]} was readable when it was packed, and is not now ({reason}); "
-                "put it back, or run the ingestion again"
-            ) from None
+                f"{file.path} has changed since it was packed; run the ingestion again"
+            )
+        return image.pixels
+
+    def mask(self, row: int, shape: Sequence[int]) -> np.ndarray:
+        """Read the mask of an image of this shape, see `masks.label_mask`."""
+        _, path, levels, _ = self._files[row]
+        if not isinstance(path, str):
+            return np.full(shape[:2], UNKNOWN, np.uint8)
+        with self._named(path):
+            return read_labelled_mask(path, shape, levels=levels, max_pixels=self._max_pixels)
+
+    def name(self, row: int) -> str:
+        """Name an image."""
+        return self._files[row].path
 
     def part(self, rows: range) -> "FileImages":
         """Give some of the images."""
-        return FileImages(self._paths[rows.start : rows.stop], max_pixels=self._max_pixels)
+        part = copy(self)
+        part._files = self._files[rows.start : rows.stop]
+        return part
 
     def forget(self) -> None:
-        """Hold nothing, so there is nothing to let go of."""
+        """Do nothing: no memory is held."""
+
+    @staticmethod
+    @contextmanager
+    def _named(path: str) -> Iterator[None]:
+        try:
+            yield
+        except UnreadableImageError as reason:
+            raise UnreadableImageError(
+                f"{path} was readable when it was packed, and is not now ({reason}); put it back, "
+                "or run the ingestion again"
+            ) from None
 
 
 def write_view(
@@ -127,21 +194,23 @@ def write_view(
     title: str = "Making a view",
     progress: bool = True,
 ) -> pd.DataFrame | None:
-    """Run a chain over all images and write what becomes of them.
+    """Apply a chain to all images and write the results.
 
-    The same bytes come of every backend and number of workers, on machines of one kind (filters
-    round a little otherwise on other processors). Interrupted, even killed,
-    it goes on where it was when it is called again with the same chain, images and target.
+    Every backend and number of workers gives the same bytes on machines of one kind (filters round
+    a little differently on other processors). After an interruption, even a kill, a call with the
+    same chain, images and target resumes where it stopped.
 
     Parameters
     ----------
     chain
         From `build_chain`.
     images
-        At least one.
+        At least one. If they have masks, these go through the chain too: they are cut and scaled
+        (to the nearest pixel) as their images are, and not changed otherwise.
     target
-        The ``.npy`` file to write, uint8 ``[N, H, W, 3]``, RGB, in a folder of its own: it is no
-        whole view before this function returns.
+        The ``.npy`` file to write, uint8 ``[N, H, W, 3]``, RGB, in a folder of its own: the view
+        is not complete before this function returns. Masks go into ``masks.npy`` beside it, uint8
+        ``[N, H, W]``.
     backend
         ``threads`` of this process, or ``dask``.
     workers
@@ -167,7 +236,7 @@ def write_view(
     ValueError
         If there is no image, results differ in shape, or the backend is unknown.
     UnreadableImageError
-        If a file can no longer be read.
+        If a file can no longer be read, or has changed since it was packed.
     ModuleNotFoundError
         If Dask is asked for and not installed.
 
@@ -187,25 +256,32 @@ def write_view(
     shape = chain(images[0]).shape
     mark, places_file = target.with_name(_PROGRESS_FILE), target.with_name(_PLACES_FILE)
     done = json.loads(mark.read_text())["rows"] if mark.is_file() else 0
-    rows = range(done, len(images))
-    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
+    chunks = split_rows(range(done, len(images)), _CHUNK)
     with ExitStack() as stack:
-        pixels = stack.enter_context(ArrayFile(target, (len(images), *shape), "u1"))
-        places = stack.enter_context(ArrayFile(places_file, (len(images), 9), "<i4"))
-        bar = stack.enter_context(progress_bar(progress))
-        task = bar.add_task(title, total=len(images), completed=done)
-        parallel = stack.enter_context(_workers(backend, workers, scheduler))
-        results = parallel(
-            delayed(_run_chunk)(chain, images.part(chunk), chunk.start, shape) for chunk in chunks
+        files = [
+            stack.enter_context(ArrayFile(file, (len(images), *row), descr))
+            for file, row, descr in (
+                (target, shape, "u1"),
+                (places_file, (9,), "<i4"),
+                (target.with_name(MASKS_FILE), shape[:2], "u1"),
+            )[: 3 if images.has_masks else 2]
+        ]
+        how = stack.enter_context(_workers(backend, workers, scheduler))
+        results = map_chunks(
+            partial(_run_chunk, chain, shape),
+            [images.part(chunk) for chunk in chunks],
+            title=title,
+            done=done,
+            progress=progress,
+            **how,
         )
         synced = time.monotonic()
-        for chunk, result in zip(chunks, results, strict=True):
-            pixels.write(chunk.start, result[0])
-            places.write(chunk.start, result[1])
-            bar.advance(task, len(chunk))
+        for chunk, blocks in zip(chunks, results, strict=True):
+            for file, block in zip(files, blocks, strict=True):
+                file.write(chunk.start, block)
             if time.monotonic() - synced >= _SECONDS_BETWEEN_SYNCS:
-                pixels.sync()
-                places.sync()
+                for file in files:
+                    file.sync()
                 _note(mark, chunk.stop)
                 images.forget()
                 synced = time.monotonic()
@@ -221,41 +297,45 @@ def _read_places(path: Path) -> pd.DataFrame:
 
 
 def _run_chunk(
-    chain: Chain, images: Sequence[np.ndarray], first: int, shape: tuple[int, ...]
-) -> tuple[np.ndarray, np.ndarray]:
+    chain: Chain, shape: tuple[int, ...], images: PackedImages | FileImages
+) -> list[np.ndarray]:
+    """Give the rows of the view, of the places and, if there are masks, of the masks."""
     cv2.setNumThreads(1)  # each worker has one core, also in a process that Dask started
     pixels = np.empty((len(images), *shape), np.uint8)
     places = np.empty((len(images), 9), np.int32)
+    masks = np.empty((len(images), *shape[:2]), np.uint8)
     for row in range(len(images)):
-        frame = settle(chain.run(images[row]))
+        image = images[row]
+        frame = settle(chain.run(image))
         if frame.image.shape != shape:
             raise ValueError(
-                f"image {first + row} became {frame.image.shape}, the first one {shape}; "
+                f"{images.name(row)} became {frame.image.shape}, the first image {shape}; "
                 "end the view with a resize step"
             )
         pixels[row] = frame.image
         places[row] = *(frame.box or frame.place)[:4], *frame.place
-    return pixels, places
+        if images.has_masks:
+            left, top, right, bottom, _ = frame.place
+            mask = images.mask(row, image.shape)[top:bottom, left:right]
+            masks[row] = resize_mask(mask, shape)
+    return [pixels, places, masks][: 3 if images.has_masks else 2]
 
 
 @contextmanager
-def _workers(backend: str, workers: int | None, scheduler: str | None) -> Iterator[Parallel]:
+def _workers(backend: str, workers: int | None, scheduler: str | None) -> Iterator[dict]:
+    """Give the arguments of `map_chunks` that say who works."""
     if backend not in BACKENDS:
         raise ValueError(f"no backend {backend!r}; known: {', '.join(BACKENDS)}")
-    with ExitStack() as stack:
-        stack.enter_context(one_opencv_thread())
-        if backend == "dask":
-            workers = stack.enter_context(_dask_cluster(workers, scheduler))
-        else:
-            stack.enter_context(parallel_config("threading"))
-            stack.enter_context(threadpool_limits(1, "blas"))
-            workers = workers or os.cpu_count() or 1
-        yield stack.enter_context(Parallel(workers, batch_size=1, return_as="generator"))
+    if backend == "threads":
+        yield {"workers": workers, "backend": "threading"}
+    else:
+        with _dask_cluster(workers, scheduler) as threads:
+            yield {"workers": threads, "backend": "dask"}
 
 
 @contextmanager
 def _dask_cluster(workers: int | None, scheduler: str | None) -> Iterator[int]:
-    """Make joblib deal its tasks to a cluster; give the number of its threads."""
+    """Start or join a cluster; give the number of its threads."""
     try:
         from distributed import Client
     except ModuleNotFoundError:
@@ -268,7 +348,7 @@ def _dask_cluster(workers: int | None, scheduler: str | None) -> Iterator[int]:
         "threads_per_worker": 1,
         "dashboard_address": None,
     }
-    with Client(scheduler, **({} if scheduler else local)) as client, parallel_config("dask"):
+    with Client(scheduler, **({} if scheduler else local)) as client:
         try:
             client.wait_for_workers(1, timeout=_SECONDS_FOR_WORKERS)
         except TimeoutError:
@@ -281,7 +361,7 @@ def _dask_cluster(workers: int | None, scheduler: str | None) -> Iterator[int]:
 
 
 def _made(path: str | os.PathLike) -> tuple[int, int]:
-    """Tell a file from others that stood or will stand in its place."""
+    """Identify a version of a file by size and time of change."""
     known = os.stat(path)
     return known.st_size, known.st_mtime_ns
 

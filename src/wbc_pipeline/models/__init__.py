@@ -5,6 +5,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wbc_pipeline.keys import Registry
+
 if TYPE_CHECKING:
     from torch import nn
 
@@ -12,7 +14,7 @@ WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILE = "network.json"
 NETWORK_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE)
 
-NETWORKS = {
+NETWORKS: Registry = {
     "normal_cnn": "wbc_pipeline.models.normal_cnn:NormalCNN",
     "blend_cnn": "wbc_pipeline.models.blend_cnn:BlendCNN",
     "adaptive_blend_cnn": "wbc_pipeline.models.adaptive_blend_cnn:AdaptiveBlendCNN",
@@ -26,7 +28,7 @@ NETWORKS = {
     "imagenet_cnn": "wbc_pipeline.models.imagenet_cnn:ImageNetCNN",
 }
 
-DETECTORS = {
+DETECTORS: Registry = {
     "mask_rcnn": "wbc_pipeline.models.mask_rcnn:MaskRCNN",
     "light_detector": "wbc_pipeline.models.light_detector:LightDetector",
 }
@@ -92,7 +94,7 @@ def load_network(folder: Path) -> "tuple[nn.Module, dict]":
         raise FileNotFoundError(
             f"No saved network in {folder} (looked for {' and '.join(NETWORK_FILES)}); "
             "name the folder of a finished run, such as "
-            "data/06_models/<dataset>/blend/<variant>/<protocol>-<seed>."
+            "data/06_models/<dataset>/blend/<variant>/<protocol>-<seed>-<digest>."
         )
     description = json.loads(path.read_text())
     network = network_class(description["name"])(**description["arguments"])

@@ -1,4 +1,4 @@
-"""A trained network as ONNX, for whoever runs it without torch."""
+"""Export of a trained network to ONNX, to run it without torch."""
 
 import os
 from importlib.util import find_spec

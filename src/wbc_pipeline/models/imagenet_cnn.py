@@ -87,7 +87,7 @@ class ImageNetCNN(nn.Module):
         self.classes = nn.Linear(CHANNELS[backbone], classes)
 
     def load_pretrained(self, file: Path) -> None:
-        """Give the features a file's weights; the head stays as it is.
+        """Load weights from a file into the features; the head is left unchanged.
 
         Parameters
         ----------
@@ -102,7 +102,12 @@ class ImageNetCNN(nn.Module):
         """
         load_weights({"": self.backbone}, file)
 
-    def forward(self, image: Tensor) -> Tensor:  # [B, 3, H, W] in 0…1
-        features = self.backbone((image - self.mean) / self.deviation)  # [B, C, H/32, W/32]
-        features = self.flatten(self.pool(features))  # [B, C]
+    def features(self, image: Tensor) -> Tensor:  # [B, 3, H, W] in 0…1
+        maps = self.backbone((image - self.mean) / self.deviation)  # [B, C, H/32, W/32]
+        return self.flatten(self.pool(maps))  # [B, C]
+
+    def head(self, features: Tensor) -> Tensor:  # [B, C]
         return self.classes(self.dropout(features))  # [B, classes], logits
+
+    def forward(self, image: Tensor) -> Tensor:  # [B, 3, H, W] in 0…1
+        return self.head(self.features(image))  # [B, classes], logits

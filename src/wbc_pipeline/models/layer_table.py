@@ -1,4 +1,4 @@
-"""Any network as a table of layers, to be held against the one that a paper prints."""
+"""Any network as a table of layers, to compare with the table that a paper prints."""
 
 import copy
 from typing import TYPE_CHECKING, NamedTuple

@@ -102,7 +102,7 @@ class LightDetector(nn.Module):
         )
 
     def load_pretrained(self, file: Path) -> None:
-        """Give ``mobilenet_v3_large`` a file's weights; the rest stays as it is.
+        """Load weights from a file into ``mobilenet_v3_large``; the rest is left unchanged.
 
         Parameters
         ----------

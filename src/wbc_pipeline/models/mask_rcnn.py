@@ -89,7 +89,7 @@ class MaskRCNN(nn.Module):
         )
 
     def load_pretrained(self, file: Path) -> None:
-        """Give the backbone a file's weights; the rest stays as it is.
+        """Load weights from a file into the backbone; the rest is left unchanged.
 
         Parameters
         ----------

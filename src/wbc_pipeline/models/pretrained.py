@@ -147,7 +147,9 @@ def load_weights(
 
 
 def weights_digest(file: Path | None) -> str:
-    """Give the SHA-256 of a file of weights, for the keys of results; ``none`` without a file.
+    """Give the beginning of a file's SHA-256, for the keys of results; ``none`` without a file.
+
+    Of as many digits as torchvision writes into the names of its files.
 
     Examples
     --------
@@ -157,14 +159,24 @@ def weights_digest(file: Path | None) -> str:
     if file is None:
         return "none"
     with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()[:8]
+
+
+def imagenet_digest(backbone: str) -> str:
+    """Give `weights_digest` of torchvision's ImageNet weights, which need not be there."""
+    return Path(urlsplit(_imagenet_url(backbone)).path).stem.rpartition("-")[2]
+
+
+def _imagenet_url(backbone: str) -> str:
+    import torchvision
+
+    return torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
 
 
 def _imagenet_file(backbone: str) -> Path:
     import torch
-    import torchvision
 
-    url = torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
+    url = _imagenet_url(backbone)
     file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
     if not file.is_file():
         _fetch(backbone, url, file)

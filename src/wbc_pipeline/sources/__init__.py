@@ -6,6 +6,6 @@ raw root), ``ONE_IMAGE_PER_CELL`` (whether an image of unknown source counts as 
 :mod:`.listing` says what a listing is. Where images are augmented copies, ``list_originals(raw)``
 lists what they were made from; where objects are annotated, ``list_boxes(raw)`` lists their boxes.
 
-Images are listed, never opened; the tables and annotations beside them are read. What is wrong with
-one image becomes the ``problem`` of its row; what is wrong with the whole is an error.
+Images are listed, never opened; tables and annotations beside them are read. What is wrong with one
+image becomes the ``problem`` of its row; what is wrong with the whole data set is an error.
 """

@@ -1,7 +1,7 @@
 """Single lymphoblasts and healthy cells, with masks (ALL-IDB2, 260 images).
 
 The masks are coloured, nucleus cyan, cytoplasm blue and background white, so their grey levels are
-179, 29 and 255; ``mask_levels`` says so, and the packed masks are 255, 128 and 0 as everywhere.
+179, 29 and 255, as ``mask_levels`` says.
 """
 
 import re

@@ -5,7 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from wbc_pipeline.sources.listing import LayoutError, suggestion
+from wbc_pipeline.sources.listing import LayoutError
+from wbc_pipeline.suggestions import suggestion
 
 
 class CsvRow(NamedTuple):

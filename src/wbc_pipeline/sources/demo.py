@@ -1,482 +1,35 @@
-"""Blood smears rendered on the spot: the built-in data set, deterministic and exactly labelled.
+"""The built-in data set: smears rendered on the spot (:mod:`.smears`), under three stains.
 
-A physical cell is prepared once, as maps of how much of each dye every spot of the slide took up
-(nucleus, cytoplasm, granules, red cells, platelets, plasma). A stain turns dyes into light by the
-law of Beer and Lambert; a laboratory adds its lamp, optics and camera. A view is one exposure of
-that slide: rotated, mirrored, shifted, refocused. Views of one cell are therefore near-duplicates,
-just as in augmented public data sets, and only a split by source keeps them apart.
+The stains come from two laboratories. Everything is deterministic and exactly labelled.
 """
 
-import hashlib
 import json
 import os
 import tempfile
 import zlib
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import astuple, dataclass, fields
 from itertools import chain, product
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import cv2
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from rich.progress import track
+
+from wbc_pipeline.keys import code_digest, digest
+from wbc_pipeline.sources.morphology import CLASSES
+from wbc_pipeline.sources.smears import DOMAINS, prepare_slide, render_view, require
 
 PUBLIC_NAME = "demo smears, rendered by this project"
 CAVEATS = ("The images are drawn by a program; scores on them say nothing about real smears.",)
 ONE_IMAGE_PER_CELL = True  # every image names its cell
 
-FIELD_UM = 27.0  # what the width of an image shows: between three and four red cells
-SUPERSAMPLING = 2
-MARGIN = 1.6  # slide around the image, so that a rotated view has no empty corner
-NUCLEUS, CYTOPLASM = 255, 128  # mask convention of segmentation_WBC; background is 0
 BOX = ["xmin", "ymin", "xmax", "ymax"]
+_TABLE = "cells.csv"
 
-Range = tuple[float, float]
-RGB = tuple[float, float, float]
-
-
-@dataclass(frozen=True)
-class Granules:
-    """Granules of one dye: how many, their radius (µm), how dark, and whether over the nucleus."""
-
-    dye: str
-    number: Range
-    radius: Range
-    amount: Range
-    over_nucleus: bool = False
-
-
-@dataclass(frozen=True)
-class Morphology:
-    """What makes a class: ranges from which each cell draws its traits.
-
-    A nucleus is a string of lobes on an arc: one lobe is a round nucleus, several with a wide
-    bridge a kidney or horseshoe, several with a thin bridge a segmented nucleus. A cell also leans
-    a little towards a class that it ``resembles``, so that classes overlap as they do in blood.
-    Amounts of dye are in units of the stain's reference colour.
-    """
-
-    diameter: Range  # µm
-    nucleus: Range  # share of the cell's area
-    chromatin: Range  # amount of dye in the nucleus
-    clumps: Range  # contrast of the chromatin
-    grain: Range  # size of a clump, µm
-    resembles: tuple[str, ...]
-    granules: Granules | None = None
-    lobes: Range = (1, 1)
-    spacing: Range = (1.2, 1.2)  # between neighbouring lobes, in lobe radii
-    bridge: Range = (0.9, 0.9)  # width, in lobe diameters
-    outline: Range = (0.02, 0.05)  # how far the cell is from round
-    nucleus_outline: Range = (0.03, 0.07)
-    nucleoli: Range = (0, 0)
-    vacuoles: Range = (0, 0)
-    rim: Range = (0, 0)  # extra dye along the edge of the cell
-    mottle: Range = (0.08, 0.15)  # unevenness of the cytoplasm
-    azure: Range = (0, 0)  # from here on: dyes of the cytoplasm
-    lilac: Range = (0, 0)
-    eosin: Range = (0, 0)
-    haemoglobin: Range = (0, 0)
-
-
-TRAITS = tuple(f.name for f in fields(Morphology) if f.type is Range)
-
-# fmt: off
-MORPHOLOGY: dict[str, Morphology] = {
-    "basophil": Morphology(
-        diameter=(11, 13.5), nucleus=(0.42, 0.6), lobes=(2, 3), spacing=(1.2, 1.4),
-        bridge=(0.6, 0.9), outline=(0.03, 0.06), chromatin=(0.6, 0.85), clumps=(0.08, 0.15),
-        grain=(0.5, 0.7), lilac=(0.7, 1.2), azure=(0.1, 0.2),
-        granules=Granules("metachromatic", (60, 170), (0.2, 0.46), (0.4, 1.1), over_nucleus=True),
-        resembles=("seg_neutrophil", "lymphocyte")),
-    "erythroblast": Morphology(
-        diameter=(7.8, 11), nucleus=(0.28, 0.5), nucleus_outline=(0.01, 0.03),
-        chromatin=(1.35, 1.75), clumps=(0.15, 0.28), grain=(0.8, 1), azure=(0.3, 0.75),
-        haemoglobin=(0.4, 0.9), resembles=("lymphocyte",)),
-    "monocyte": Morphology(
-        diameter=(14, 18), nucleus=(0.38, 0.55), lobes=(2, 3), spacing=(1.2, 1.6),
-        bridge=(0.65, 0.95), outline=(0.06, 0.11), nucleus_outline=(0.05, 0.1),
-        chromatin=(0.75, 1), clumps=(0.18, 0.28), grain=(0.35, 0.5), azure=(0.35, 0.6),
-        lilac=(0.4, 0.8), mottle=(0.15, 0.25), vacuoles=(0, 12),
-        granules=Granules("lilac", (60, 160), (0.12, 0.22), (0.4, 0.8)),
-        resembles=("myeloblast", "seg_neutrophil")),
-    "myeloblast": Morphology(
-        diameter=(12.5, 17), nucleus=(0.62, 0.82), outline=(0.04, 0.08), chromatin=(0.75, 0.95),
-        clumps=(0.06, 0.12), grain=(0.3, 0.4), nucleoli=(1, 4), azure=(0.7, 1.3), rim=(0.3, 0.7),
-        resembles=("monocyte", "lymphocyte")),
-    "seg_neutrophil": Morphology(
-        diameter=(11.5, 14.5), nucleus=(0.27, 0.38), lobes=(3, 5), spacing=(2.1, 2.4),
-        bridge=(0.1, 0.3), nucleus_outline=(0.05, 0.09), chromatin=(1, 1.35), clumps=(0.15, 0.25),
-        grain=(0.5, 0.7), lilac=(0.5, 1),
-        granules=Granules("lilac", (220, 420), (0.12, 0.24), (0.5, 1.2)),
-        resembles=("eosinophil", "monocyte")),
-    "eosinophil": Morphology(
-        diameter=(12, 15), nucleus=(0.28, 0.4), lobes=(2, 2), spacing=(2, 2.3),
-        bridge=(0.12, 0.3), nucleus_outline=(0.05, 0.09), chromatin=(0.95, 1.25),
-        clumps=(0.15, 0.25), grain=(0.5, 0.7), eosin=(0.2, 0.45), lilac=(0.2, 0.4),
-        granules=Granules("eosin", (130, 260), (0.3, 0.48), (0.3, 0.95)),
-        resembles=("seg_neutrophil",)),
-    "lymphocyte": Morphology(
-        diameter=(8.2, 12.5), nucleus=(0.6, 0.82), chromatin=(1.15, 1.5), clumps=(0.22, 0.34),
-        grain=(0.7, 0.9), azure=(0.6, 1), rim=(0.2, 0.5),
-        granules=Granules("metachromatic", (0, 6), (0.15, 0.25), (0.3, 0.6)),
-        resembles=("erythroblast", "myeloblast")),
-}
-# fmt: on
-CLASSES = tuple(MORPHOLOGY)
-
-
-@dataclass(frozen=True)
-class Stain:
-    """Colour (RGB, 0 to 255) of white light that has passed one unit of each dye."""
-
-    plasma: RGB
-    haemoglobin: RGB
-    chromatin: RGB
-    azure: RGB
-    lilac: RGB
-    eosin: RGB
-    metachromatic: RGB
-
-
-DYES = tuple(f.name for f in fields(Stain))
-
-# fmt: off
-STAINS = {
-    "giemsa": Stain(
-        plasma=(253, 230, 208), haemoglobin=(212, 178, 184), chromatin=(88, 48, 142),
-        azure=(158, 164, 214), lilac=(226, 196, 212), eosin=(216, 112, 112),
-        metachromatic=(84, 52, 128)),
-    "wright": Stain(
-        plasma=(228, 226, 238), haemoglobin=(222, 188, 206), chromatin=(126, 34, 168),
-        azure=(152, 164, 232), lilac=(232, 198, 224), eosin=(232, 122, 106),
-        metachromatic=(84, 40, 140)),
-    "rapid": Stain(
-        plasma=(248, 240, 134), haemoglobin=(236, 224, 206), chromatin=(118, 48, 116),
-        azure=(160, 186, 208), lilac=(226, 190, 178), eosin=(230, 128, 84),
-        metachromatic=(70, 42, 96)),
-}
-# fmt: on
-
-
-@dataclass(frozen=True)
-class Laboratory:
-    """Lamp, optics and camera: gain per channel, falloff to the corners, blur (µm), noise (SD)."""
-
-    gain: RGB
-    vignette: float
-    blur: float
-    noise: float
-
-
-LABORATORIES = {
-    "laboratory_a": Laboratory(gain=(1.0, 1.0, 1.0), vignette=0.05, blur=0.13, noise=1.5),
-    "laboratory_b": Laboratory(gain=(0.9, 0.92, 0.97), vignette=0.2, blur=0.24, noise=4.0),
-}
-DOMAINS = tuple(f"{stain}/{laboratory}" for stain, laboratory in product(STAINS, LABORATORIES))
-
-
-@dataclass(frozen=True)
-class Slide:
-    """One physical cell and its surroundings, stained, not yet photographed.
-
-    ``light`` is what passes the slide, uint8 RGB ``[side, side, 3]``; ``mask`` is uint8
-    ``[side, side]``: 255 nucleus, 128 cytoplasm, 0 background. Both are supersampled, wider than
-    an image of ``image_size`` pixels, and centred on the cell.
-    """
-
-    light: np.ndarray
-    mask: np.ndarray
-    image_size: int
-    domain: str
-
-
-@dataclass(frozen=True)
-class RenderedCell:
-    """Image uint8 RGB ``[H, W, 3]``, mask uint8 ``[H, W]``, box ``[xmin, ymin, xmax, ymax]``.
-
-    The box is exact and half open: ``mask[ymin:ymax, xmin:xmax]`` just holds the whole cell.
-    """
-
-    image: np.ndarray
-    mask: np.ndarray
-    box: list[int]
-
-
-@dataclass(frozen=True)
-class _Canvas:
-    """A square drawing ground with its own dice; lengths in µm, origin in the middle."""
-
-    side: int  # pixels
-    scale: float  # pixels per µm
-    rng: np.random.Generator
-
-    @property
-    def reach(self) -> float:
-        return self.side / self.scale / 2
-
-    def to_pixels(self, points: np.ndarray) -> np.ndarray:
-        """Convert µm to the fixed-point pixels (4 bits of fraction) that cv2 draws with."""
-        return np.rint((points * self.scale + (self.side - 1) / 2) * 16).astype(np.int32)
-
-    def blank(self, dtype: type = np.uint8) -> np.ndarray:
-        return np.zeros((self.side, self.side), dtype)
-
-    def blur(self, layer: np.ndarray, sigma: float) -> np.ndarray:
-        return cv2.GaussianBlur(layer, (0, 0), max(sigma * self.scale, 0.1))
-
-    def noise(self, grain: float) -> np.ndarray:
-        """Draw smooth noise of about unit variance with spots of ``grain`` µm, float32."""
-        cells = int(np.ceil(self.side / max(grain * self.scale, 1.0))) + 3
-        coarse = self.rng.standard_normal((cells, cells), dtype=np.float32)
-        return 1.4 * cv2.resize(coarse, (self.side, self.side), interpolation=cv2.INTER_CUBIC)
-
-    def outline(self, radius: float, wobble: float, longest: float) -> np.ndarray:
-        """Draw a wobbly ellipse around the origin, up to ``longest`` long to wide, ``[72, 2]``."""
-        angle = np.linspace(0, 2 * np.pi, 72, endpoint=False)
-        order = np.arange(2, 7)
-        size = self.rng.normal(0, wobble, order.size) * 2 / order
-        waves = size @ np.cos(np.outer(order, angle) + self.rng.uniform(0, 7, (order.size, 1)))
-        stretch = np.sqrt(self.rng.uniform(1, longest))
-        ring = np.stack([np.cos(angle) * stretch, np.sin(angle) / stretch], axis=1)
-        return radius * (1 + waves)[:, None] * ring @ _rotation(self.rng.uniform(0, 2 * np.pi))
-
-    def fill(self, outline: np.ndarray) -> np.ndarray:
-        """Fill an outline, float32 0 to 1."""
-        filled = cv2.fillPoly(self.blank(), [self.to_pixels(outline)], 255, cv2.LINE_AA, 4)
-        return filled.astype(np.float32) / 255
-
-    def spots(
-        self, region: np.ndarray, number: float, radius: Range, amount: Range = (1, 1)
-    ) -> np.ndarray:
-        """Scatter discs of given radius and amount (up to 2) over a boolean region, float32."""
-        layer, (rows, columns) = self.blank(), np.nonzero(region)
-        for place in self.rng.integers(0, rows.size, round(number) if rows.size else 0):
-            centre = int(columns[place]) * 16, int(rows[place]) * 16
-            size = max(round(self.rng.uniform(*radius) * self.scale * 16), 8)
-            cv2.circle(layer, centre, size, self.rng.uniform(*amount) * 127, -1, cv2.LINE_AA, 4)
-        return layer.astype(np.float32) / 127
-
-
-def _rotation(angle: float) -> np.ndarray:
-    return np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-
-
-def _draw_traits(rng: np.random.Generator, label: str) -> SimpleNamespace:
-    """Draw one cell's traits, and the granules that it carries with their share."""
-    own = MORPHOLOGY[label]
-    other = MORPHOLOGY[str(rng.choice(own.resembles))]
-    lean = 0.45 * rng.beta(1.2, 2)  # below one half: the cell stays nearest to its own class
-    # Granules tell a class at a glance, so those of the other class come sparingly.
-    traits = SimpleNamespace(granules=[(own.granules, 1 - lean), (other.granules, lean**2)])
-    for name in TRAITS:
-        low, high = np.average([getattr(own, name), getattr(other, name)], 0, (1 - lean, lean))
-        setattr(traits, name, rng.uniform(low, high))
-    return traits
-
-
-def _draw_nucleus(canvas: _Canvas, traits: SimpleNamespace, radius: float) -> np.ndarray:
-    """Place lobes on an arc and join them by bridges; boolean, not yet cut to the cell."""
-    lobes = round(traits.lobes)
-    size = radius * np.sqrt(traits.nucleus / lobes)
-    room = max(radius - size, 0.0)
-    if lobes == 1:
-        centres = canvas.rng.normal(0, 0.35 * room, (1, 2))
-    else:
-        # The arc is as wide as the cell allows; a chord between two lobes is the wanted spacing.
-        arc = max(0.85 * room, 0.55 * traits.spacing * size)
-        step = 2 * np.arcsin(traits.spacing * size / (2 * arc))
-        angle = step * (np.arange(lobes) - lobes / 2 + canvas.rng.normal(0, 0.09, lobes))
-        centres = arc * np.stack([np.cos(angle), np.sin(angle)], axis=1)
-        centres = (centres - centres.mean(0) / 2) @ _rotation(canvas.rng.uniform(0, 2 * np.pi))
-        centres += canvas.rng.normal(0, 0.05 * radius, centres.shape)
-    nucleus = canvas.blank(np.float32)
-    for centre in centres:
-        lobe_size = size * (canvas.rng.uniform(0.88, 1.1) if lobes > 1 else 1)
-        lobe = canvas.outline(lobe_size, traits.nucleus_outline, 1.35)
-        nucleus = np.maximum(nucleus, canvas.fill(lobe + centre))
-    bridge, path = canvas.blank(), canvas.to_pixels(centres)
-    if lobes > 1:
-        width = max(round(2 * size * traits.bridge * canvas.scale), 2)
-        cv2.polylines(bridge, [path], False, 255, width, cv2.LINE_AA, 4)
-    return (canvas.blur(nucleus, 0.25) > 0.5) | (bridge > 127)
-
-
-def _paint_cell(canvas: _Canvas, label: str) -> tuple[dict[str, np.ndarray], np.ndarray, float]:
-    """Paint the white cell: float32 maps by dye, its mask, and its radius in µm."""
-    traits = _draw_traits(canvas.rng, label)
-    radius = traits.diameter / 2
-    cell = canvas.fill(canvas.outline(radius, traits.outline, 1.2))
-    inner = canvas.blur(cell, 0.35) > 0.9
-    is_nucleus = _draw_nucleus(canvas, traits, radius) & inner
-    nucleus = is_nucleus.astype(np.float32)
-    body = cell - cell * nucleus
-
-    vacuoles = canvas.spots(body > 0.5, traits.vacuoles, (0.25, 0.75))
-    thickness = 1 + traits.mottle * canvas.noise(0.9) + 0.1 * canvas.noise(4.0)
-    thickness += 2 * traits.rim * (cell - canvas.blur(cell, 1.0))
-    thickness *= body * (1 - 0.75 * vacuoles)
-    dyes = {dye: getattr(traits, dye, 0) * thickness for dye in DYES if dye != "chromatin"}
-
-    texture = np.tanh(1.3 * canvas.noise(traits.grain)) + 0.4 * canvas.noise(0.4 * traits.grain)
-    membrane = nucleus * (nucleus - canvas.blur(nucleus, 0.3))
-    nucleoli = canvas.spots(canvas.blur(nucleus, 1.2) > 0.9, traits.nucleoli, (0.6, 1.1))
-    nucleoli = nucleus * canvas.blur(nucleoli, 0.15)
-    chromatin = traits.chromatin * (1 + traits.clumps * (texture + membrane))
-    dyes["chromatin"] = nucleus * chromatin * (1 - 0.4 * nucleoli)
-    dyes["azure"] += 0.25 * nucleoli
-
-    for granules, share in traits.granules:
-        if granules is not None:
-            region = cell if granules.over_nucleus else body
-            number = share * canvas.rng.uniform(*granules.number)
-            grains = canvas.spots((region > 0.5) & inner, number, granules.radius, granules.amount)
-            dyes[granules.dye] += region * grains
-
-    mask = np.where(is_nucleus, NUCLEUS, np.where(cell >= 0.5, CYTOPLASM, 0)).astype(np.uint8)
-    return dyes, mask, radius
-
-
-def _paint_red_cells(canvas: _Canvas, keep_clear: float) -> np.ndarray:
-    """Paint haemoglobin of the red cells: overlapping discs with a pale centre, float32."""
-    number, gap = canvas.rng.integers(16, 47), canvas.rng.uniform(4.5, 7.0)
-    discs, hollows, centres = canvas.blank(np.float32), canvas.blank(np.float32), np.empty((0, 2))
-    for spot in canvas.rng.uniform(-canvas.reach - 2, canvas.reach + 2, (3 * number, 2)):
-        radius = canvas.rng.normal(3.6, 0.25)
-        is_close = np.hypot(*(centres - spot).T).min(initial=np.inf) < gap
-        if is_close or len(centres) >= number or np.hypot(*spot) < keep_clear + 0.8 * radius:
-            continue
-        centres = np.vstack([centres, spot])
-        shape = canvas.outline(radius, 0.03, 1.25)
-        discs += canvas.fill(shape + spot)
-        hollow = canvas.fill(shape * canvas.rng.uniform(0.35, 0.6) + spot)
-        hollows += hollow * canvas.rng.uniform(0.5, 1.3)
-    thickness = 1.25 * discs - 0.25 * canvas.blur(discs, 0.8)
-    return np.maximum(thickness - canvas.rng.uniform(0.4, 0.85) * canvas.blur(hollows, 0.45), 0)
-
-
-def _paint_platelets(canvas: _Canvas, keep_clear: float) -> np.ndarray:
-    """Paint a few small granular platelets away from the white cell, float32 0 to 1."""
-    platelets = canvas.blank(np.float32)
-    for spot in canvas.rng.uniform(-canvas.reach, canvas.reach, (canvas.rng.poisson(4), 2)):
-        if np.hypot(*spot) > keep_clear + 1.5:
-            shape = canvas.outline(canvas.rng.uniform(0.8, 1.5), 0.12, 1.5)
-            platelets = np.maximum(platelets, canvas.fill(shape + spot))
-    return platelets * (0.6 + 0.4 * np.tanh(2 * canvas.noise(0.4)))
-
-
-def prepare_slide(
-    label: str, *, seed: int | np.random.SeedSequence, image_size: int = 96, domain: str
-) -> Slide:
-    """Grow one physical cell with its surroundings, and stain it.
-
-    Parameters
-    ----------
-    label
-        One of ``CLASSES``.
-    seed
-        Identity of the cell: equal seeds give identical slides.
-    image_size
-        Side in pixels of the views to be taken, 32 or more.
-    domain
-        One of ``DOMAINS``, such as ``"giemsa/laboratory_a"``; the slide itself shows its stain.
-
-    Raises
-    ------
-    ValueError
-        If the class or the domain is unknown, or the image too small to show a cell.
-    """
-    _require("class", label, CLASSES)
-    _require("domain", domain, DOMAINS)
-    if image_size < 32:
-        raise ValueError(f"image_size {image_size} cannot show a cell: use 32 pixels or more.")
-    rng = np.random.default_rng(seed)
-    side = int(SUPERSAMPLING * image_size * MARGIN)
-    canvas = _Canvas(side, SUPERSAMPLING * image_size / FIELD_UM, rng)
-    dyes, mask, radius = _paint_cell(canvas, label)
-    free = 1 - canvas.blur((mask > 0).astype(np.float32), 0.1)
-    platelets = free * _paint_platelets(canvas, radius)
-    dyes["plasma"] += 0.5 + 0.5 * free + 0.06 * canvas.noise(9.0)  # the cell displaces plasma
-    dyes["haemoglobin"] += free * _paint_red_cells(canvas, radius)
-    dyes["chromatin"] += 0.5 * platelets
-    dyes["lilac"] += 0.8 * platelets
-
-    # No two preparations take the stain alike: strength and hue differ from slide to slide.
-    stain = STAINS[domain.partition("/")[0]]
-    density = -np.log(np.array(astuple(stain)) / 255)  # [dyes, RGB]
-    density *= rng.normal(1, 0.12, (len(DYES), 1)) * rng.normal(1, 0.05, (len(DYES), 3))
-    amounts = np.stack([dyes[dye] for dye in DYES], axis=-1)
-    absorbed = np.maximum(amounts @ density.astype(np.float32), 0)
-    return Slide(np.rint(255 * np.exp(-absorbed)).astype(np.uint8), mask, image_size, domain)
-
-
-def render_view(slide: Slide, *, seed: int | np.random.SeedSequence | None) -> RenderedCell:
-    """Photograph a slide once: place it under the lens, focus, expose, store.
-
-    Parameters
-    ----------
-    slide
-        What ``prepare_slide`` returned.
-    seed
-        Identity of the view: rotation, mirror, shift, zoom, exposure, focus, noise and JPEG
-        quality. ``None`` gives the plain view: upright, centred, in focus, without noise.
-
-    Returns
-    -------
-    RenderedCell
-        Image uint8 RGB ``[image_size, image_size, 3]``, with mask and box of the same view.
-    """
-    laboratory = LABORATORIES[slide.domain.partition("/")[2]]
-    size, rng = slide.image_size, np.random.default_rng(seed)
-    turn, zoom, shift, tilt = np.eye(2), 1.0, np.zeros(2), np.zeros(2)
-    blur, gain = laboratory.blur, np.array(laboratory.gain)
-    if seed is not None:
-        turn = _rotation(rng.uniform(0, 2 * np.pi)) @ np.diag([1, rng.choice([-1, 1])])
-        zoom, shift = rng.uniform(0.9, 1.1), rng.uniform(-0.05, 0.05, 2) * size
-        blur, tilt = blur * rng.uniform(0.8, 1.9), rng.normal(0, 0.03, 2)
-        gain *= rng.normal(1, 0.045) * rng.normal(1, 0.018, 3)
-
-    # From a pixel of the image to a pixel of the slide: light and mask share one geometry.
-    matrix = turn * SUPERSAMPLING / zoom
-    offset = (len(slide.mask) - 1) / 2 - matrix @ ((size - 1) / 2 + shift)
-    place = {"M": np.column_stack([matrix, offset]), "dsize": (size, size)}
-    place["borderMode"] = cv2.BORDER_REFLECT
-    softness = max(blur * SUPERSAMPLING * size / FIELD_UM, 0.6)  # less would alias in the warp
-    focused = cv2.GaussianBlur(slide.light, (0, 0), softness)
-    image = cv2.warpAffine(focused, flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP, **place)
-    mask = cv2.warpAffine(slide.mask, flags=cv2.INTER_NEAREST | cv2.WARP_INVERSE_MAP, **place)
-
-    x = np.linspace(-1, 1, size)
-    y = x[:, None]
-    lamp = 1 - laboratory.vignette * (x**2 + y**2) / 2 + tilt[0] * x + tilt[1] * y
-    image = image * lamp[..., None] * gain
-    if seed is not None:
-        image += rng.normal(0, laboratory.noise, image.shape)
-    image = np.clip(np.rint(image), 0, 255).astype(np.uint8)
-    if seed is not None:
-        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(65, 98))]
-        stored = cv2.imencode(".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), quality)[1]
-        image = cv2.imdecode(stored, cv2.IMREAD_COLOR_RGB)
-    left, top, width, height = cv2.boundingRect(mask)
-    return RenderedCell(image, mask, [left, top, left + width, top + height])
-
-
-def render_cell(
-    label: str, *, seed: int | np.random.SeedSequence, image_size: int = 96, domain: str
-) -> RenderedCell:
-    """Render the plain view of one cell: ``prepare_slide``, then ``render_view`` without a seed.
-
-    Examples
-    --------
-    >>> cell = render_cell("eosinophil", seed=7, image_size=64, domain="giemsa/laboratory_a")
-    >>> cell.image.shape, cell.mask.shape
-    ((64, 64, 3), (64, 64))
-    """
-    slide = prepare_slide(label, seed=seed, image_size=image_size, domain=domain)
-    return render_view(slide, seed=None)
+# Of a mask file: background, cytoplasm and nucleus, as in segmentation_WBC.
+_FILE_LEVELS = np.uint8([0, 128, 255])
 
 
 def list_images(
@@ -488,103 +41,96 @@ def list_images(
     classes: tuple[str, ...] | list[str] = CLASSES,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """List the demo images under ``raw``; render them first where they are not there yet.
+    """List the demo images; render them first if they are not there yet.
 
-    A set made with other options or by another version of this module is replaced as a whole.
+    A set lies in ``<raw>/<digest of the options and the code that renders>``. So sets made with
+    other options or by other code stay as they are, also while another process reads them.
 
     Parameters
     ----------
     raw
-        Folder that holds the demo set and nothing else; created if missing.
+        Folder of all demo sets; created if missing.
     cells_per_class, views_per_cell, image_size, classes, seed
         What to render. More cells or other classes never change the cells that were there.
 
     Returns
     -------
     pandas.DataFrame
-        A row per image, sorted by ``image_id`` (path below ``raw``): ``path``, ``label``,
-        ``source_id`` (the physical cell), ``domain``, ``published_part`` (``train`` or ``test``,
-        by cell, 3 to 1), ``box`` (``[xmin, ymin, xmax, ymax]``, half open) and ``mask_path``.
+        A row per image, sorted by ``image_id`` (path below the folder of the set): ``path``,
+        ``label``, ``source_id`` (the physical cell), ``domain``, ``published_part`` (``train`` or
+        ``test``, by cell, 3 to 1), ``box`` (``[xmin, ymin, xmax, ymax]``, half open) and
+        ``mask_path``.
 
     Raises
     ------
     ValueError
         If a class is unknown or there is nothing to render.
     FileExistsError
-        If ``raw`` holds something else than a demo set.
+        If the folder of the set is there, but is not complete.
     """
     for label in classes:
-        _require("class", label, CLASSES)
+        require("class", label, CLASSES)
     if not classes or cells_per_class < 1 or views_per_cell < 1:
         raise ValueError("A demo set needs at least one class, one cell and one view.")
-    raw = Path(raw).resolve()
     options = {
         "cells_per_class": cells_per_class,
         "views_per_cell": views_per_cell,
         "image_size": image_size,
         "classes": sorted(set(classes)),
         "seed": seed,
-        "renderer": hashlib.sha256(Path(__file__).read_bytes()).hexdigest(),
     }
-    if _read_options(raw) != options:
-        _replace_set(raw, options)
-    cells = pd.read_csv(raw / "cells.csv", dtype={"label": str, "source_id": str})
+    folder = Path(raw).resolve() / digest([options, code_digest(_render_set)])
+    if not _is_complete(folder):
+        _add_set(folder, options)
+    cells = pd.read_csv(folder / _TABLE, dtype={"label": str, "source_id": str})
     return pd.DataFrame(
         {
             "image_id": cells["image_id"],
-            "path": [str(raw / image_id) for image_id in cells["image_id"]],
+            "path": [str(folder / image_id) for image_id in cells["image_id"]],
             "label": cells["label"],
             "source_id": cells["source_id"],
             "domain": cells["domain"],
             "published_part": cells["published_part"],
             "box": cells[BOX].to_numpy().tolist(),
-            "mask_path": [str(raw / mask_id) for mask_id in cells["mask_id"]],
+            "mask_path": [str(folder / mask_id) for mask_id in cells["mask_id"]],
         }
     )
 
 
-def _require(what: str, name: str, allowed: Sequence[str]) -> None:
-    if name not in allowed:
-        raise ValueError(
-            f"Unknown {what} {name!r} in the demo smears: choose from {', '.join(allowed)}."
-        )
+def _is_complete(folder: Path) -> bool:
+    return (folder / _TABLE).is_file()
 
 
-def _read_options(raw: Path) -> dict[str, Any] | None:
-    marker = raw / "demo.json"
-    return json.loads(marker.read_text()) if marker.is_file() else None
-
-
-def _replace_set(raw: Path, options: dict[str, Any]) -> None:
-    """Render beside ``raw`` and swap at the end: what lies at ``raw`` is always complete."""
-    found = {path.name for path in raw.iterdir()} - {".gitkeep"} if raw.exists() else set()
-    if found and "demo.json" not in found:
-        raise FileExistsError(
-            f"Looked for a demo set in {raw} and found other files ({min(found)}, ...): "
-            "they stay untouched, choose an empty folder."
-        )
-    raw.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{raw.name}-", dir=raw.parent) as workshop:
-        fresh = Path(workshop) / "fresh"
-        _render_set(fresh, options)
-        if raw.exists():
-            raw.rename(Path(workshop) / "stale")
+def _add_set(folder: Path, options: dict[str, Any]) -> None:
+    """Render beside the folder and move there at the end: readers never see partial output."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as workshop:
+        rendered = Path(workshop) / "rendered"
+        _render_set(rendered, options)
         try:
-            fresh.rename(raw)
-        except OSError:
-            if _read_options(raw) != options:  # else another process was faster with the same set
+            rendered.rename(folder)
+        except OSError as error:
+            if _is_complete(folder):  # another process was faster with the same set
+                return
+            if not folder.exists():
                 raise
+            raise FileExistsError(
+                f"Looked for {_TABLE} of a demo set in {folder} and found other files: they stay "
+                "untouched; move them elsewhere and run again."
+            ) from error
 
 
 def _render_set(folder: Path, options: dict[str, Any]) -> None:
     for kind, label in product(("images", "masks"), options["classes"]):
         (folder / kind / label).mkdir(parents=True)
     jobs = list(product(options["classes"], range(options["cells_per_class"])))
-    with ThreadPoolExecutor(min(os.cpu_count() or 1, 8)) as pool:
-        finished = pool.map(lambda job: _render_source(folder, options, *job), jobs)
-        rows = list(chain.from_iterable(track(finished, "Rendering demo smears", len(jobs))))
+    parallel = Parallel(
+        min(os.cpu_count() or 1, 8), require="sharedmem", return_as="generator"
+    )  # threads
+    finished = parallel(delayed(_render_source)(folder, options, *job) for job in jobs)
+    rows = list(chain.from_iterable(track(finished, "Rendering demo smears", len(jobs))))
     cells = pd.DataFrame(rows).sort_values("image_id")
-    cells.to_csv(folder / "cells.csv", index=False)
+    cells.to_csv(folder / _TABLE, index=False)
     (folder / "demo.json").write_text(json.dumps(options, indent=2))
 
 
@@ -602,7 +148,7 @@ def _render_source(
         rendered = render_view(slide, seed=view_seed)
         image_id, mask_id = (f"{kind}/{label}/{source}_{view}.png" for kind in ("images", "masks"))
         cv2.imwrite(str(folder / image_id), cv2.cvtColor(rendered.image, cv2.COLOR_RGB2BGR))
-        cv2.imwrite(str(folder / mask_id), rendered.mask)
+        cv2.imwrite(str(folder / mask_id), _FILE_LEVELS[rendered.mask])
         rows.append(
             {
                 "image_id": image_id,
@@ -618,8 +164,9 @@ def _render_source(
 
 
 def _domain_of(label: str, index: int) -> str:
-    """Deal the domains: every six cells of a class see each once, from a shifted start.
+    """Deal the domains: every three cells of a class see each once, from a start of its own.
 
-    So the domain tells neither the class nor the published part, and adding cells moves nothing.
+    So the domain tells neither the class nor the published part (one cell in four), and adding
+    cells moves nothing.
     """
-    return DOMAINS[(index + index // len(DOMAINS) + CLASSES.index(label)) % len(DOMAINS)]
+    return DOMAINS[(index + CLASSES.index(label)) % len(DOMAINS)]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
-from wbc_pipeline.sources.listing import suggestion
+from wbc_pipeline.suggestions import suggestion
 
 _RARER = 20  # how many times as frequent the right spelling is, if the letters differ
 _LETTERS = 6  # shorter words are never taken for misspelt: SNE and BNE are two classes
@@ -14,7 +14,7 @@ _LETTERS = 6  # shorter words are never taken for misspelt: SNE and BNE are two 
 def label_problems(
     labels: Sequence[str | None], *, classes: Sequence[str] | None, option: str
 ) -> list[str | None]:
-    """Say for each label why it cannot be used.
+    """Give the reason why each label cannot be used, if any.
 
     Parameters
     ----------

@@ -1,6 +1,5 @@
 """What every source returns, and how a source is found by its name."""
 
-import difflib
 import hashlib
 import importlib
 import inspect
@@ -12,7 +11,10 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.suggestions import suggestion
+
 LISTING_COLUMNS = (
+    "dataset",  # name of the source; several may be listed as one
     "image_id",  # posix path relative to the data set's folder
     "path",  # absolute
     "label",
@@ -23,7 +25,8 @@ LISTING_COLUMNS = (
     "published_part",
     "box",  # [xmin, ymin, xmax, ymax] in pixels of the file
     "mask_path",
-    "mask_levels",  # [background, cytoplasm, nucleus] grey levels of the mask; missing: 0, 128, 255
+    "mask_levels",  # grey levels of [background, cytoplasm, nucleus], missing: 0, 128, 255; or of
+    # [background, cell] where the mask does not tell the parts
     "problem",  # why the row cannot be used, found while listing; missing: nothing is known
 )
 
@@ -73,7 +76,7 @@ def list_source(
     raw
         Folder that holds the public data sets, each under its own name.
     data
-        Folder of the project's outputs; the demo images live in ``<data>/01_raw/demo``.
+        Folder of the project's outputs; demo images live below ``<data>/01_raw/demo``.
     options
         Keyword arguments of the source's ``list_images``.
 
@@ -81,8 +84,8 @@ def list_source(
     -------
     DataFrame with ``LISTING_COLUMNS``, a row per image, sorted by ``image_id``. Text columns are
     of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None,
-    ``mask_levels`` lists of 3 or None. A ``problem`` is a short fixed phrase, then a colon and the
-    particulars, so that problems can be counted by what stands before the colon.
+    ``mask_levels`` lists of 2 or 3 or None. A ``problem`` is a short fixed phrase, then a colon and
+    the particulars, so that problems can be counted by what stands before the colon.
 
     Raises
     ------
@@ -95,7 +98,7 @@ def list_source(
     options = options or {}
     _check_options(name, module, options)
     folder = Path(data) / "01_raw" / "demo" if name == "demo" else Path(raw)
-    return as_listing(module.list_images(folder, **options))
+    return as_listing(module.list_images(folder, **options).assign(dataset=name))
 
 
 def load_source(name: str) -> ModuleType:
@@ -114,14 +117,8 @@ def load_source(name: str) -> ModuleType:
     return importlib.import_module(SOURCES[name])
 
 
-def suggestion(name: str, known: Iterable[str]) -> str:
-    """Ask after the closest known name, as ``" Did you mean 'x'?"``; empty if none is close."""
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
-
-
 def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
-    """Bring rows into the form of a listing: columns, order, dtypes.
+    """Convert rows to a listing: columns, order, dtypes.
 
     Columns that are not given are missing throughout.
 
@@ -226,7 +223,7 @@ def require_file(file: Path, public_name: str, put_at: Path) -> Path:
 
 
 def not_given(what: str, public_name: str, parameters: str) -> MissingDataError:
-    """Say that files of the user's own are not there, and how to say where they are.
+    """Build the error for missing files of the user's own, with the parameters that locate them.
 
     Parameters
     ----------

@@ -123,7 +123,7 @@ def _existing_folder(raw: Path, images: str) -> Path:
 
 
 def _spelled(path: str, suffix: str) -> str:
-    """Shorten a path, so that two spellings are one file; empty if missing."""
+    """Normalise a path, so that two spellings are one file; empty if missing."""
     return posixpath.normpath(path + suffix) if path else ""
 
 

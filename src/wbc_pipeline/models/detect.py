@@ -1,4 +1,4 @@
-"""Where the white blood cell is, by a detector that a run has trained."""
+"""The step ``detector_region`` of chains: where the white blood cell is, by a trained detector."""
 
 import hashlib
 from functools import lru_cache
@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from wbc_pipeline.imaging.arrays import resize_to
+from wbc_pipeline.imaging.registry import Fit
 from wbc_pipeline.imaging.roi import Region, pad_region
-from wbc_pipeline.keys import digest, source_digest
+from wbc_pipeline.imaging.steps import resize
+from wbc_pipeline.keys import code_digest, digest
+from wbc_pipeline.models import DETECTORS, NETWORK_FILES, WEIGHTS_FILE, load_network
 
 if TYPE_CHECKING:
     from torch import nn
+
+TRAINING_IMAGES_FILE = "training_images.parquet"  # beside the weights of a detector
 
 _loading = Lock()  # or each thread of a view would read the same weights
 
@@ -67,20 +71,48 @@ def detector_digest(model: str) -> str:
     ValueError
         If the folder holds no trained detector.
     """
-    from wbc_pipeline.models import NETWORK_FILES
-
-    code = source_digest(type(_detector(model)))
-    files = [Path(model).expanduser() / name for name in NETWORK_FILES]
+    code = code_digest(type(_detector(model)))
+    files = [_folder(model) / name for name in NETWORK_FILES]
     return digest([code, [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]])
 
 
+def training_images(model: str) -> list[dict]:
+    """List the images that a detector was trained on, a row each.
+
+    Returns
+    -------
+    list of dict
+        ``dataset``, ``image_id``, ``source_id`` (None where not known) and ``sha256`` of the file.
+
+    Raises
+    ------
+    ValueError
+        If the folder does not say it.
+    """
+    import pandas as pd
+
+    file = _folder(model) / TRAINING_IMAGES_FILE
+    if not file.is_file():
+        raise ValueError(
+            f"no table of training images, {file}: a detector may only crop images that it was not "
+            "trained on; train it again (kedro run --pipeline=localize) and name its new folder"
+        )
+    table = pd.read_parquet(file, columns=["dataset", "image_id", "source_id", "sha256"])
+    return table.astype(object).where(table.notna(), None).to_dict("records")
+
+
+DETECTOR_FIT = Fit(
+    digest=lambda parameters: detector_digest(parameters["model"]),
+    images=lambda parameters: training_images(parameters["model"]),
+)
+
+
 def _surest(network: "nn.Module", image: np.ndarray, score: float) -> np.ndarray | None:
-    """Give the sides of the best box as shares of the image's, float64 ``[4]``."""
+    """Find the best box, in shares of the image's sides, float64 ``[4]``."""
     import torch
 
     size = network.image_size
-    frame = np.empty((size, size, 3), np.uint8)
-    resize_to(image, frame)
+    frame = resize(image, size=size)
     with torch.inference_mode():
         (found,) = network(torch.from_numpy(frame).permute(2, 0, 1)[None] / 255)
     scores = found["scores"]
@@ -89,27 +121,26 @@ def _surest(network: "nn.Module", image: np.ndarray, score: float) -> np.ndarray
     return found["boxes"][scores.argmax()].double().numpy() / size
 
 
-def _detector(model: str) -> "nn.Module":
-    from wbc_pipeline.models import WEIGHTS_FILE
+def _folder(model: str) -> Path:
+    return Path(model).expanduser().absolute()
 
-    folder = Path(model).expanduser().absolute()
-    file = folder / WEIGHTS_FILE
+
+def _detector(model: str) -> "nn.Module":
+    file = _folder(model) / WEIGHTS_FILE
     made = file.stat().st_mtime_ns if file.is_file() else 0  # a run may have trained it anew
     with _loading:
-        return _loaded(folder, made)
+        return _loaded(file.parent, made)
 
 
 @lru_cache(maxsize=2)
 def _loaded(folder: Path, made: int) -> "nn.Module":
-    from wbc_pipeline.models import DETECTORS, load_network
-
     try:
         network, description = load_network(folder)
     except FileNotFoundError:
         raise ValueError(
             f"there is no trained detector in {folder}; train one (kedro run --pipeline=localize) "
             "and name its folder, such as "
-            "data/06_models/<dataset>/localize/detectors/<detector>-<protocol>-<seed>"
+            "data/06_models/<dataset>/localize/detectors/<detector>/<protocol>-<seed>-<digest>"
         ) from None
     if description["name"] not in DETECTORS:
         raise ValueError(

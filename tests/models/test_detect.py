@@ -1,14 +1,14 @@
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import nn
 
-from wbc_pipeline.imaging import detect
-from wbc_pipeline.imaging.chain import build_chain, chain_digest
-from wbc_pipeline.imaging.detect import detector_region
+from wbc_pipeline.imaging.chain import build_chain, chain_data, fitted_on
 from wbc_pipeline.imaging.roi import Region
 from wbc_pipeline.imaging.steps import settle
-from wbc_pipeline.models import build_network, save_network
+from wbc_pipeline.models import build_network, detect, save_network
+from wbc_pipeline.models.detect import detector_region
 
 IMAGE = np.full((96, 128, 3), 230, np.uint8)
 
@@ -86,12 +86,12 @@ def test_weights_are_read_once_and_again_when_they_were_trained_anew(trained):
     assert detect._detector(folder) is not first
 
 
-def test_the_digest_of_a_chain_depends_on_the_weights(trained):
+def test_the_data_of_a_chain_depend_on_the_weights(trained):
     steps = [{"detector_region": {"model": trained()}}]
-    before = chain_digest(steps)
-    assert chain_digest(steps) == before
+    before = chain_data(steps)
+    assert chain_data(steps) == before
     trained(seed=1)
-    assert chain_digest(steps) != before
+    assert chain_data(steps) != before
 
 
 def test_a_missing_detector_says_to_train_one(tmp_path):
@@ -111,3 +111,20 @@ def test_a_parameter_out_of_range_is_refused(wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=name):
         detector_region(IMAGE, model="x", **wrong)
+
+
+def test_a_chain_lists_the_images_that_its_detector_was_trained_on(trained):
+    folder = trained()
+    rows = [
+        {"dataset": "demo", "image_id": "a.png", "source_id": "a", "sha256": "0f"},
+        {"dataset": "demo", "image_id": "b.png", "source_id": None, "sha256": "1f"},
+    ]
+    pd.DataFrame(rows).to_parquet(f"{folder}/training_images.parquet")
+    steps = [{"full_resolution": {}}, {"clahe": {}}, {"detector_region": {"model": folder}}]
+    assert fitted_on(steps) == [{"step": "detector_region", **row} for row in rows]
+
+
+def test_a_detector_that_does_not_say_what_it_was_trained_on_must_be_trained_again(trained):
+    steps = [{"detector_region": {"model": trained()}}]
+    with pytest.raises(ValueError, match=r"training_images\.parquet: .* train it again"):
+        fitted_on(steps)

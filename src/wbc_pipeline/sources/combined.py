@@ -1,0 +1,179 @@
+"""Several data sets as one, written ``a+b``: ids that are unique, and the classes they share."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pandas as pd
+
+from wbc_pipeline.sources.listing import LayoutError, as_listing, list_source, load_source
+from wbc_pipeline.sources.voc import VocObject
+
+_ID_COLUMNS = ("source_id", "patient", "filename_group")  # unique within a data set only
+
+
+def set_names(dataset: str) -> list[str]:
+    """Name the data sets of ``a+b``; one that stands alone is a list of one.
+
+    Raises
+    ------
+    ValueError
+        If one of them is unknown (the message names the closest) or named twice.
+
+    Examples
+    --------
+    >>> set_names("segmentation_wbc+lisc")
+    ['segmentation_wbc', 'lisc']
+    """
+    names = str(dataset).split("+")
+    for name in names:
+        load_source(name)
+    if len(set(names)) < len(names):
+        raise ValueError(f"`dataset={dataset}` names a data set twice: name each once.")
+    return names
+
+
+def list_sets(dataset: str, raw: Path, *, data: Path, options: Mapping[str, Any]) -> pd.DataFrame:
+    """List the images of one data set, or of several as one.
+
+    Parameters
+    ----------
+    dataset
+        Keys of ``listing.SOURCES`` with ``+`` between.
+    raw, data
+        See `listing.list_source`.
+    options
+        Those of each data set under its name; ``classes`` is ``"shared"`` (the default: images of
+        a class that only some of several data sets have are left out) or ``"all"``.
+
+    Returns
+    -------
+    A listing (``sources.listing``) with ``dataset``. Of several data sets, ``image_id`` begins with
+    the name of the data set, and source, patient and file-name group with that of the download:
+    what comes from one download names a source by one id. The domain of a data set without domains
+    is the data set itself.
+
+    Raises
+    ------
+    ValueError
+        If a data set or an option is unknown.
+    MissingDataError
+        If a data set is not there.
+    LayoutError
+        If several data sets share fewer than two classes; the message lists those of each.
+    """
+    listings = {
+        name: list_source(name, raw, data=data, options=options.get(name))
+        for name in set_names(dataset)
+    }
+    if len(listings) == 1:
+        return listings[dataset]
+    if options.get("classes", "shared") == "shared":
+        shared = _shared_classes(listings)
+        listings = {
+            name: listing[listing["label"].isin(shared) | listing["label"].isna()]
+            for name, listing in listings.items()
+        }
+    return as_listing(pd.concat([_with_unique_ids(listing) for listing in listings.values()]))
+
+
+def list_originals(dataset: str, raw: Path) -> pd.DataFrame:
+    """List the photographs that images of these data sets are copies of, ids as in `list_sets`."""
+    several = len(set_names(dataset)) > 1
+    originals = []
+    for name in copied_sets(dataset):
+        listing = load_source(name).list_originals(raw).assign(dataset=name)
+        originals.append(_with_unique_ids(listing) if several else listing)
+    return pd.concat(originals, ignore_index=True)
+
+
+def list_boxes(dataset: str, raw: Path) -> pd.DataFrame:
+    """List the annotated boxes of these data sets, a row each; no rows if they have none.
+
+    Returns
+    -------
+    DataFrame
+        ``image_id`` as in `list_sets`, ``name`` of the object, ``xmin``, ``ymin``, ``xmax``,
+        ``ymax`` in pixels of the file.
+    """
+    names = set_names(dataset)
+    tables = [pd.DataFrame(columns=["image_id", *VocObject._fields])]
+    for name in names:
+        if hasattr(load_source(name), "list_boxes"):
+            boxes = load_source(name).list_boxes(raw)
+            prefix = f"{name}/" if len(names) > 1 else ""
+            tables.append(boxes.assign(image_id=prefix + boxes["image_id"]))
+    return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
+
+
+def copied_sets(dataset: str) -> list[str]:
+    """Name those of the data sets whose images are augmented copies of others, their originals."""
+    return [name for name in set_names(dataset) if hasattr(load_source(name), "list_originals")]
+
+
+def sets_of_one_image_per_cell(dataset: str) -> list[str]:
+    """Name those of the data sets where an image of unknown source counts as its own."""
+    return [name for name in set_names(dataset) if load_source(name).ONE_IMAGE_PER_CELL]
+
+
+def unique_source_ids(images: pd.DataFrame) -> pd.Series:
+    """Put the download before source ids, where `list_sets` has not done so.
+
+    Parameters
+    ----------
+    images
+        ``dataset`` and ``source_id`` (missing where not known), of one data set or of several.
+
+    Examples
+    --------
+    >>> images = pd.DataFrame({"dataset": "lisc", "source_id": ["a", "LISC/a"]})
+    >>> unique_source_ids(images).tolist()
+    ['LISC/a', 'LISC/a']
+    """
+    prefixes = {
+        name: f"{_download(load_source(name), name)}/"
+        for name in images["dataset"].dropna().unique()
+    }
+    ids = [
+        source if pd.isna(source) else prefixes[name] + source.removeprefix(prefixes[name])
+        for name, source in zip(images["dataset"], images["source_id"], strict=True)
+    ]
+    return pd.Series(ids, index=images.index, dtype=object)
+
+
+def caveats(dataset: str) -> list[str]:
+    """List what a reader of scores on these data sets must know."""
+    names = set_names(dataset)
+    return [
+        f"{name}: {caveat}" if len(names) > 1 else caveat
+        for name in names
+        for caveat in load_source(name).CAVEATS
+    ]
+
+
+def _shared_classes(listings: Mapping[str, pd.DataFrame]) -> set[str]:
+    classes = {name: set(listing["label"].dropna()) for name, listing in listings.items()}
+    shared = set.intersection(*classes.values())
+    if len(shared) < 2:
+        known = "; ".join(f"{name}: {', '.join(sorted(of))}" for name, of in classes.items())
+        raise LayoutError(
+            f"The data sets {', '.join(classes)} share {len(shared) or 'no'} "
+            f"class{'' if len(shared) == 1 else 'es'}, and two or more are needed. Classes of "
+            f"{known}. Choose other data sets, or set `sources.classes` to all."
+        )
+    return shared
+
+
+def _with_unique_ids(listing: pd.DataFrame) -> pd.DataFrame:
+    """Put the data set before image ids, and its download before other ids."""
+    (name,) = listing["dataset"].unique()
+    prefix = f"{_download(load_source(name), name)}/"
+    ids = {column: prefix + listing[column] for column in _ID_COLUMNS}
+    domain = listing["domain"] if listing["domain"].notna().any() else name
+    return listing.assign(image_id=f"{name}/" + listing["image_id"], domain=domain, **ids)
+
+
+def _download(module: ModuleType, name: str) -> str:
+    folder = getattr(module, "FOLDER", ".").partition("/")[0]
+    return name if folder == "." else folder
