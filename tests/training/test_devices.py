@@ -3,6 +3,7 @@ import torch
 
 from wbc_pipeline.models import build_network
 from wbc_pipeline.training import devices
+from wbc_pipeline.training.options import TrainerOptions
 
 
 def test_auto_finds_a_device():
@@ -13,6 +14,19 @@ def test_auto_finds_a_device():
 def test_a_missing_gpu_is_named():
     with pytest.raises(ValueError, match="device=cpu"):
         devices.choose_device("cuda")
+
+
+def test_more_devices_than_cores_are_refused(monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3})
+    devices.check_devices(TrainerOptions(devices=2), torch.device("cpu"))
+    with pytest.raises(ValueError, match="asks for 64 devices, but this machine has 2 CPU cores"):
+        devices.check_devices(TrainerOptions(devices=64), torch.device("cpu"))
+
+
+def test_more_devices_than_gpus_are_refused(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(ValueError, match="asks for 2 devices, but this machine has 1 GPU"):
+        devices.check_devices(TrainerOptions(devices=2), torch.device("cuda"))
 
 
 def probe(monkeypatch, speeds):

@@ -3,7 +3,12 @@ import pytest
 import torch
 
 from wbc_pipeline.models import build_network
-from wbc_pipeline.training.predict import SMALLEST_PROBABILITY, predict_probabilities
+from wbc_pipeline.training.predict import (
+    SMALLEST_PROBABILITY,
+    predict_parts,
+    predict_probabilities,
+)
+from wbc_pipeline.training.tasks.classification import ClassificationTask
 
 CPU = torch.device("cpu")
 
@@ -17,20 +22,33 @@ def test_probabilities_sum_to_one_and_are_never_zero(toy, network):
     with torch.no_grad():
         network.head[-1].weight.mul_(1e4)  # far too sure
     rows = np.arange(10)
-    probabilities, _ = predict_probabilities(network, toy["arrays"], rows, device=CPU)
+    probabilities, _ = predict_probabilities(network, [toy["views"]["image"]], rows, device=CPU)
     assert np.allclose(probabilities.sum(axis=1), 1, atol=1e-12)
     assert probabilities.min() >= SMALLEST_PROBABILITY * 0.99
 
 
 def test_batches_do_not_change_the_answer(toy, network):
     rows = np.array([5, 3, 80, 41, 7])
-    one, _ = predict_probabilities(network, toy["arrays"], rows, device=CPU, batch_size=2)
-    other, _ = predict_probabilities(network, toy["arrays"], rows, device=CPU, batch_size=5)
+    one, _ = predict_probabilities(network, [toy["views"]["image"]], rows, device=CPU, batch_size=2)
+    other, _ = predict_probabilities(
+        network, [toy["views"]["image"]], rows, device=CPU, batch_size=5
+    )
     assert np.allclose(one, other, atol=1e-6)
 
 
 def test_every_image_has_its_time(toy, network):
     rows = np.arange(70)
-    _, milliseconds = predict_probabilities(network, toy["arrays"], rows, device=CPU)
+    _, milliseconds = predict_probabilities(network, [toy["views"]["image"]], rows, device=CPU)
     assert milliseconds.shape == (70,)
     assert (milliseconds > 0).all()
+
+
+def test_a_table_has_the_rows_of_all_parts_in_their_order(toy, network):
+    task = ClassificationTask(network, views=toy["views"], classes=toy["classes"])
+    table = predict_parts(task, {"validation": [5, 3], "test": [80]}, device=CPU)
+    columns = ["p_dark", "p_grey", "p_light"]
+    assert table.columns.tolist() == ["row", "part", *columns, "inference_ms"]
+    assert table["row"].tolist() == [5, 3, 80]
+    assert table["part"].tolist() == ["validation", "validation", "test"]
+    alone, _ = predict_probabilities(network, [toy["views"]["image"]], [5, 3, 80], device=CPU)
+    np.testing.assert_allclose(table[columns], alone, atol=1e-6)

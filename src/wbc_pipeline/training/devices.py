@@ -1,6 +1,5 @@
 """Where networks run, and in which precision they run fastest there."""
 
-import os
 import platform
 import time
 from collections.abc import Callable
@@ -8,6 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import nn
 from torch.nn import functional
+
+from wbc_pipeline.provenance import usable_cores
+from wbc_pipeline.training.options import TrainerOptions
 
 # A change of precision or layout must gain this much; timing noise alone decides nothing.
 WORTHWHILE = 1.1
@@ -31,10 +33,26 @@ def choose_device(device: str) -> torch.device:
     return torch.device(device)
 
 
+def check_devices(trainer: TrainerOptions, device: torch.device) -> None:
+    """Refuse more devices than this machine has; on the CPU, its usable cores count.
+
+    Raises
+    ------
+    ValueError
+        If more are asked for; the message names both numbers.
+    """
+    on_gpu = device.type == "cuda"
+    available = torch.cuda.device_count() if on_gpu else usable_cores()
+    if trainer.devices > available:
+        raise ValueError(
+            f"trainer.devices asks for {trainer.devices} devices, but this machine has "
+            f"{available} {'GPUs' if on_gpu else 'CPU cores'}; set it to at most {available}."
+        )
+
+
 def describe_hardware(device: torch.device) -> str:
     """Name the processor, and the GPU where one is used, in a line."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    cores = f"{_processor()}, {usable} cores"
+    cores = f"{_processor()}, {usable_cores()} cores"
     if device.type == "cuda":
         return f"{torch.cuda.get_device_name(device)} ({cores})"
     return cores

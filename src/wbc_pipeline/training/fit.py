@@ -1,45 +1,44 @@
-"""The training recipe: a network, arrays and row numbers in, the best weights and curves out."""
+"""Runs a task's stages with Lightning; the only place that builds a Trainer."""
 
 import logging
 import math
 import sys
-import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from typing import Any
 
 import lightning
-import numpy as np
 import pandas as pd
 import torch
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
-from lightning.pytorch.loggers import CSVLogger
-from torch import nn
+from lightning.pytorch.callbacks import EarlyStopping
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.utilities.seed import isolate_rng
 
-from wbc_pipeline.processes import FollowerError, is_launched
-from wbc_pipeline.training.module import Classifier, row_loader
-from wbc_pipeline.training.options import TrainerOptions, TrainOptions
-from wbc_pipeline.training.views import as_tensor
-
-EPOCH_COLUMNS = ("train_loss", "train_accuracy", "val_loss", "val_accuracy", "seconds")
-# Points of a tracked scalar's path in each epoch: enough to see it jump.
-PATH_POINTS = 20
+from wbc_pipeline.processes import FollowerError, is_launched, process_rank
+from wbc_pipeline.training.callbacks import POINTS_PER_EPOCH, MovingAverage, Progress
+from wbc_pipeline.training.devices import check_devices
+from wbc_pipeline.training.options import StageOptions, TrainerOptions
+from wbc_pipeline.training.tasks.base import Stage, Task
 
 
 @dataclass(frozen=True)
 class Fit:
-    """What a training leaves behind.
+    """What a training leaves behind, beside the weights.
 
     Attributes
     ----------
     history
-        A row per epoch: ``epoch`` and the columns of ``EPOCH_COLUMNS``.
+        A row per stage and epoch: ``stage``, ``epoch`` (running over stages), ``train_loss``,
+        ``val_loss`` and other metrics, ``learning_rate``, ``seconds``.
     paths
-        Scalars that the network tracks: ``step``, ``epoch``, ``name``, ``value``.
+        The network's scalars and the parts of its loss, about 20 points per epoch: ``stage``,
+        ``step`` and ``epoch`` (running over stages), ``name``, ``value``.
     summary
-        ``epochs``, ``best_epoch``, ``training_seconds``, ``seconds_per_epoch``, ``parameters``.
+        ``epochs``, ``best_epoch`` (that of the kept weights), ``training_seconds``,
+        ``seconds_per_epoch`` (median), ``parameters``, ``kept``, ``precision``,
+        ``channels_last``.
     """
 
     history: pd.DataFrame
@@ -47,105 +46,185 @@ class Fit:
     summary: dict
 
 
-def fit_network(
-    network: nn.Module,
+def fit(
+    task: Task,
     *,
-    arrays: Sequence[np.ndarray],
-    labels: np.ndarray,
-    train_rows: np.ndarray,
-    validation_rows: np.ndarray,
-    train: TrainOptions,
+    stages: Mapping[str, StageOptions],
     trainer: TrainerOptions,
     device: torch.device,
     seed: int,
+    folder: Path,
+    logger: Logger | None = None,
     callbacks: Sequence[lightning.Callback] = (),
 ) -> Fit:
-    """Train a network and leave in it the weights of its best epoch.
+    """Train a task stage after stage; its network ends on the CPU with the weights that are kept.
+
+    A training that was stopped at any moment continues, when called again with the same arguments
+    and folder, after the last finished epoch; on the CPU, the final weights are byte for byte those
+    of an uninterrupted training. Global random states are left as they were.
+
+    Its checkpoints stay until `remove_checkpoints`: what comes of a training is first made safe.
 
     Parameters
     ----------
-    network
-        Changed in place: ends with the weights of the epoch of lowest validation loss.
-    arrays
-        uint8 [N, H, W, 3], RGB, one for each of ``network.views``.
-    labels
-        Class numbers, int [N].
-    train_rows, validation_rows
-        Row numbers of the two parts.
-    train, trainer
-        The schedule, and where and in which precision it runs (no ``auto`` left but in
-        ``strategy``).
+    task
+        What to learn, from which arrays.
+    stages
+        Their schedules, in order; each begins with the weights that the one before has kept.
+    trainer
+        How many devices, and in which precision and memory layout (no ``auto`` but in
+        ``strategy``). A resumed training keeps the precision and layout of its start.
     device
         The kind of device to train on.
     seed
-        Seed of order, augmentation and dropout.
+        Seed of order, augmentation and dropout, at least 0.
+    folder
+        Working folder for checkpoints, shared by all processes of a job.
+    logger
+        A Lightning logger, such as ``MLFlowLogger``.
     callbacks
-        Further Lightning callbacks, such as one that tracks.
+        Further Lightning callbacks.
 
     Raises
     ------
     FloatingPointError
-        If the validation loss was never a finite number.
+        If training diverged: no kept weights have a finite loss.
     FollowerError
         In all but the first of the processes that a launcher started, once training is over.
+    ValueError
+        If there are fewer devices than asked for, or a stage's options do not suit the task.
     """
-    lightning.seed_everything(seed, workers=True, verbose=False)
-    module = Classifier(
-        network,
-        [as_tensor(array) for array in arrays],
-        torch.from_numpy(np.asarray(labels, dtype=np.int64)),
-        train,
-        channels_last=trainer.channels_last,
-    )
-    loaders = [
-        row_loader(
-            torch.tensor(train_rows),
-            batch_size=train.batch_size,
-            shuffle=True,
+    check_devices(trainer, device)
+    folder.mkdir(parents=True, exist_ok=True)
+    first_epoch = first_step = 0
+    history, paths = [], []
+    for number, (name, options) in enumerate(stages.items()):
+        files = _Files(folder, name)
+        progress = files.progress()
+        if progress is not None:
+            trainer = trainer.model_copy(update=progress["trainer"])
+        stage = Stage(
+            name=name,
+            number=number,
+            options=options,
+            seed=seed,
+            channels_last=trainer.channels_last,
+            first_epoch=first_epoch,
+            first_step=first_step,
             processes=trainer.devices * trainer.num_nodes,
-        ),
-        row_loader(torch.tensor(validation_rows), batch_size=256, shuffle=False),
-    ]
-    times = max(1, math.ceil(train.min_steps / (train.epochs * len(loaders[0]))))
-    with TemporaryDirectory() as folder:
-        logger = CSVLogger(folder, name="", version="")
-        best = ModelCheckpoint(folder, monitor="val_loss", save_weights_only=True)
-        stop = EarlyStopping("val_loss", patience=times * train.patience, check_finite=True)
-        engine = lightning.Trainer(
-            accelerator="gpu" if device.type == "cuda" else "cpu",
-            devices=trainer.devices,
-            num_nodes=trainer.num_nodes,
-            strategy=_strategy(trainer),
-            precision=trainer.precision,
-            max_epochs=times * train.epochs,
-            logger=logger,
-            callbacks=[best, stop, *callbacks],
-            log_every_n_steps=max(1, len(loaders[0]) // PATH_POINTS),
-            deterministic="warn",
-            enable_progress_bar=sys.stderr.isatty(),
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
         )
-        start = time.perf_counter()
-        _fit_quietly(engine, module, loaders)
-        seconds = time.perf_counter() - start
-        if not engine.is_global_zero:
-            raise FollowerError("The first process has the log and the weights.")
-        history, paths = read_log(Path(folder) / "metrics.csv", EPOCH_COLUMNS)
-        if not np.isfinite(history["val_loss"]).any():
-            raise FloatingPointError(
-                f"The validation loss of {type(network).__name__} (seed {seed}) was never a finite "
-                "number: training diverged; lower train.learning_rate."
-            )
-        _load_weights(network, Path(best.best_model_path))
+        task.begin(stage)
+        if progress is None or not progress["done"]:
+            with isolate_rng(include_cuda=device.type == "cuda"):
+                _run(
+                    task,
+                    files,
+                    trainer=trainer,
+                    device=device,
+                    logger=logger,
+                    callbacks=callbacks,
+                )
+            if process_rank() > 0 and number == len(stages) - 1:
+                raise FollowerError("The first process has the history and the weights.")
+            progress = files.progress()
+        kept_epoch = _load_kept(task, files, progress)
+        history += progress["history"]
+        paths += progress["paths"]
+        first_epoch, first_step = len(history), first_step + progress["steps"]
+    if process_rank() > 0:
+        raise FollowerError("The first process has the history and the weights.")
+    table = pd.DataFrame(history)
     summary = {
-        "epochs": len(history),
-        "best_epoch": int(history["val_loss"].idxmin()),
-        "training_seconds": seconds,
-        "seconds_per_epoch": float(history["seconds"].median()),
-        "parameters": sum(weight.numel() for weight in network.parameters()),
+        "epochs": len(table),
+        "best_epoch": kept_epoch,
+        "training_seconds": float(table["seconds"].sum()),
+        "seconds_per_epoch": float(table["seconds"].median()),
+        "parameters": sum(weight.numel() for weight in task.network.parameters()),
+        "kept": options.keep,
+        **trainer.model_dump(include={"precision", "channels_last"}),
     }
-    return Fit(history, paths, summary)
+    types = {"stage": str, "step": int, "epoch": int, "name": str, "value": float}
+    return Fit(table, pd.DataFrame(paths, columns=list(types)).astype(types), summary)
+
+
+def remove_checkpoints(folder: Path, stages: Mapping[str, StageOptions]) -> None:
+    """Remove what `fit` resumes from."""
+    for name in stages:
+        _Files(folder, name).remove()
+
+
+class _Files:
+    """The checkpoints of a stage: its state after the last epoch, and its best weights."""
+
+    def __init__(self, folder: Path, stage: str):
+        self.state = folder / f"{stage}.state.ckpt"
+        self.best = folder / f"{stage}.best.ckpt"
+
+    def progress(self) -> dict[str, Any] | None:
+        """Read what `Progress` has recorded; None before the end of the first epoch."""
+        if not self.state.exists():
+            return None
+        return _read(self.state)["callbacks"][Progress.__qualname__]
+
+    def remove(self) -> None:
+        for file in (self.state, self.best):
+            file.unlink(missing_ok=True)
+            file.with_suffix(".partial").unlink(missing_ok=True)
+
+
+def _run(
+    task: Task,
+    files: _Files,
+    *,
+    trainer: TrainerOptions,
+    device: torch.device,
+    logger: Logger | None,
+    callbacks: Sequence[lightning.Callback],
+) -> None:
+    options = task.options
+    monitor = options.monitor if task.has_validation else "train_loss"
+    maximize = not monitor.endswith("loss")
+    own = [
+        Progress(
+            state=files.state,
+            best=files.best if options.keep == "best" else None,
+            monitor=monitor,
+            maximize=maximize,
+            trainer=trainer.model_dump(include={"precision", "channels_last"}),
+        )
+    ]
+    if options.patience is not None and task.has_validation:
+        mode = "max" if maximize else "min"
+        own.append(EarlyStopping(monitor, patience=options.patience, mode=mode))
+    if options.keep == "average":
+        own.append(MovingAverage(options.average_decay))
+    engine = lightning.Trainer(
+        accelerator="gpu" if device.type == "cuda" else "cpu",
+        devices=trainer.devices,
+        num_nodes=trainer.num_nodes,
+        strategy=_strategy(trainer),
+        precision=trainer.precision,
+        max_epochs=options.epochs,
+        gradient_clip_val=options.gradient_clip or None,
+        logger=logger or False,
+        callbacks=[*callbacks, *own],
+        log_every_n_steps=max(1, len(task.batches("train")) // POINTS_PER_EPOCH),
+        default_root_dir=files.state.parent,
+        deterministic="warn",
+        use_distributed_sampler=False,  # RowBatches deals the rows to the processes
+        enable_progress_bar=sys.stderr.isatty(),
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    with warnings.catch_warnings():
+        # Lightning advises worker processes for loading; here loading hands out row numbers.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+        # Training without a validation part is meant.
+        warnings.filterwarnings("ignore", message=".*across ranks is zero.*")
+        # Between Lightning and newer releases of torch.
+        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
+        state = files.state if files.state.exists() else None
+        engine.fit(task, ckpt_path=state, weights_only=True)
 
 
 def _strategy(trainer: TrainerOptions) -> str:
@@ -156,30 +235,26 @@ def _strategy(trainer: TrainerOptions) -> str:
     return trainer.strategy
 
 
-def _fit_quietly(engine: lightning.Trainer, module: Classifier, loaders: list) -> None:
-    with warnings.catch_warnings():
-        # Lightning advises worker processes for loading; here loading hands out row numbers.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-        # Between Lightning and newer releases of torch.
-        warnings.filterwarnings("ignore", message=".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=".*Checkpoint directory.*exists.*")
-        engine.fit(module, *loaders)
-
-
-def _load_weights(network: nn.Module, checkpoint: Path) -> None:
-    saved = torch.load(checkpoint, map_location="cpu", weights_only=True)["state_dict"]
-    network.cpu().load_state_dict(
+def _load_kept(task: Task, files: _Files, progress: dict[str, Any]) -> int:
+    """Load the stage's kept weights into the network; returns their epoch."""
+    monitor = progress["monitor"]
+    last = progress["history"][-1]
+    keeps_best = task.options.keep == "best"
+    if progress["best_epoch"] is None or not (keeps_best or math.isfinite(last[monitor])):
+        raise FloatingPointError(
+            f"The {monitor} of {type(task.network).__name__} (seed {task.stage.seed}) was not a "
+            f"finite number at the end of stage {task.stage.name}: training diverged; lower "
+            "train.learning_rate."
+        )
+    saved = _read(files.best if keeps_best else files.state)["state_dict"]
+    task.network.cpu().load_state_dict(
         {name.removeprefix("network."): tensor for name, tensor in saved.items()}
     )
+    return progress["best_epoch"] if keeps_best else last["epoch"]
 
 
-def read_log(path: Path, epoch_columns: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Part Lightning's log into what stands once an epoch and what is tracked by step."""
-    log = pd.read_csv(path)
-    history = log.groupby("epoch")[list(epoch_columns)].first().reset_index()
-    tracked = log.columns.difference([*epoch_columns, "epoch", "step"])
-    paths = log.melt(["step", "epoch"], tracked, var_name="name").dropna(subset="value")
-    return history, paths.astype({"step": int, "epoch": int}).reset_index(drop=True)
+def _read(file: Path) -> dict[str, Any]:
+    return torch.load(file, map_location="cpu", weights_only=True, mmap=True)
 
 
 # Lightning's notes on devices and tips would stand between this project's own lines.

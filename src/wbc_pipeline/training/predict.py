@@ -1,16 +1,52 @@
-"""From a trained network to probabilities."""
+"""From a trained network to probabilities, and to columns of the predictions table."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import nn
 
 from wbc_pipeline.training.views import as_tensor, take_views
 
-# Keeps the log loss finite, and the same whoever computes it from the saved table.
+if TYPE_CHECKING:  # serving needs no Lightning
+    from wbc_pipeline.training.tasks.base import Task
+
+# Keeps the log loss finite, and equal for all who compute it from the saved table.
 SMALLEST_PROBABILITY = 1e-12
+
+
+def predict_parts(
+    task: "Task", parts: Mapping[str, np.ndarray], *, device: torch.device, **options
+) -> pd.DataFrame:
+    """Predict the rows of some parts, such as ``validation`` and ``test``.
+
+    Parameters
+    ----------
+    task
+        With a trained network and the arrays to predict from.
+    parts
+        Row numbers by part, int [M] each.
+    device
+        Where to predict.
+    options
+        Further arguments of the task's ``predict``, such as ``batch_size``.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``row``, ``part`` and the task's columns (``p_<class>`` or ``box_iou``, ``inference_ms``).
+    """
+    tables = [
+        task.predict(rows, device=device, **options).assign(row=rows, part=part)
+        for part, rows in parts.items()
+        if len(rows)
+    ]
+    table = pd.concat(tables, ignore_index=True)
+    names = ["row", "part"]
+    return table[[*names, *table.columns.drop(names)]]
 
 
 @torch.inference_mode()
@@ -35,7 +71,7 @@ def predict_probabilities(
     device
         Where to predict.
     batch_size
-        Images at a time; the same for all networks, as it bears on their times.
+        Images at a time; it affects the times, so compare networks at the same size.
 
     Returns
     -------

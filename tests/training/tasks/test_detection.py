@@ -7,18 +7,21 @@ from torch import nn
 
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.models import build_network
-from wbc_pipeline.training.detection import (
-    detect,
-    fit_detector,
-    flip_at_random,
-    make_targets,
-    to_file_pixels,
-)
-from wbc_pipeline.training.options import DetectionOptions, TrainerOptions
+from wbc_pipeline.training.detection import detect, make_targets, to_file_pixels
+from wbc_pipeline.training.fit import fit
+from wbc_pipeline.training.options import StageOptions, TrainerOptions
+from wbc_pipeline.training.predict import predict_parts
+from wbc_pipeline.training.tasks.detection import DetectionTask
 
 CPU = torch.device("cpu")
 TRAINER = TrainerOptions(precision="32-true", channels_last=False)
-SCHEDULE = DetectionOptions(epochs=2, batch_size=4, learning_rate=1e-3)
+SCHEDULE = {
+    "epochs": 2,
+    "batch_size": 4,
+    "learning_rate": 1e-3,
+    "keep": "last",
+    "augmentation": {"flip": True},
+}
 
 
 @pytest.fixture
@@ -40,14 +43,20 @@ def light():
     return build_network("light_detector", {"image_size": 64}, seed=0)
 
 
-def train(network, smears, rows=range(9), **changes):
-    pixels = smears[0]
-    return fit_detector(
-        network,
-        pixels=pixels,
-        targets=make_targets(*smears, list(rows), masks=network.learns_masks),
-        **{"train": SCHEDULE, "trainer": TRAINER, "device": CPU, "seed": 0} | changes,
-    )
+@pytest.fixture
+def train(smears, tmp_path):
+    def train(network, rows=range(9), *, parts=None, trainer=TRAINER, seed=0, **changes):
+        targets = make_targets(*smears, list(rows), masks=network.learns_masks)
+        return fit(
+            DetectionTask(network, frames=smears[0], targets=targets, parts=parts),
+            stages={"main": StageOptions.model_validate(SCHEDULE | changes)},
+            trainer=trainer,
+            device=CPU,
+            seed=seed,
+            folder=tmp_path / "work",
+        )
+
+    return train
 
 
 def test_targets_are_in_pixels_of_the_frame_in_the_order_of_the_rows(smears):
@@ -75,30 +84,11 @@ def test_a_box_outside_its_image_is_named(smears):
         make_targets(pixels, images, truth, [1, 2])
 
 
-def test_a_flipped_box_stays_on_its_cell_and_its_mask():
-    torch.manual_seed(0)
-    images, masks = torch.zeros(32, 3, 16, 16), torch.zeros(48, 16, 16, dtype=torch.uint8)
-    counts = torch.tensor([1, 2] * 16)
-    boxes = torch.tensor([[2.0, 3.0, 7.0, 5.0]]).repeat(48, 1)
-    images[:, :, 3:5, 2:7] = 1
-    masks[:, 3:5, 2:7] = 1
-    images, boxes, masks = flip_at_random(images, boxes, masks, counts)
-    for image, box, mask in zip(
-        images.repeat_interleave(counts, dim=0), boxes.int(), masks, strict=True
-    ):
-        left, top, right, bottom = box
-        assert image[:, top:bottom, left:right].sum() == image.sum() == 30
-        assert torch.equal(image[0], mask.float())
-    assert len(boxes.unique(dim=0)) == 4  # all four ways occur
-
-
-def test_light_detector_learns_where_the_cells_are(smears):
+def test_light_detector_learns_where_the_cells_are(train, smears):
     network = light()
-    schedule = DetectionOptions(
-        epochs=40, batch_size=8, learning_rate=3e-3, schedule="one_cycle", flip=False
-    )
-    fit = train(network, smears, rows=range(8), train=schedule)
-    assert fit.history["train_loss"].iloc[-1] < fit.history["train_loss"].iloc[0] / 2
+    schedule = {"epochs": 40, "batch_size": 8, "learning_rate": 3e-3, "schedule": "one_cycle"}
+    fitted = train(network, range(8), **schedule, optimizer="adamw", augmentation=None)
+    assert fitted.history["train_loss"].iloc[-1] < fitted.history["train_loss"].iloc[0] / 2
     found, milliseconds = detect(network, smears[0], range(8), device=CPU, batch_size=4)
     best = found.groupby("row").head(1)
     centres = best[["xmin", "ymin"]].to_numpy() + best[["xmax", "ymax"]].to_numpy()
@@ -107,59 +97,91 @@ def test_light_detector_learns_where_the_cells_are(smears):
     assert (milliseconds > 0).all()
 
 
-def test_mask_rcnn_trains_a_step_with_an_image_without_a_cell(smears):
+def test_mask_rcnn_trains_a_step_with_an_image_without_a_cell(train):
     network = build_network("mask_rcnn", {"image_size": 64}, seed=0)
-    schedule = DetectionOptions(epochs=1, batch_size=2, learning_rate=1e-4)
-    fit = train(network, smears, rows=[7, 8], train=schedule)
-    assert {"loss_mask", "loss_box_reg"} <= set(fit.paths["name"])
-    assert fit.summary["boxes"] == 1
+    fitted = train(network, [7, 8], epochs=1, batch_size=2, learning_rate=1e-4)
+    assert {"loss_mask", "loss_box_reg"} <= set(fitted.paths["name"])
 
 
-def test_history_has_a_row_per_epoch_and_no_gap(smears):
-    fit = train(light(), smears)
-    assert fit.history["epoch"].tolist() == [0, 1]
-    assert fit.history.notna().all().all()
-    assert fit.summary["epochs"] == 2
+def test_history_has_a_row_per_epoch_and_no_gap(train):
+    fitted = train(light())
+    assert fitted.history["epoch"].tolist() == [0, 1]
+    assert fitted.history.notna().all().all()
+    assert fitted.summary["epochs"] == 2
 
 
-def test_same_seed_gives_the_same_weights(smears):
+def test_a_validation_part_is_scored_by_the_overlap_of_its_boxes(train):
+    network = light()
+    parts = {"train": range(6), "validation": range(6, 9)}
+    fitted = train(network, parts=parts, keep="best", monitor="val_iou")
+    assert fitted.history["val_iou"].between(0, 1).all()
+    assert fitted.summary["best_epoch"] == fitted.history["val_iou"].idxmax()
+
+
+def test_the_best_epoch_of_a_detector_is_not_that_of_a_loss(train):
+    with pytest.raises(ValueError, match="no val_loss; use val_iou"):
+        train(light(), parts={"train": range(6), "validation": range(6, 9)}, keep="best")
+
+
+def test_options_that_boxes_cannot_follow_are_refused(train):
+    with pytest.raises(ValueError, match=r"detectors know no .*augmentation\.rotation"):
+        train(light(), label_smoothing=0.1, augmentation={"rotation": 10})
+
+
+def test_same_seed_gives_the_same_weights(train):
     networks = [light(), light()]
     for network in networks:
-        train(network, smears, seed=3)
+        train(network, seed=3, augmentation={"flip": True, "brightness": 0.1})
     one, other = (network.state_dict() for network in networks)
     assert all(torch.equal(one[name], other[name]) for name in one)
 
 
-def test_bfloat16_trains_too(smears):
-    trainer = TrainerOptions(precision="bf16-mixed", channels_last=True)
-    fit = train(light(), smears, trainer=trainer)
-    assert np.isfinite(fit.history["train_loss"]).all()
+def test_bfloat16_trains_too(train):
+    fitted = train(light(), trainer=TrainerOptions(precision="bf16-mixed", channels_last=True))
+    assert np.isfinite(fitted.history["train_loss"]).all()
 
 
-def test_diverged_training_says_what_to_do(smears):
+def test_diverged_training_says_what_to_do(train):
     with pytest.raises(FloatingPointError, match=r"seed 0.*lower train\.learning_rate"):
-        train(light(), smears, train=SCHEDULE.model_copy(update={"learning_rate": 1e30}))
+        train(light(), learning_rate=1e30)
 
 
-def test_frames_of_another_size_are_refused(smears):
+def test_frames_of_another_size_are_refused(train):
     network = build_network("light_detector", {"image_size": 96}, seed=0)
     with pytest.raises(ValueError, match=r"64 x 64 pixels, and the detector .* image_size 96"):
-        train(network, smears)
+        train(network)
 
 
 def test_targets_without_masks_are_refused_where_masks_are_learnt(smears):
     network = build_network("mask_rcnn", {"image_size": 64}, seed=0)
     targets = make_targets(*smears, [0], masks=False)
     with pytest.raises(ValueError, match="masks=True"):
-        fit_detector(
-            network,
-            pixels=smears[0],
-            targets=targets,
-            train=SCHEDULE,
-            trainer=TRAINER,
-            device=CPU,
-            seed=0,
-        )
+        DetectionTask(network, frames=smears[0], targets=targets)
+
+
+class TwoFound(nn.Module):
+    """Finds a fixed box, and a larger one that it is less sure of."""
+
+    image_size = 64
+    learns_masks = False
+
+    def __init__(self, box):
+        super().__init__()
+        self.boxes = torch.tensor([box, [0.0, 0.0, 64.0, 64.0]])
+
+    def forward(self, images):
+        return [{"boxes": self.boxes, "scores": torch.tensor([0.9, 0.5])} for _ in images]
+
+
+def test_the_overlap_of_the_surest_box_is_predicted(smears):
+    targets = make_targets(*smears, [0, 8], masks=False)
+    xmin, ymin, xmax, ymax = targets.boxes[0].tolist()
+    network = TwoFound([xmin, ymin, xmax, (ymin + ymax) / 2])  # the upper half
+    task = DetectionTask(network, frames=smears[0], targets=targets)
+    table = predict_parts(task, {"test": [0, 8, 3]}, device=CPU)
+    assert table["box_iou"].iloc[0] == pytest.approx(0.5)
+    assert table["box_iou"].iloc[1:].isna().all()  # no cell, and not among the targets
+    assert (table["inference_ms"] > 0).all()
 
 
 class NothingFound(nn.Module):

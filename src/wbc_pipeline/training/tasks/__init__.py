@@ -1,0 +1,1 @@
+"""What a network learns: each task is one LightningModule."""

@@ -1,0 +1,102 @@
+import lightning
+import numpy as np
+import pytest
+import torch
+
+from wbc_pipeline.training.tasks.base import Task
+
+
+class Seen(lightning.Callback):
+    """Collects the labels of the training batches, and how often features are computed."""
+
+    def __init__(self):
+        self.labels, self.targets = [], []
+
+    def on_train_start(self, trainer, task):
+        losses = task.losses
+
+        def spy(batch, part):
+            if part == "train":
+                self.labels += batch["label"].tolist()
+                self.targets.append(batch["target"])
+            return losses(batch, part)
+
+        task.losses = spy
+
+
+def unbalance(toy):
+    """Leave 4 of 20 training images in the first class."""
+    labels = toy["labels"]
+    few, many = np.flatnonzero(labels[:64] == 0)[:4], np.flatnonzero(labels[:64] > 0)[:16]
+    toy["parts"]["train"] = np.concatenate([few, many])
+
+
+def test_classes_are_drawn_equally_often(train, toy):
+    unbalance(toy)
+    seen = Seen()
+    train(epochs=20, patience=None, sampling="class", callbacks=[seen])
+    shares = np.bincount(seen.labels) / len(seen.labels)
+    assert shares == pytest.approx([1 / 3] * 3, abs=0.08)
+
+
+def test_sources_are_drawn_equally_often(train, toy):
+    toy["sources"] = np.where(toy["labels"] == 0, "one", "another")
+    seen = Seen()
+    train(epochs=10, patience=None, sampling="source", callbacks=[seen])
+    assert np.mean(np.array(seen.labels) == 0) == pytest.approx(0.5, abs=0.08)
+
+
+def test_class_weights_change_the_training_loss_alone(train, toy, build):
+    unbalance(toy)
+    plain, weighted = (
+        train(build(), epochs=1, learning_rate=1e-12, class_weights=weights)
+        for weights in ("none", "balanced")
+    )
+    assert plain.history["val_loss"].equals(weighted.history["val_loss"])
+    assert not plain.history["train_loss"].equals(weighted.history["train_loss"])
+
+
+def test_mixed_images_have_mixed_labels(train):
+    seen = Seen()
+    train(epochs=1, augmentation={"mixup": 0.5, "cutmix": 0.5}, callbacks=[seen])
+    targets = torch.cat(seen.targets)
+    assert targets.shape[1] == 3
+    torch.testing.assert_close(targets.sum(dim=1), torch.ones(len(targets)))
+    assert ((targets > 0) & (targets < 1)).any()
+
+
+HEAD_ALONE = {"freeze": ["features"], "keep": "last", "epochs": 3}
+
+
+def test_a_head_on_cached_features_trains_as_on_computed_ones(train, build):
+    networks = [build(), build()]
+    for network, cached in zip(networks, (False, True), strict=True):
+        train(network, **HEAD_ALONE, cached_features=cached)
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
+
+
+def test_features_are_computed_once(train, build):
+    network, rows = build(), 0
+
+    def count(module, inputs):
+        nonlocal rows
+        rows += len(inputs[0])
+
+    network.features.register_forward_pre_hook(count)
+    train(network, **HEAD_ALONE, cached_features=True)
+    assert rows == 2 + 64 + 32  # two tell whether the features are fixed
+
+
+def test_cached_features_need_all_but_the_head_frozen(train):
+    with pytest.raises(ValueError, match=r"weights before the head of NormalCNN are trained"):
+        train(cached_features=True)
+
+
+def test_cached_features_need_a_network_that_offers_them(train, build):
+    with pytest.raises(ValueError, match="BlendCNN has no methods features and head"):
+        train(build("blend_cnn"), cached_features=True)
+
+
+def test_what_a_task_must_say_is_abstract():
+    assert Task.__abstractmethods__ == {"batch", "augmented", "losses", "predict"}

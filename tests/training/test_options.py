@@ -1,0 +1,40 @@
+import pytest
+from pydantic import ValidationError
+
+from wbc_pipeline.training.options import StageOptions, merge_stages
+
+TRAIN = StageOptions(epochs=9, patience=3, batch_size=8, learning_rate=0.1)
+
+
+def test_stages_override_the_shared_schedule_in_their_order():
+    stages = merge_stages(TRAIN, {"head": {"epochs": 2, "freeze": ["body"]}, "all": {}})
+    assert list(stages) == ["head", "all"]
+    assert stages["head"].epochs == 2
+    assert stages["head"].batch_size == 8
+    assert stages["all"] == TRAIN
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"epoch": 3}, r"stages\.head\.epoch: .*Did you mean 'epochs'.*Known are epochs"),
+        ({"epochs": 0}, r"stages\.head\.epochs: .*greater than 0"),
+        ({"augmentation": {"turn": 1}}, r"stages\.head\.augmentation\.turn"),
+        ({"rates": {"body": 0}}, r"stages\.head: .*rates\.body.*use freeze"),
+        ({"cached_features": True, "augmentation": {}}, r"stages\.head: .*no cached features"),
+    ],
+)
+def test_a_wrong_override_names_stage_and_field(changes, words):
+    with pytest.raises(ValueError, match=words):
+        merge_stages(TRAIN, {"head": changes})
+
+
+def test_a_variant_without_a_stage_is_refused():
+    with pytest.raises(ValueError, match="stages: there is none"):
+        merge_stages(TRAIN, {})
+
+
+def test_four_fields_are_enough():
+    assert TRAIN.keep == "best"
+    with pytest.raises(ValidationError, match="learning_rate"):
+        StageOptions(epochs=1, patience=1, batch_size=8)
