@@ -1,8 +1,20 @@
+import json
+from pathlib import Path
+
+import numpy as np
 import pandas as pd
 import pytest
+from kedro.io import DatasetError
 from kedro_datasets.pandas import CSVDataset
+from matplotlib.figure import Figure
 
-from wbc_pipeline.datasets.atomic import AtomicCSVDataset, AtomicMatplotlibDataset
+from wbc_pipeline.datasets.atomic import (
+    AtomicCSVDataset,
+    AtomicParquetDataset,
+    ReportItemsDataset,
+)
+from wbc_pipeline.evaluation.report.described import caption_of, describe, heading_of
+from wbc_pipeline.evaluation.report.page import Picture
 
 
 def test_a_table_is_saved_under_its_name_alone(tmp_path):
@@ -28,9 +40,84 @@ def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):
     assert dataset.load().to_dict("list") == {"a": [1]}
 
 
-def test_a_figure_is_previewed(tmp_path):
-    from matplotlib.figure import Figure
+def test_a_command_reads_what_it_saved_whoever_replaces_the_file(tmp_path):
+    path = str(tmp_path / "table.csv")
+    mine, theirs = (AtomicCSVDataset(filepath=path, save_args={"index": False}) for _ in range(2))
+    saved = pd.DataFrame({"label": ["007", ""], "seed": pd.array([1, None], "Int64")})
+    mine.save(saved)
+    theirs.save(pd.DataFrame({"label": ["other"]}))
+    pd.testing.assert_frame_equal(mine.load(), saved)  # types and empty texts, too
+    assert AtomicCSVDataset(filepath=path).load()["label"].tolist() == ["other"]
+    mine.release()
+    assert mine.load()["label"].tolist() == ["other"]
 
-    dataset = AtomicMatplotlibDataset(filepath=str(tmp_path / "figure.png"))
-    dataset.save(Figure())
-    assert dataset.preview().startswith("iVBOR")  # a PNG in base64
+
+def test_what_a_node_does_to_a_loaded_table_the_next_node_does_not_see(tmp_path):
+    dataset = AtomicParquetDataset(filepath=str(tmp_path / "table.parquet"))
+    dataset.save(pd.DataFrame({"a": [1]}))
+    loaded = dataset.load()
+    loaded["a"] = 2
+    assert dataset.load()["a"].tolist() == [1]
+
+
+def test_boxes_are_previewed_as_text(tmp_path):
+    dataset = AtomicParquetDataset(filepath=str(tmp_path / "table.parquet"))
+    dataset.save(pd.DataFrame({"image_id": ["a"], "box": [np.array([0.0, 0.0, 8.0, 8.0])]}))
+    preview = AtomicParquetDataset(filepath=str(tmp_path / "table.parquet")).preview()
+    assert preview == {"columns": ["image_id", "box"], "data": [["a", "[0.0, 0.0, 8.0, 8.0]"]]}
+    json.dumps(preview)
+
+
+def items():
+    table = describe(pd.DataFrame({"a": [1, 2]}), "Scores", "By variant.")
+    return {"scores": table, "curve": describe(Figure(figsize=(1, 1)), "Curves", "By epoch.")}
+
+
+def reporting(folder, group="score"):
+    return ReportItemsDataset(filepath=str(folder), group=group, dpi=50)
+
+
+def test_report_items_come_back_from_disk_with_heading_and_caption(tmp_path):
+    assert not reporting(tmp_path).exists()
+    reporting(tmp_path).save(items())
+    later = reporting(tmp_path)
+    assert later.exists()
+    loaded = later.load()
+    assert list(loaded) == ["scores", "curve"]
+    assert loaded["scores"]["a"].tolist() == [1, 2]
+    assert (heading_of(loaded["scores"]), caption_of(loaded["scores"])) == ("Scores", "By variant.")
+    png = (tmp_path / "curve.png").read_bytes()
+    assert loaded["curve"] == Picture(png, "Curves", "By epoch.")
+    assert png.startswith(b"\x89PNG")
+
+
+def test_groups_of_report_items_share_a_folder(tmp_path):
+    reporting(tmp_path).save(items())
+    reporting(tmp_path, "audit").save({"leaks": describe(pd.DataFrame({"b": [3]}), "Leaks")})
+    assert list(reporting(tmp_path).load()) == ["scores", "curve"]
+    assert list(reporting(tmp_path, "audit").load()) == ["leaks"]
+
+
+def test_a_report_shows_what_its_command_saved_whoever_replaces_the_files(tmp_path):
+    mine, theirs = reporting(tmp_path), reporting(tmp_path)
+    mine.save(items())
+    theirs.save({"scores": describe(pd.DataFrame({"a": [9]}), "Scores")})
+    assert list(mine.load()) == ["scores", "curve"]
+    assert mine.load()["scores"]["a"].tolist() == [1, 2]
+    assert reporting(tmp_path).load()["scores"]["a"].tolist() == [9]
+
+
+def test_a_failed_save_keeps_the_old_report_items(tmp_path, monkeypatch):
+    reporting(tmp_path).save(items())
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def fail_halfway(path, content):
+        with path.open("wb") as file:
+            file.write(content[: len(content) // 2])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Path, "write_bytes", fail_halfway)
+    with pytest.raises(DatasetError, match="disk full"):
+        reporting(tmp_path).save({"scores": describe(pd.DataFrame({"a": [9]}), "Scores")})
+    monkeypatch.undo()
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

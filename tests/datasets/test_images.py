@@ -6,11 +6,12 @@ import pytest
 
 from wbc_pipeline.datasets.images import ImagesDataset, image_files
 from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.keys import Key
 
 
 def save(folder, pixels):
     dataset = ImagesDataset(filepath=str(folder))
-    dataset.save(Task({}, lambda made: np.save(image_files(made)[0], pixels)))
+    dataset.save(Task(Key({}), lambda made: np.save(image_files(made)[0], pixels)))
     return dataset
 
 

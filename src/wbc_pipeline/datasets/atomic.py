@@ -1,66 +1,185 @@
-"""Datasets of kedro-datasets whose files are replaced as a whole, never half-written."""
+"""Files that are replaced as a whole, never half-written, and remembered for the command."""
 
+import filecmp
+import json
 import os
-from pathlib import Path
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePath
 from typing import Any
 
 import pandas as pd
-from kedro_datasets.matplotlib import MatplotlibDataset
+from kedro.io import AbstractDataset
 from kedro_datasets.pandas import CSVDataset, ParquetDataset
 from kedro_datasets.plotly import JSONDataset as PlotlyDataset
 from kedro_datasets.text import TextDataset
 
+from wbc_pipeline.processes import process_rank
+
+
+@contextmanager
+def _replacing(target: PurePath) -> Iterator[PurePath]:
+    """Name a hidden file beside the target, which takes its place if nothing fails.
+
+    A target of the same content stays, with its time: newer is only what has changed.
+    """
+    beside = target.with_name(f".{os.getpid()}.{target.name}")
+    try:
+        yield beside
+        if not (Path(target).is_file() and filecmp.cmp(beside, target, shallow=False)):
+            os.replace(beside, target)
+    finally:
+        Path(beside).unlink(missing_ok=True)
+
 
 class _Atomic:
-    """Save beside the file's place, then move there."""
+    """Save beside the file's place, then move there; load what this command saved.
+
+    Another command may replace the file at any time: what a command reads is what it wrote. This
+    also keeps what CSV does not: types, and the difference between empty and missing.
+    """
+
+    _saved: Any = None
 
     def save(self, data: Any) -> None:
         """Save as the wrapped dataset does, but to a hidden file that takes the old one's place."""
-        target = self._filepath
-        beside = target.with_name(f".{os.getpid()}.{target.name}")
-        self._filepath = beside
-        try:
-            super().save(data)
-            os.replace(beside, target)
-        finally:
-            self._filepath = target
-            Path(beside).unlink(missing_ok=True)
+        if process_rank() == 0:
+            target = self._filepath
+            try:
+                with _replacing(target) as self._filepath:
+                    super().save(data)
+            finally:
+                self._filepath = target
+        self._saved = data
+
+    def load(self) -> Any:
+        """Give what this command saved, else read the file."""
+        if self._saved is None:
+            return super().load()
+        return self._saved.copy() if isinstance(self._saved, pd.DataFrame) else self._saved
+
+    def _exists(self) -> bool:
+        return self._saved is not None or super()._exists()
+
+    def _release(self) -> None:
+        self._saved = None
+        super()._release()
 
 
 class AtomicCSVDataset(_Atomic, CSVDataset):
-    """A table as CSV, which a later node of the same run gets as it was saved.
-
-    CSV knows neither types nor the difference between an empty text and a missing one: read back, a
-    class called ``1`` would be a number, and one called ``NA`` would be missing.
-    """
-
-    _saved: pd.DataFrame | None = None
-
-    def save(self, data: pd.DataFrame) -> None:
-        """Save, and remember."""
-        super().save(data)
-        self._saved = data
-
-    def load(self) -> pd.DataFrame:
-        """Give what this run saved, else read the file."""
-        return super().load() if self._saved is None else self._saved.copy()
+    """A table as CSV."""
 
 
 class AtomicParquetDataset(_Atomic, ParquetDataset):
     """A table as parquet."""
+
+    def preview(self, nrows: int = 20) -> dict:
+        """Show the first rows; boxes and lists as text, which JSON can say."""
+        head = self.load().head(nrows)
+        return json.loads(head.map(_plain).to_json(orient="split", index=False))
 
 
 class AtomicTextDataset(_Atomic, TextDataset):
     """A text, such as a page of HTML."""
 
 
-class AtomicMatplotlibDataset(_Atomic, MatplotlibDataset):
-    """A figure as PNG, which loads as the file's bytes: a report shows what is on disk."""
-
-    def load(self) -> bytes:
-        """Read the PNG."""
-        return Path(self._filepath).read_bytes()
-
-
 class AtomicPlotlyDataset(_Atomic, PlotlyDataset):
     """A Plotly figure as JSON, which kedro-viz draws."""
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, str) or not hasattr(value, "__len__"):
+        return value
+    return str(value.tolist() if hasattr(value, "tolist") else list(value))
+
+
+class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
+    """Tables and figures of a report by name, with heading and caption, as files of one folder.
+
+    A table becomes ``<name>.csv``, a figure ``<name>.png``, which loads as a `Picture`: a report
+    shows what is on disk.
+
+    Parameters
+    ----------
+    filepath
+        The folder.
+    group
+        Name of the list of what belongs together; several groups may share a folder.
+    dpi
+        Resolution of figures.
+    """
+
+    def __init__(self, *, filepath: str, group: str, dpi: int = 160, metadata: dict | None = None):
+        self._folder = Path(filepath)
+        self._index = self._folder / f".{group}.json"
+        self._dpi = dpi
+        self.metadata = metadata
+        self._saved: dict[str, Any] | None = None
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write every item, then the list of them."""
+        from wbc_pipeline.evaluation.report.described import caption_of, heading_of
+
+        saved = {name: self._write(name, item) for name, item in data.items()}
+        index = {
+            name: {
+                "kind": "table" if isinstance(item, pd.DataFrame) else "figure",
+                "heading": heading_of(item),
+                "caption": caption_of(item),
+            }
+            for name, item in data.items()
+        }
+        self._replace(self._index, json.dumps(index, indent=2).encode())
+        self._saved = saved
+
+    def load(self) -> dict[str, Any]:
+        """Give what this command saved, else read the files."""
+        if self._saved is not None:
+            return dict(self._saved)
+        return {
+            name: self._read(name, **entry)
+            for name, entry in json.loads(self._index.read_text()).items()
+        }
+
+    def _write(self, name: str, item: Any) -> Any:
+        from wbc_pipeline.evaluation.report.described import caption_of, heading_of
+        from wbc_pipeline.evaluation.report.page import Picture
+
+        if isinstance(item, pd.DataFrame):
+            self._replace(self._folder / f"{name}.csv", item.to_csv(index=False).encode())
+            return item
+        png = _as_png(item, self._dpi)
+        self._replace(self._folder / f"{name}.png", png)
+        return Picture(png, heading_of(item), caption_of(item))
+
+    def _read(self, name: str, kind: str, heading: str, caption: str) -> Any:
+        from wbc_pipeline.evaluation.report.described import describe
+        from wbc_pipeline.evaluation.report.page import Picture
+
+        if kind == "figure":
+            return Picture((self._folder / f"{name}.png").read_bytes(), heading, caption)
+        return describe(pd.read_csv(self._folder / f"{name}.csv"), heading, caption)
+
+    def _replace(self, target: Path, content: bytes) -> None:
+        if process_rank() > 0:
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with _replacing(target) as beside:
+            beside.write_bytes(content)
+
+    def _exists(self) -> bool:
+        return self._saved is not None or self._index.is_file()
+
+    def _release(self) -> None:
+        self._saved = None
+
+    def _describe(self) -> dict:
+        return {"filepath": str(self._folder)}
+
+
+def _as_png(figure: Any, dpi: int) -> bytes:
+    from io import BytesIO
+
+    buffer = BytesIO()
+    figure.savefig(buffer, format="png", dpi=dpi)
+    return buffer.getvalue()

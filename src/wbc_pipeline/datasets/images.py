@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +26,8 @@ class ImageArray:
     pixels
         uint8 [N, H, W, 3], RGB; memory-mapped, read-only.
     masks
-        uint8 [N, H, W], 255 nucleus, 128 cytoplasm, 0 background; None if the set has none.
+        uint8 [N, H, W]: 0 background, 1 cytoplasm, 2 nucleus, 3 cell whose parts are not known, 255
+        no mask known; None if the set has none.
     result
         The kept result that the arrays belong to.
     """
@@ -34,75 +36,79 @@ class ImageArray:
     masks: np.ndarray | None
     result: Result
 
-    @property
+    @cached_property
     def content_digest(self) -> str:
         """Digest of what was decoded: it stays when files are copied or touched, not changed."""
         outcome = self.result.table("outcome")[["image_id", "sha256", "mask_sha256", "status"]]
-        how = {name: value for name, value in self.result.key.items() if name != "listing"}
+        how = [self.result.key["params"], self.result.key["code"]]
         return digest([how, outcome.astype(object).to_numpy().tolist()])
+
+    def digest_files(self, rows: pd.DataFrame) -> str:
+        """Digest which files rows of the manifest name, their bytes, and the pixels of masks."""
+        masks = self.result.table("outcome").set_index("image_id")["mask_sha256"]
+        masks = masks.reindex(rows["image_id"]).astype(object).tolist()
+        return digest([digest_files(rows), masks])
 
     @property
     def max_pixels(self) -> int:
         """The cap under which the packed images' files were read."""
-        return self.result.key["options"]["max_pixels"]
+        return self.result.key["params"]["max_pixels"]
+
+    @property
+    def steps(self) -> list[dict]:
+        """The chain of steps that made a view."""
+        return self.result.key["params"]["steps"]
+
+
+def open_images(result: Result) -> ImageArray:
+    """Map the arrays of a result; nothing is read before it is used."""
+    pixels, masks = image_files(result.folder)
+    return ImageArray(
+        pixels=np.load(pixels, mmap_mode="r"),
+        masks=np.load(masks, mmap_mode="r") if masks.is_file() else None,
+        result=result,
+    )
 
 
 class ImagesDataset(ResultDataset):
     """A kept result that holds ``images.npy`` and perhaps ``masks.npy``."""
 
     def load(self) -> ImageArray:
-        """Map the arrays; nothing is read before it is used."""
-        masks = self._folder / MASKS_FILE
-        return ImageArray(
-            pixels=np.load(self._folder / PIXELS_FILE, mmap_mode="r"),
-            masks=np.load(masks, mmap_mode="r") if masks.is_file() else None,
-            result=Result(self._folder),
-        )
+        """Map the arrays."""
+        return open_images(super().load())
 
     def preview(self, columns: int = 12, rows: int = 6) -> ImagePreview:
-        """Show the contact sheet of a view, or images picked evenly from the array side by side."""
+        """Show images picked evenly from the array side by side."""
         import cv2
 
-        sheet = self._folder / SHEET_FILE
-        if sheet.is_file():
-            return _as_preview(sheet.read_bytes())
         pixels = self.load().pixels
         chosen = np.linspace(0, len(pixels) - 1, columns * rows).astype(int)
         height, width = pixels.shape[1:3]
         mosaic = pixels[chosen].reshape(rows, columns, height, width, 3)
         mosaic = mosaic.swapaxes(1, 2).reshape(rows * height, columns * width, 3)
-        _, png = cv2.imencode(".png", mosaic[..., ::-1])
-        return _as_preview(png.tobytes())
+        return _as_preview(cv2.imencode(".png", mosaic[..., ::-1])[1].tobytes())
 
 
 class ViewsDataset(ResultsDataset):
-    """Views by name, a folder each: as many as the parameters name.
-
-    Parameters
-    ----------
-    filepath
-        The folder of their folders. What is no longer among the parameters is removed.
-    """
-
-    def __init__(self, *, filepath: str, metadata: dict | None = None):
-        super().__init__(filepath=filepath, prune=True, metadata=metadata)
+    """Views by name, a folder each: as many as the parameters name."""
 
     def load(self) -> dict[str, ImageArray]:
         """Map the arrays by name."""
-        return {
-            name: ImagesDataset(filepath=str(result.folder)).load()
-            for name, result in self._finished().items()
-        }
+        return {name: open_images(result) for name, result in super().load().items()}
 
     def preview(self) -> ImagePreview:
         """Show the contact sheets of all views, each under its steps."""
         import cv2
 
+        sheets = [cv2.imread(str(result.folder / SHEET_FILE)) for result in super().load().values()]
+        if not sheets:
+            return _as_preview(cv2.imencode(".png", np.full((1, 1, 3), 255, np.uint8))[1].tobytes())
+        width = max(sheet.shape[1] for sheet in sheets)
         sheets = [
-            cv2.imread(str(result.folder / SHEET_FILE)) for result in self._finished().values()
+            cv2.copyMakeBorder(sheet, 0, 0, 0, width - sheet.shape[1], cv2.BORDER_CONSTANT)
+            for sheet in sheets
         ]
-        _, png = cv2.imencode(".png", np.vstack(sheets))
-        return _as_preview(png.tobytes())
+        return _as_preview(cv2.imencode(".png", np.vstack(sheets))[1].tobytes())
 
 
 def _as_preview(png: bytes) -> ImagePreview:
