@@ -1,7 +1,6 @@
 """The Kedro hook that tracks a command in MLflow."""
 
 import os
-import re
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,9 @@ from kedro.framework.hooks import hook_impl
 from kedro.pipeline import Pipeline
 
 from wbc_pipeline.processes import process_rank
-from wbc_pipeline.provenance import command_line, git_state
 from wbc_pipeline.tracking import current_tracker
 
-# Names of the datasets that keep a variant's trainings; a report has a table of that name.
-TRAININGS = re.compile(r"\w+\.(?!report\.)\w+\.runs")
+TRAININGS = (".trainings", ".detectors")  # how the names of datasets of kept trainings end
 # MLflow's own defaults let a dead server hold a run up for minutes, and talk much.
 MLFLOW_SETTINGS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -34,14 +31,17 @@ class TrackingHook:
 
     def _forget(self) -> None:
         self._runs: dict[str, Any] = {}  # by paper, the report's table of trainings
-        self._seen: set[str] = set()  # trainings known to be in MLflow
+        self._metrics: dict[str, Any] = {}  # and that of scores
+        self._seen: set[tuple] = set()  # trainings in MLflow, and whether there was an example
         self._example = None  # a few packed images
         current_tracker.set(None)
 
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         """Remember the tracking parameters."""
-        self._options = context.config_loader["parameters"]["tracking"]
+        parameters = context.config_loader["parameters"]
+        self._options = parameters["tracking"]
+        self._reports = Path(parameters["data"]) / "08_reporting"
 
     @hook_impl
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
@@ -58,35 +58,43 @@ class TrackingHook:
         from wbc_pipeline.tracking.tracker import Tracker
 
         uri, artifacts = self._store()
-        tags = {"kedro_run": run_params["run_id"], "command": command_line(), **git_state()}
-        current_tracker.set(Tracker(uri, artifacts=artifacts, tags=tags))
+        tags = {"kedro_run": run_params["run_id"]}
+        tracker = Tracker(uri, artifacts=artifacts, tags=tags, reports=self._reports)
+        current_tracker.set(tracker)
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
         """Log a report's scores and figures to the trainings that they come from."""
         tracker = current_tracker.get()
-        paper, _, table = dataset_name.partition(".report.")
-        if tracker is None or not table:
+        if tracker is None:
             return
-        if table == "runs":
+        paper, _, name = dataset_name.partition(".")
+        table = name.removeprefix("report.")
+        if table == "ensembles":
+            for ensemble in data:
+                tracker.log_ensemble(**ensemble)
+        elif table == "runs":
             self._runs[paper] = data
-        elif table == "metrics" and paper in self._runs:
-            tracker.log_scores(paper, data, self._runs[paper])
+        elif table == "metrics":
+            self._metrics[paper] = data
+        if table in ("ensembles", "metrics") and paper in self._runs.keys() & self._metrics:
+            tracker.log_scores(paper, self._metrics[paper], self._runs[paper])
         elif table == "run_figures" and paper in self._runs:
             tracker.log_figures(paper, data, self._runs[paper])
 
     @hook_impl
     def after_dataset_loaded(self, dataset_name: str, data: Any) -> None:
-        """Enter kept trainings that were made while nothing tracked."""
+        """Enter kept trainings that were made while nothing tracked, and complete the others."""
         tracker = current_tracker.get()
         if tracker is None:
             return
         if dataset_name == "images":
-            self._example = data.pixels[:2]
-        elif self._example is not None and TRAININGS.fullmatch(dataset_name):
+            self._example = data.pixels[:1]
+        elif dataset_name.endswith(TRAININGS):
             for result in data.values():
-                if result.digest not in self._seen:
-                    self._seen.add(result.digest)
+                known = result.digest, self._example is not None
+                if known not in self._seen:
+                    self._seen.add(known)
                     tracker.enter(result, self._example)
 
     @hook_impl

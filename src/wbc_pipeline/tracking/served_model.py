@@ -3,37 +3,16 @@
 MLflow runs this file when it loads a model ("models from code"), so no code is pickled.
 """
 
-import os
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib.metadata import packages_distributions, version
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
 import numpy as np
 import pandas as pd
 
-# What the code beside the model imports, beside OpenCV, which comes under several names.
-REQUIREMENTS = (
-    "numpy",
-    "pandas",
-    "pillow",
-    "pydantic",
-    "pywavelets",
-    "rich",
-    "safetensors",
-    "scikit-image",
-    "threadpoolctl",
-    "torch",
-    "torchstain",
-)
-
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):
-    """Make the network's views from images and predict, on the CPU."""
+    """Compute the network's views from images and predict, on the CPU."""
 
     def load_context(self, context: Any) -> None:
         """Rebuild network and chains from the saved folder."""
@@ -74,66 +53,6 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
             self._network, views, np.arange(len(model_input)), device=torch.device("cpu")
         )
         return pd.DataFrame(probabilities, columns=self._description["classes"])
-
-
-def log_model(folder: Path, example: np.ndarray, *, run_id: str, uri: str) -> None:
-    """Log the network of a result's folder to its run, with signature and input example.
-
-    Parameters
-    ----------
-    folder
-        Holds ``weights.safetensors`` and ``network.json``.
-    example
-        uint8 [B, H, W, 3], RGB, packed images.
-    run_id, uri
-        The MLflow run and the store it is in.
-    """
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, DataType, Schema, TensorSpec
-
-    import wbc_pipeline
-    from wbc_pipeline.models import NETWORK_FILES, load_network
-
-    _, description = load_network(folder)
-    signature = ModelSignature(
-        inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
-        outputs=Schema([ColSpec(DataType.double, name) for name in description["classes"]]),
-    )
-    with (
-        _tracking_to(uri),
-        TemporaryDirectory() as clean,
-        mlflow.start_run(run_id=run_id),
-    ):
-        network = Path(clean) / "network"
-        network.mkdir()
-        for name in NETWORK_FILES:
-            shutil.copy(folder / name, network)
-        mlflow.pyfunc.log_model(
-            name="model",
-            python_model=__file__,
-            artifacts={"network": str(network)},
-            code_paths=[str(Path(wbc_pipeline.__file__).parent)],
-            signature=signature,
-            input_example=np.array(example),
-            pip_requirements=[
-                f"{name}=={version(name)}"
-                for name in (*packages_distributions()["cv2"][:1], *REQUIREMENTS)
-            ],
-        )
-
-
-@contextmanager
-def _tracking_to(uri: str) -> Iterator[None]:
-    """Point MLflow's global functions at a store, and leave no trace in the environment."""
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
-    try:
-        yield
-    finally:
-        mlflow.set_tracking_uri(before)
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        if before is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 mlflow.models.set_model(ImageClassifier())

@@ -1,48 +1,76 @@
 """Talking to MLflow so that nothing depends on it."""
 
+import getpass
+import json
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial, wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightning
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.entities import Dataset, DatasetInput, Metric, Param, RunTag
+from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.utils.file_utils import local_file_uri_to_path
+from mlflow.utils.mlflow_tags import (
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
 
 from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.keys import digest, run_name
+from wbc_pipeline.keys import digest, flatten, run_name
+from wbc_pipeline.models import DESCRIPTION_FILE
+from wbc_pipeline.provenance import provenance
+from wbc_pipeline.tracking.description import describe_run
+from wbc_pipeline.tracking.moved_store import follow_moved_store
 
-# MLflow takes at most this many metrics in one call.
-BATCH = 1000
-SCORES = ("accuracy", "macro_f1", "log_loss", "ece", "brier", "auc", "inference_ms")
+if TYPE_CHECKING:
+    from lightning.pytorch.loggers import Logger
+
+# MLflow takes at most this many metrics, and this many tags or parameters, in one call.
+METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
+IDENTITY = ("paper", "variant", "protocol", "seed", "fold", "dataset")
+RUN_KEYS = ["variant", "protocol", "seed"]
+SUMMARY_METRICS = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
+SUMMARY_TAGS = ("precision", "channels_last", "device", "hardware")
+COMPLETE = "is_complete"  # tag of a run that has all that its training left behind
+FOLDER = "result_folder"
 _log = logging.getLogger(__name__)
 
 
-def _never_fails(method: Callable) -> Callable:
-    """Turn a failure of tracking into one warning, and stop tracking."""
+def _never_fails(method: Callable | None = None, *, always: bool = False) -> Callable:
+    """Turn a failure of tracking into one warning, and stop tracking.
+
+    What has to be done ``always`` is tried even after a failure.
+    """
+    if method is None:
+        return partial(_never_fails, always=always)
 
     @wraps(method)
     def guarded(self, *args, **kwargs):
-        if self.is_broken:
+        if self.is_broken and not always:
             return None
         try:
             return method(self, *args, **kwargs)
         except Exception as error:
+            if not self.is_broken:
+                _log.warning(
+                    "MLflow at %s failed (%s: %s); this command is no longer tracked. Results are "
+                    "on disk, and the next command tracks what is missing.",
+                    self.uri,
+                    type(error).__name__,
+                    str(error).splitlines()[0] if str(error) else "no message",
+                )
             self.is_broken = True
-            _log.warning(
-                "MLflow at %s failed (%s: %s); this command is no longer tracked. Results are on "
-                "disk, and the next command tracks what is missing.",
-                self.uri,
-                type(error).__name__,
-                str(error).splitlines()[0] if str(error) else "no message",
-            )
             return None
 
     return guarded
@@ -56,142 +84,259 @@ class Tracker:
     uri
         MLflow's tracking URI.
     artifacts
-        Where new experiments keep their files; None leaves it to the server.
+        For a store of files, the URI of the folder beside it where experiments keep theirs; None
+        leaves it to the server.
     tags
         Tags of every run.
+    reports
+        The folder of reports, ``<reports>/<dataset>/<paper>/report.html``.
     """
 
-    def __init__(self, uri: str, *, artifacts: str | None, tags: dict[str, str]):
+    def __init__(
+        self,
+        uri: str,
+        *,
+        artifacts: str | None,
+        tags: dict[str, str],
+        reports: Path | None = None,
+    ):
         self.uri = uri
         self.is_broken = False
         self._artifacts = artifacts
         self._tags = tags
+        self._reports = reports
         self._experiments: dict[str, str] = {}
+        self._ensembles: dict[tuple, list[str]] = defaultdict(list)  # keys, by paper and RUN_KEYS
         self._client = mlflow.MlflowClient(uri)
         self._say_hello()
 
     @contextmanager
-    def run(self, key: dict[str, Any]) -> "Iterator[TrackedRun]":
+    def run(self, key: dict[str, dict]) -> "Iterator[TrackedRun]":
         """Track one training: RUNNING, then FINISHED, KILLED if interrupted, or FAILED."""
-        run_id = self.start(key)
-        tracked = TrackedRun(self, run_id, key)
-        monitor = self._monitor(run_id)
-        status = "FAILED"
-        try:
-            yield tracked
-            status = "FINISHED"
-        except (KeyboardInterrupt, SystemExit):
-            # Lightning turns Ctrl-C into an exit.
-            status = "KILLED"
-            raise
-        finally:
-            if monitor is not None:
-                monitor.finish()
-            self.end(run_id, status)
-
-    @_never_fails
-    def _say_hello(self) -> None:
-        self._client.search_experiments(max_results=1)
-
-    @_never_fails
-    def start(self, key: dict[str, Any]) -> str:
-        """Create a run with its parameters, tags and data set."""
-        names = ("paper", "variant", "protocol", "seed", "fold", "dataset")
-        identity = {name: str(key[name]) for name in names}
-        data = digest([key["views"]["image"], key["labels"], key["rows"]])
-        run = self._client.create_run(
-            self._experiment(key["paper"]),
-            run_name=f"{key['dataset']} {key['variant']} "
-            + run_name(key["protocol"], key["seed"], key["fold"]),
-            tags={**self._tags, **identity, "key": digest(key), "data_digest": data},
-        )
-        run_id = run.info.run_id
-        parameters = [Param(name, str(value)[:6000]) for name, value in _flatten(key)]
-        self._client.log_batch(run_id, params=parameters)
-        dataset = Dataset(
-            name=key["dataset"], digest=data, source_type="local", source=key["dataset"]
-        )
-        self._client.log_inputs(run_id, [DatasetInput(dataset)])
-        return run_id
-
-    @_never_fails
-    def log_points(self, run_id: str, points: list[Metric]) -> None:
-        """Log metrics that carry their own steps."""
-        finite = [point for point in points if math.isfinite(point.value)]
-        for start in range(0, len(finite), BATCH):
-            self._client.log_batch(run_id, metrics=finite[start : start + BATCH])
+        with self._started(key, provenance()) as run_id:
+            monitor = self._start_monitor(run_id)
+            try:
+                yield TrackedRun(self, run_id)
+            finally:
+                self._stop_monitor(monitor)
 
     @_never_fails
     def log_result(self, run_id: str, folder: Path, example: np.ndarray | None) -> None:
-        """Log what a training left behind: summary, tracked scalars, and the model."""
-        summary = pd.read_json(folder / "summary.json", typ="series")
-        self._client.log_batch(
-            run_id,
-            tags=[
-                RunTag(name, str(summary[name]))
-                for name in ("precision", "channels_last", "device", "hardware")
-            ],
-        )
-        self._log_summary(run_id, summary)
-        paths = pd.read_parquet(folder / "paths.parquet")
-        self.log_points(run_id, _points(paths, "step"))
-        if example is not None:
-            from wbc_pipeline.tracking.served_model import log_model
+        """Log what a training left behind: summary, curves, and a classifier as a model.
 
-            log_model(folder, example, run_id=run_id, uri=self.uri)
+        Of the curves it logs the points that the run lacks: a resumed training's logger saw only
+        the epochs since, that of a training entered later none.
+
+        Parameters
+        ----------
+        run_id
+            The run.
+        folder
+            The result's folder.
+        example
+            uint8 [B, H, W, 3], RGB: packed images. A classifier's model waits for a command that
+            has them.
+        """
+        summary = _read_json(folder / "summary.json")
+        now = _milliseconds()
+        numbers = [
+            Metric(name, float(summary[name]), now, 0)
+            for name in SUMMARY_METRICS
+            if summary.get(name) is not None
+        ]
+        self._log_missing_points(run_id, numbers + _curve_points(folder))
+        self._set_tags(
+            run_id, {name: str(summary[name]) for name in SUMMARY_TAGS if name in summary}
+        )
+        network = _read_json(folder / DESCRIPTION_FILE)
+        if "classes" in network:  # unlike a detector
+            if example is None:
+                return
+            from wbc_pipeline.tracking.model_logging import log_model
+
+            log_model(folder, network, example, run_id=run_id, uri=self.uri)
+        self._set_tags(run_id, {COMPLETE: "true"})
 
     @_never_fails
-    def enter(self, result: Result, example: np.ndarray) -> None:
-        """Enter a kept training that was made while nothing tracked, unless it is there.
+    def enter(self, result: Result, example: np.ndarray | None) -> None:
+        """Give a finished training its run, if nothing tracked it, and the run what it lacks.
 
         Parameters
         ----------
         result
             The training's result.
         example
-            uint8 [B, H, W, 3], RGB: images as the model takes them.
+            As in `log_result`.
         """
-        if self._find(result.key["paper"], result.digest):
-            return
-        run_id = self.start(result.key)
-        history = result.table("history").melt("epoch", var_name="name")
-        self.log_points(run_id, _points(history, "epoch"))
-        self.log_result(run_id, result.folder, example)
-        self.end(run_id, "FINISHED")
+        params, folder = result.key["params"], str(result.folder.resolve())
+        run = self._find(params["paper"], result.digest)
+        if run is None:
+            with self._started(result.key, result.provenance) as run_id:
+                self.log_result(run_id, result.folder, example)
+        elif COMPLETE not in run.data.tags:
+            self.log_result(run.info.run_id, result.folder, example)
+        if run is None or run.data.tags.get(FOLDER) != folder:
+            self._say_where(params["paper"], result.digest, folder)
+
+    @_never_fails
+    def log_ensemble(self, key: dict[str, dict], weights: Mapping[str, float]) -> None:
+        """Give an ensemble its run, unless it has one, and remember it for the scores."""
+        params = key["params"]
+        self._ensembles[params["paper"], *(params[name] for name in RUN_KEYS)].append(digest(key))
+        if self._find(params["paper"], digest(key)) is None:
+            fitted = {"params": {**params, "weights": dict(weights)}} if weights else {}
+            with self._started(key, provenance(), logged={**key, **fitted}):
+                pass
 
     @_never_fails
     def log_scores(self, paper: str, metrics: pd.DataFrame, runs: pd.DataFrame) -> None:
-        """Log test scores to the runs that they belong to; to each fold those of all together."""
-        names = ["variant", "protocol", "seed"]
-        for row in (
-            metrics[metrics["condition"] == "clean"].merge(runs, on=names).to_dict("records")
-        ):
-            run_id = self._find(paper, row["key"])
-            now = _milliseconds()
-            scores = [Metric(f"test_{name}", row[name], now, 0) for name in SCORES if name in row]
-            if run_id:
-                self.log_points(run_id, scores)
+        """Log test scores to the runs that they belong to; to each fold those of all together.
+
+        Parameters
+        ----------
+        paper
+            Name of the paper.
+        metrics
+            A row per variant, protocol, seed and condition.
+        runs
+            A row per training, its key's digest in ``key``.
+        """
+        from wbc_pipeline.evaluation.scores.metrics import METRICS
+
+        names = [name for name, metric in METRICS.items() if metric.tracked]
+        trained = runs.groupby(RUN_KEYS, sort=False)["key"].agg(list).to_dict()
+        for row in metrics[metrics["condition"] == "clean"].to_dict("records"):
+            identity = tuple(row[name] for name in RUN_KEYS)
+            for key in (*trained.get(identity, ()), *self._ensembles.get((paper, *identity), ())):
+                run = self._find(paper, key)
+                if run is None:
+                    continue
+                scores = {f"test_{name}": row[name] for name in names if name in row}
+                now, known = _milliseconds(), run.data.metrics
+                self._log_points(
+                    run.info.run_id,
+                    [
+                        Metric(name, value, now, 0)
+                        for name, value in scores.items()
+                        if known.get(name) != value
+                    ],
+                )
+                self._describe(run, scores=row)
 
     @_never_fails
     def log_figures(self, paper: str, figures: dict[str, Any], runs: pd.DataFrame) -> None:
         """Log each run's own figure; ``figures`` has names like ``blend-source-0.png``."""
         for row in runs.to_dict("records"):
-            run_id = self._find(paper, row["key"])
             figure = figures.get(f"{row['variant']}-{row['protocol']}-{row['seed']}.png")
-            if run_id and figure is not None:
-                self._client.log_figure(run_id, figure, "figures/run.png")
+            run = self._find(paper, row["key"]) if figure is not None else None
+            if run is not None:
+                self._client.log_figure(run.info.run_id, figure, "figures/run.png")
 
     @_never_fails
-    def end(self, run_id: str, status: str) -> None:
-        """Close a run as FINISHED, FAILED or KILLED."""
+    def _say_hello(self) -> None:
+        self._client.search_experiments(max_results=1)
+        if self._artifacts is not None:
+            database = Path(self.uri.removeprefix("sqlite:///"))
+            follow_moved_store(database, local_file_uri_to_path(self._artifacts))
+
+    @contextmanager
+    def _started(
+        self, key: dict[str, dict], facts: dict[str, Any], logged: dict[str, dict] | None = None
+    ) -> Iterator[str | None]:
+        """Begin a run, and end it whatever happens meanwhile."""
+        run_id = self._create(key, facts)
+        status = "FAILED"
+        try:
+            if run_id is not None:
+                self._log_key(run_id, logged or key)
+            yield run_id
+            status = "FINISHED"
+        except (KeyboardInterrupt, SystemExit):
+            # Lightning turns Ctrl-C into an exit.
+            status = "KILLED"
+            raise
+        finally:
+            if run_id is not None:
+                self._end(run_id, status)
+
+    @_never_fails
+    def _create(self, key: dict[str, dict], facts: dict[str, Any]) -> str:
+        params = key["params"]
+        identity = {name: str(params[name]) for name in IDENTITY}
+        name = run_name(params["protocol"], params["seed"], params["fold"])
+        run = self._client.create_run(
+            self._experiment(params["paper"]),
+            run_name=f"{params['dataset']} {params['variant']} {name}",
+            tags={
+                **self._tags,
+                **_source_tags(facts),
+                **identity,
+                "key": digest(key),
+                "data_digest": digest(key["data"]),
+            },
+        )
+        return run.info.run_id
+
+    @_never_fails
+    def _log_key(self, run_id: str, key: dict[str, dict]) -> None:
+        parameters = [Param(name, str(value)[:6000]) for name, value in flatten(key["params"])]
+        for start in range(0, len(parameters), PARAMETERS_AT_ONCE):
+            self._client.log_batch(run_id, params=parameters[start : start + PARAMETERS_AT_ONCE])
+        name = key["params"]["dataset"]
+        dataset = Dataset(name=name, digest=digest(key["data"]), source_type="local", source=name)
+        self._client.log_inputs(run_id, [DatasetInput(dataset)])
+        self._describe(self._client.get_run(run_id))
+
+    def _describe(self, run: Run, *, scores: Mapping[str, float] | None = None) -> None:
+        params = run.data.params
+        is_reported = self._reports is not None and scores is not None
+        place = Path(params["dataset"], params["paper"], "report.html")
+        note = describe_run(
+            params,
+            folder=run.data.tags.get(FOLDER),
+            report=self._reports / place if is_reported else None,
+            scores=scores,
+        )
+        self._set_tags(run.info.run_id, {MLFLOW_RUN_NOTE: note})
+
+    @_never_fails
+    def _say_where(self, paper: str, key: str, folder: str) -> None:
+        run = self._find(paper, key)
+        if run is not None:
+            self._set_tags(run.info.run_id, {FOLDER: folder})
+            self._describe(self._client.get_run(run.info.run_id))
+
+    @_never_fails(always=True)
+    def _end(self, run_id: str, status: str) -> None:
         self._client.set_terminated(run_id, status)
 
     @_never_fails
-    def _monitor(self, run_id: str) -> SystemMetricsMonitor:
+    def _start_monitor(self, run_id: str) -> SystemMetricsMonitor:
         logging.getLogger("mlflow.system_metrics").setLevel(logging.WARNING)
         monitor = SystemMetricsMonitor(run_id, sampling_interval=2, tracking_uri=self.uri)
         monitor.start()
         return monitor
+
+    @_never_fails(always=True)
+    def _stop_monitor(self, monitor: SystemMetricsMonitor | None) -> None:
+        if monitor is not None:
+            monitor.finish()
+
+    def _log_missing_points(self, run_id: str, points: list[Metric]) -> None:
+        known = {
+            (name, point.step)
+            for name in {point.key for point in points}
+            for point in self._client.get_metric_history(run_id, name)
+        }
+        self._log_points(run_id, [each for each in points if (each.key, each.step) not in known])
+
+    def _log_points(self, run_id: str, points: list[Metric]) -> None:
+        finite = [point for point in points if math.isfinite(point.value)]
+        for start in range(0, len(finite), METRICS_AT_ONCE):
+            self._client.log_batch(run_id, metrics=finite[start : start + METRICS_AT_ONCE])
+
+    def _set_tags(self, run_id: str, tags: dict[str, str]) -> None:
+        self._client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
 
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
@@ -203,28 +348,28 @@ class Tracker:
             )
         return self._experiments[name]
 
-    def _find(self, paper: str, key: str) -> str | None:
+    def _find(self, paper: str, key: str) -> Run | None:
         found = self._client.search_runs(
             [self._experiment(paper)],
             filter_string=f"tags.key = '{key}' AND attributes.status = 'FINISHED'",
             max_results=1,
         )
-        return found[0].info.run_id if found else None
-
-    def _log_summary(self, run_id: str, summary: Any) -> None:
-        names = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
-        now = _milliseconds()
-        points = [Metric(name, float(summary[name]), now, 0) for name in names if name in summary]
-        self.log_points(run_id, points)
+        return found[0] if found else None
 
 
 class TrackedRun:
-    """One MLflow run, while it trains."""
+    """One MLflow run, while it trains.
 
-    def __init__(self, tracker: Tracker, run_id: str | None, key: dict[str, Any]):
+    Attributes
+    ----------
+    logger
+        Takes the learning curves of a Lightning trainer; None where nothing tracks.
+    """
+
+    def __init__(self, tracker: Tracker, run_id: str | None):
         self._tracker = tracker
         self._run_id = run_id
-        self.callbacks = [] if run_id is None else [EpochCurves(tracker.uri, run_id)]
+        self.logger = self._curve_logger()
 
     def log_result(self, folder: Path, *, example: np.ndarray | None = None) -> None:
         """Log what the training left behind in its folder.
@@ -234,52 +379,48 @@ class TrackedRun:
         folder
             The result's folder.
         example
-            uint8 [B, H, W, 3], RGB: images as the model takes them; None for one that is not
-            served, such as a detector.
+            uint8 [B, H, W, 3], RGB: packed images; None for what is not served, as a detector.
         """
-        self._tracker.log_result(self._run_id, folder, example)
+        if self._run_id is not None:
+            self._tracker.log_result(self._run_id, folder, example)
+
+    def _curve_logger(self) -> "Logger | None":
+        if self._run_id is None:
+            return None
+        from wbc_pipeline.tracking.curves import CurveLogger
+
+        return CurveLogger(self._tracker.uri, self._run_id)
 
 
-class EpochCurves(lightning.Callback):
-    """Log losses and accuracies after each epoch.
-
-    Holds no client, so that it travels to the processes of a distributed training.
-    """
-
-    def __init__(self, uri: str, run_id: str):
-        self.uri = uri
-        self.run_id = run_id
-        self.is_broken = False
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: Any) -> None:
-        """Log the epoch's numbers, from the first process only."""
-        if trainer.is_global_zero:
-            self._log(trainer.current_epoch, dict(trainer.callback_metrics))
-
-    @_never_fails
-    def _log(self, epoch: int, metrics: dict[str, Any]) -> None:
-        now = _milliseconds()
-        names = ("train_loss", "train_accuracy", "val_loss", "val_accuracy")
-        points = [
-            Metric(name, metrics[name].item(), now, epoch) for name in names if name in metrics
-        ]
-        mlflow.MlflowClient(self.uri).log_batch(self.run_id, metrics=points)
+def _source_tags(facts: dict[str, Any]) -> dict[str, str]:
+    """Say where a run comes from, in MLflow's own tags and in full."""
+    tags = {name: str(value) for name, value in flatten(facts)}
+    tags |= {MLFLOW_SOURCE_NAME: tags["command"], MLFLOW_SOURCE_TYPE: "LOCAL"}
+    if "git_commit" in tags:
+        tags[MLFLOW_GIT_COMMIT] = tags["git_commit"]
+    with suppress(OSError, KeyError):  # an unknown user, as in some containers
+        tags[MLFLOW_USER] = getpass.getuser()
+    return tags
 
 
-def _points(table: pd.DataFrame, step: str) -> list[Metric]:
+def _curve_points(folder: Path) -> list[Metric]:
+    """Read what `CurveLogger` logs, with the epoch as step, and the scalars of single steps."""
+    history = pd.read_parquet(folder / "history.parquet").set_index("epoch")
+    curves = history.filter(regex="^(train|val)_").melt(var_name="name", ignore_index=False)
+    paths = pd.read_parquet(folder / "paths.parquet")
+    return _points(curves.reset_index(names="step")) + _points(paths)
+
+
+def _points(table: pd.DataFrame) -> list[Metric]:
     now = _milliseconds()
     return [
-        Metric(row.name, float(row.value), now, int(getattr(row, step)))
-        for row in table[["name", "value", step]].itertuples(index=False)
+        Metric(row.name, float(row.value), now, int(row.step))
+        for row in table[["name", "value", "step"]].itertuples(index=False)
     ]
 
 
-def _flatten(value: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for name, item in value.items():
-        if isinstance(item, dict) and item:
-            yield from _flatten(item, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", item
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text())
 
 
 def _milliseconds() -> int:
