@@ -1,4 +1,5 @@
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,3 +17,11 @@ def real_data() -> Path:
             pytest.fail(reason)
         pytest.skip(reason)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def import_path():
+    """Let MLflow, which puts the code beside a served model first, do so for one test alone."""
+    before = list(sys.path)
+    yield
+    sys.path[:] = before

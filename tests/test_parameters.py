@@ -3,15 +3,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from kedro.config import OmegaConfigLoader
+from click import ClickException
 from kedro.framework.startup import bootstrap_project
 
-from wbc_pipeline.parameters import (
-    ParameterError,
-    Parameters,
-    check_paper,
-    check_parameters,
-)
+from wbc_pipeline.parameters import ParameterError, check_parameters
+from wbc_pipeline.parameters.checks import check_group
+from wbc_pipeline.parameters.schema import Parameters
+from wbc_pipeline.pipelines.papers import PAPERS
 
 PROJECT = Path(__file__).parents[1]
 
@@ -20,15 +18,17 @@ PROJECT = Path(__file__).parents[1]
 def load():
     """Load the parameters of an environment with run-time parameters merged in."""
     bootstrap_project(PROJECT)
-    from kedro.framework.project import settings
+    from kedro.framework.project import pipelines, settings
 
-    def load(env="base", **runtime):
-        loader = OmegaConfigLoader(
+    def load(env="base", *, pipeline="blend", **runtime):
+        pipelines.set_requested([pipeline])
+        loader = settings.CONFIG_LOADER_CLASS(
             str(PROJECT / "conf"), env=env, runtime_params=runtime, **settings.CONFIG_LOADER_ARGS
         )
         return loader["parameters"]
 
-    return load
+    yield load
+    pipelines.set_requested(None)
 
 
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
@@ -52,17 +52,17 @@ def test_an_environment_changes_only_what_it_names(load):
 @pytest.mark.parametrize(
     ("runtime", "expected"),
     [
-        ({"datset": "demo"}, "datset: there is no such parameter; did you mean dataset?"),
-        ({"blend": {"train": {"epoch": 3}}}, "blend.train.epoch: .* did you mean epochs?"),
+        ({"datset": "demo"}, "datset: there is no such parameter. Did you mean 'dataset'?"),
+        ({"blend": {"train": {"epoch": 3}}}, "blend.train.epoch: .* Did you mean 'epochs'?"),
         ({"blend": {"train": {"epochs": 0}}}, "blend.train.epochs: .*greater than 0"),
         ({"seeds": "many"}, "seeds: .*integer"),
-        ({"dataset": "leukaemia"}, "dataset: .*known are demo, leukemia5"),
+        ({"dataset": "leukaemia"}, "dataset: .*Did you mean 'leukemia5'"),
         ({"protocols": "random+random"}, "twice"),
         ({"splitting": {"folds": 0}}, "splitting.folds: .*greater than 0"),
         ({"preprocessing": {"backend": "thread"}}, "preprocessing.backend: .*'dask'"),
         (
             {"preprocessing": {"views": {"clahe": [{"clae": {}}]}}},
-            "preprocessing.views.clahe: .*no step 'clae'; did you mean 'clahe'",
+            "preprocessing.views.clahe: .*no step 'clae'. Did you mean 'clahe'",
         ),
         (
             {"preprocessing": {"views": {"../up": []}}},
@@ -73,14 +73,35 @@ def test_an_environment_changes_only_what_it_names(load):
             "roi.views: .*colour must begin with full_resolution and have a step that finds",
         ),
         (
-            {"separable": {"variants": {"compact": {"train": {"schedul": "one_cycle"}}}}},
-            "separable.variants.compact.train: .*schedul: .*known are .*schedule",
+            {"separable": {"variants": {"compact": {"stages": {"main": {"schedul": "step"}}}}}},
+            "separable: .*compact.stages.main.schedul: .*Did you mean 'schedule'.* Known are",
+        ),
+        (
+            {"separable": {"variants": {"compact": {"views": {"image": "cel"}}}}},
+            "separable: .*compact.views: .*'cel' is not known. Did you mean 'cell'",
+        ),
+        (
+            {"blend": {"variants": {"both": {"ensemble": ["normal", "blent"]}}}},
+            "blend.variants: .*both.ensemble: network 'blent' is not known. Did you mean 'blend'",
+        ),
+        (
+            {"blend": {"variants": {"normal": {"ensemble": ["blend", "soft_mask"]}}}},
+            "blend.variants.normal: .*either a network or an ensemble",
         ),
         ({"blend": {"paper": {"protocol": "randon"}}}, "blend.paper.protocol"),
+        ({"dataset": "demo+demo"}, "dataset: .*twice"),
+        ({"boxes": "lisk"}, "boxes: .*lisc"),
+        ({"rerun": "params+code"}, "rerun: .*params.data"),
         ({"protocols": "random+sauce"}, "protocols"),
         ({"device": "tpu"}, "device: .*'cuda'"),
-        ({"blend": {"variants": {"normal": {"network": "vgg"}}}}, "no network is called 'vgg'"),
-        ({"blend": {"views": {"image": [{"rezise": {}}]}}}, "did you mean 'resize'"),
+        (
+            {"blend": {"variants": {"normal": {"network": "vgg"}}}},
+            "network 'vgg' is not known. Known are normal_cnn",
+        ),
+        (
+            {"blend": {"views": {"image": [{"rezise": {}}]}}},
+            "no step 'rezise'. Did you mean 'resize'",
+        ),
         ({"sources": {"demo": {"cells": 3}}}, "sources.demo.cells: .* no such parameter"),
     ],
 )
@@ -92,7 +113,7 @@ def test_a_mistake_is_refused_and_named(load, runtime, expected):
 def test_a_metric_that_is_not_measured_is_refused(load):
     parameters = load(blend={"published": {"normal": {"accurcy": 1}}})
     with pytest.raises(ParameterError, match="accurcy"):
-        check_paper(parameters, "blend")
+        check_group(parameters, "blend")
 
 
 @pytest.mark.parametrize(
@@ -105,19 +126,39 @@ def test_a_metric_that_is_not_measured_is_refused(load):
 def test_arguments_that_a_network_does_not_take_are_refused(load, arguments, expected):
     parameters = load(blend={"variants": {"blend": {"arguments": arguments}}})
     with pytest.raises(ParameterError, match=expected):
-        check_paper(parameters, "blend")
+        check_group(parameters, "blend")
 
 
-@pytest.mark.parametrize("paper", ["blend", "separable"])
+@pytest.mark.parametrize("group", [*(paper.name for paper in PAPERS), "audit"])
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
-def test_shipped_networks_can_be_built(load, env, paper):
-    check_paper(load(env), paper)
+def test_shipped_networks_can_be_built(load, env, group):
+    paper = "blend" if group == "audit" else group
+    check_group(load(env, pipeline=paper), group)
 
 
-def test_a_view_that_a_paper_has_not_is_refused(load):
-    parameters = load(separable={"variants": {"compact": {"views": {"image": "cel"}}}})
-    with pytest.raises(ParameterError, match=r"compact\.views: separable has no view cel; known"):
-        check_paper(parameters, "separable")
+def test_a_view_that_a_network_looks_at_and_a_paper_has_not_is_refused(load):
+    parameters = load(separable={"variants": {"mixed": {"network": "blend_cnn"}}})
+    with pytest.raises(ParameterError, match=r"mixed: blend_cnn looks at a view 'foreground'.*say"):
+        check_group(parameters, "separable")
+
+
+def test_a_variant_that_a_paper_has_not_is_refused(load):
+    with pytest.raises(ParameterError, match="blend has no variant 'mixed'; known are normal, "):
+        check_group(load(variants="mixed"), "blend")
+
+
+def test_more_devices_than_the_machine_has_are_refused(load):
+    parameters = load(device="cpu", blend={"trainer": {"devices": 64}})
+    with pytest.raises(ParameterError, match="64"):
+        check_group(parameters, "blend")
+
+
+@pytest.mark.parametrize("pipeline", ["ingestion", "audit"])
+def test_a_data_set_that_no_paper_chooses_has_to_be_said(load, pipeline):
+    with pytest.raises(ClickException, match=r"which data set .*--params=dataset=…$"):
+        load("paper", pipeline=pipeline)
+    said = load("paper", pipeline=pipeline, dataset="lisc")
+    assert (said["dataset"], said["boxes"], said["protocols"]) == ("lisc", "lisc", ["source"])
 
 
 @pytest.mark.parametrize("folder", ["~/out", "out", "/somewhere"])
@@ -140,5 +181,5 @@ def test_command_line_stops_before_any_node(tmp_path):
         check=False,
     )
     assert run.returncode != 0
-    assert "did you mean seeds?" in run.stderr + run.stdout
+    assert "Did you mean 'seeds'?" in run.stderr + run.stdout
     assert list(tmp_path.iterdir()) == []

@@ -1,8 +1,11 @@
 """What typed parameters have in common."""
 
+from collections.abc import Collection
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+from wbc_pipeline.suggestions import suggestion
 
 
 class Options(BaseModel):
@@ -20,3 +23,17 @@ def split_text(value: Any) -> Any:
     (['random', 'source'], ['random'])
     """
     return value.split("+") if isinstance(value, str) else value
+
+
+def check_name(name: str, known: Collection[str], what: str) -> None:
+    """Refuse a name that is not known.
+
+    Raises
+    ------
+    ValueError
+        Naming the nearest known name, and all of them.
+    """
+    if name not in known:
+        raise ValueError(
+            f"{what} {name!r} is not known.{suggestion(name, known)} Known are {', '.join(known)}."
+        )

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from wbc_pipeline.parameters import ParameterHook
+from wbc_pipeline.config import ConfigLoader
+from wbc_pipeline.parameters.hook import ParameterHook
 from wbc_pipeline.provenance import command_line
 from wbc_pipeline.tracking.hook import TrackingHook
 
@@ -17,9 +18,10 @@ def absolute_path(text: str) -> str:
 
 HOOKS = (ParameterHook(), TrackingHook())
 
+CONFIG_LOADER_CLASS = ConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
-    "default_run_env": "base",
+    "default_run_env": "local",
     # An environment's file says only what differs; the rest of a group stays as in base.
     "merge_strategy": {"parameters": "soft", "globals": "soft"},
     "custom_resolvers": {

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 import torch
 
-from wbc_pipeline.imaging.detect import detector_region
 from wbc_pipeline.models import build_network, save_network
+from wbc_pipeline.models.detect import detector_region
 
 FRAMES = (192, 256)  # pixels: as in base, and as in the README
 MOST_SECONDS = 0.150

@@ -41,13 +41,13 @@ def test_registry_list_takes_a_moment(benchmark):
 FIRST_BATCH = """
 import os, sys
 from kedro.framework.cli.cli import main
-from wbc_pipeline.training.module import Classifier
+from wbc_pipeline.training.tasks.classification import ClassificationTask
 
 def stop(self, rows):
     print("the first batch is here", flush=True)
     os._exit(0)
 
-Classifier.training_step = stop
+ClassificationTask.training_step = stop
 sys.argv = ["kedro", *sys.argv[1:]]
 main()
 """

@@ -1,14 +1,18 @@
 """What the blend costs: an epoch of ``blend`` against an epoch of ``normal``."""
 
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from wbc_pipeline.models import build_network
-from wbc_pipeline.training.fit import fit_network
-from wbc_pipeline.training.options import AugmentationOptions, TrainerOptions, TrainOptions
+from wbc_pipeline.training.augmentation_options import AugmentationOptions
+from wbc_pipeline.training.fit import fit
+from wbc_pipeline.training.options import StageOptions, TrainerOptions
+from wbc_pipeline.training.tasks.classification import ClassificationTask
 
 IMAGES, SIZE, EPOCHS = 512, 64, 3
 
@@ -21,26 +25,30 @@ def task():
     return {"image": image, "foreground": image // 2, "labels": labels}
 
 
+def train(network, task, rows, *, classes, device="cpu", **schedule):
+    """Train on the first rows and validate on the rest; gives the history."""
+    with tempfile.TemporaryDirectory() as folder:
+        return fit(
+            ClassificationTask(
+                network,
+                views=task,
+                classes=range(classes),
+                labels=task["labels"] % classes,
+                parts={"train": np.arange(rows), "validation": np.arange(rows, IMAGES)},
+            ),
+            stages={"main": StageOptions(batch_size=32, learning_rate=1e-3, **schedule)},
+            trainer=TrainerOptions(precision="bf16-mixed", channels_last=True),
+            device=torch.device(device),
+            seed=0,
+            folder=Path(folder),
+        ).history
+
+
 def seconds_per_epoch(name, task):
     network = build_network(name, {"classes": 5, "image_size": SIZE}, seed=0)
-    fit = fit_network(
-        network,
-        arrays=[task[view] for view in network.views],
-        labels=task["labels"],
-        train_rows=np.arange(IMAGES - 64),
-        validation_rows=np.arange(IMAGES - 64, IMAGES),
-        train=TrainOptions(
-            epochs=EPOCHS,
-            patience=EPOCHS,
-            batch_size=32,
-            learning_rate=1e-3,
-            augmentation=AugmentationOptions(rotation=180, shift=0.05, zoom=0.1, brightness=0.1),
-        ),
-        trainer=TrainerOptions(precision="bf16-mixed", channels_last=True),
-        device=torch.device("cpu"),
-        seed=0,
-    )
-    return fit.history["seconds"].min()
+    augmentation = AugmentationOptions(rotation=180, shift=0.05, zoom=0.1, brightness=0.1)
+    history = train(network, task, IMAGES - 64, classes=5, epochs=EPOCHS, augmentation=augmentation)
+    return history["seconds"].min()
 
 
 def test_blend_costs_at_most_a_tenth_more_than_normal(benchmark, task):
@@ -110,18 +118,8 @@ def test_the_separable_network_trains_nearly_as_fast_as_on_one_batch_in_memory(
         return rows // batch * batch / fastest
 
     def training():
-        fit = fit_network(
-            network(),
-            arrays=[task["image"]],
-            labels=task["labels"] % 4,
-            train_rows=np.arange(rows),
-            validation_rows=np.arange(rows, IMAGES),
-            train=TrainOptions(epochs=2, patience=2, batch_size=batch, learning_rate=1e-3),
-            trainer=TrainerOptions(precision="bf16-mixed", channels_last=True),
-            device=place,
-            seed=0,
-        )
-        return rows // batch * batch / fit.history["seconds"].min()
+        history = train(network(), task, rows, classes=4, device=device, epochs=2)
+        return rows // batch * batch / history["seconds"].min()
 
     one_batch()  # kernels are set up from here on
     pairs = [(one_batch(), training()) for _ in range(3)]

@@ -12,13 +12,18 @@ def run_pipeline():
     """Run a pipeline with ``--env=test`` and run-time parameters, as the command line does."""
     bootstrap_project(PROJECT)
 
-    def run(name, data, **parameters):
+    def run(name, data, *, env="test", conf=None, how=None, **parameters):
         from kedro.framework.project import pipelines
 
         runtime = {"data": str(data), **parameters}
-        with KedroSession.create(PROJECT, env="test", runtime_params=runtime) as session:
-            session.run(pipeline_names=[name])
-        pipelines.set_requested(None)  # else later sessions know this one alone
+        source = None if conf is None else str(conf)
+        try:
+            with KedroSession.create(
+                PROJECT, env=env, runtime_params=runtime, conf_source=source
+            ) as session:
+                session.run(pipeline_names=[name], **(how or {}))
+        finally:
+            pipelines.set_requested(None)  # else later sessions know this one alone
 
     return run
 

@@ -1,14 +1,29 @@
+import json
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
-from wbc_pipeline.pipelines.audit.nodes import split_for_audit
+from wbc_pipeline.pipelines.audit.nodes import split_for_audit, write_report
 from wbc_pipeline.pipelines.audit.options import CompareOptions
-from wbc_pipeline.pipelines.audit.pipeline import FIGURES, RECOVERY_FIGURES, SHOWN_TABLES
 from wbc_pipeline.pipelines.splitting.nodes import SplitError
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
+# In the order of the report.
+HEADINGS = (
+    "Findings",
+    "The price of a leak",
+    "What each protocol leaks",
+    "Sources recovered from the pixels",
+    "Conflicting labels",
+    "Images that show the same spot",
+    "Images of each class",
+    "Guessing without the cell",
+    "How images look",
+    "Cells in all data sets",
+    "Trainings",
+)
 AS_SHIPPED = {"image_size": 128}  # the size that overlaps were looked at
 
 
@@ -33,12 +48,24 @@ def findings(defects, words):
 def test_an_audit_writes_a_report_with_every_table_and_figure_beside_it(audited):
     report = (audited / "report.html").read_text()
     assert "DEMO DATA" in report
-    for name in (*FIGURES, *RECOVERY_FIGURES):
-        assert (audited / f"{name}.png").stat().st_size > 1000
-        assert f'id="figure-{name}"' in report
-    for name in SHOWN_TABLES:
-        table = pd.read_csv(audited / f"{name}.csv")
-        assert len(table) == 0 or f'id="table-{name}"' in report
+    items = {}
+    for index in audited.glob(".*.json"):
+        items |= json.loads(index.read_text())
+    kinds = pd.Series([item["kind"] for item in items.values()]).value_counts()
+    assert kinds.to_dict() == {"table": 20, "figure": 13}
+    for name, item in items.items():
+        if item["kind"] == "figure":
+            assert (audited / f"{name}.png").stat().st_size > 1000
+            assert f'id="figure-{name}"' in report
+        else:
+            table = pd.read_csv(audited / f"{name}.csv")
+            assert len(table) == 0 or f'id="table-{name}"' in report
+
+
+def test_the_report_begins_with_the_findings(audited):
+    report = (audited / "report.html").read_text()
+    places = [report.index(f"<h2>{heading}</h2>") for heading in HEADINGS]
+    assert places == sorted(places)
 
 
 def test_the_leak_of_the_demo_set_is_named_and_source_has_none(audited):
@@ -119,7 +146,7 @@ def table(classes, cells=8, **columns):
     images = pd.DataFrame(rows, columns=["label", "source_id"])
     images["image_id"] = [f"image_{row}" for row in range(len(images))]
     images = images.assign(source_group=images["source_id"], status="ok", published_part=None)
-    return images.assign(filename_group=None).assign(**columns)
+    return images.assign(dataset="drawn", filename_group=None).assign(**columns)
 
 
 COMPARE = CompareOptions(
@@ -153,3 +180,18 @@ def test_a_data_set_that_allows_no_protocol_is_an_error_with_the_reason():
     published = COMPARE.model_copy(update={"protocols": Protocols(["published"])})
     with pytest.raises(SplitError, match="No protocol can be followed"):
         split_for_audit(table("ab"), published, SPLITTING)
+
+
+def test_no_rows_are_shown_only_where_that_says_something():
+    report = write_report(
+        dataset="demo",
+        command="kedro run --pipeline=audit",
+        splits=pd.DataFrame({"protocol": ["source"], "seed": [0]}),
+        refused=pd.DataFrame({"protocol": ["filename"], "reason": ["names suggest nothing"]}),
+        runs=pd.DataFrame({"hardware": ["cpu"]}),
+        compare_images={name: pd.DataFrame({"image_id": []}) for name in ("conflicts", "overlaps")},
+    )
+    assert 'id="table-conflicts"' in report
+    assert 'id="table-overlaps"' not in report
+    assert 'id="table-runs"' in report
+    assert "filename was not compared: names suggest nothing" in report

@@ -10,26 +10,29 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from kept_results import result_of, variants_of, write_times
 from sklearn.metrics import accuracy_score, f1_score, log_loss
 
 from wbc_pipeline.models import load_network
-from wbc_pipeline.pipelines.blend.pipeline import VARIANTS
 
 PROJECT = Path(__file__).parents[2]
+VARIANTS = variants_of("blend")
 RUN_KEYS = ["variant", "protocol", "seed"]
+WEIGHTS = "06_models/*/blend/*/[!.]*/weights.safetensors"
 
 
-def modified_times(data):
-    finished = data.glob("06_models/*/blend/*/[!.]*/weights.safetensors")
-    return {path: path.stat().st_mtime_ns for path in finished}
+def left_over(data):
+    """Hidden files of work that goes on, or was broken off; the lists of report items are none."""
+    hidden = [path for path in data.rglob(".*") if "08_reporting" not in path.parts]
+    return hidden + [path for path in data.rglob(".*") if path.suffix != ".json"]
 
 
 def test_all_outputs_stand_where_the_design_says(blended):
     reports = blended / "08_reporting/demo/blend"
-    for name in ("metrics.csv", "published.csv", "report.html"):
+    for name in ("metrics.csv", "metrics_by_fold.csv", "published.csv", "report.html"):
         assert (reports / name).is_file()
     assert (blended / "07_model_output/demo/blend/predictions.parquet").is_file()
-    assert not [path for path in blended.rglob("*") if path.name.startswith(".")]
+    assert not left_over(blended)
 
 
 def test_every_variant_protocol_and_seed_is_scored(blended):
@@ -44,7 +47,7 @@ def test_scores_can_be_recomputed_from_predictions(blended):
     metrics = pd.read_csv(blended / "08_reporting/demo/blend/metrics.csv").set_index(RUN_KEYS)
     columns = [name for name in predictions if name.startswith("p_")]
     classes = [name.removeprefix("p_") for name in columns]
-    for keys, run in predictions.groupby(RUN_KEYS):
+    for keys, run in predictions[predictions["part"] == "test"].groupby(RUN_KEYS):
         probabilities = run[columns].to_numpy()
         guessed = np.array(classes)[probabilities.argmax(axis=1)]
         row = metrics.loc[keys]
@@ -58,13 +61,14 @@ def test_scores_can_be_recomputed_from_predictions(blended):
         )
 
 
-def test_predictions_are_of_the_test_part_alone(blended):
+def test_predictions_are_of_the_validation_and_test_parts_alone(blended):
     predictions = pd.read_parquet(blended / "07_model_output/demo/blend/predictions.parquet")
     splits = pd.read_parquet(blended / "05_model_input/demo/splits.parquet")
-    tested = splits[splits["part"] == "test"]
+    predicted = splits[splits["part"] != "train"]
+    assert set(predicted["part"]) == {"validation", "test"}
     for variant, run in predictions.groupby("variant"):
-        merged = run.merge(tested, on=["image_id", "protocol", "seed"])
-        assert len(merged) == len(run) == len(tested), variant
+        merged = run.merge(predicted, on=list(splits))
+        assert len(merged) == len(run) == len(predicted), variant
 
 
 def test_chosen_variants_are_cross_validated_by_source(run_pipeline, tmp_path):
@@ -79,7 +83,7 @@ def test_chosen_variants_are_cross_validated_by_source(run_pipeline, tmp_path):
     predictions = pd.read_parquet(tmp_path / "07_model_output/demo/blend/predictions.parquet")
     manifest = pd.read_parquet(tmp_path / "02_intermediate/demo/manifest.parquet")
     assert set(predictions["variant"]) == {"normal", "blend"}
-    for _, run in predictions.groupby("variant"):
+    for _, run in predictions[predictions["part"] == "test"].groupby("variant"):
         assert sorted(run["image_id"]) == sorted(manifest["image_id"])
     runs = pd.read_csv(tmp_path / "08_reporting/demo/blend/runs.csv")
     assert runs["fold"].tolist() == [0, 1, 0, 1]
@@ -109,26 +113,24 @@ def test_saved_networks_rebuild(blended):
 
 
 def test_a_second_run_trains_nothing(run_pipeline, blended):
-    before = modified_times(blended)
+    before = write_times(blended, WEIGHTS)
     run_pipeline("blend", blended)
-    assert modified_times(blended) == before
+    assert before and write_times(blended, WEIGHTS) == before
 
 
 def test_changed_parameters_make_runs_again_and_only_those(run_pipeline, blended, tmp_path):
     data = shutil.copytree(blended, tmp_path / "data")
-    before = modified_times(data)
+    before = write_times(data, WEIGHTS)
     variants = {"blend": {"arguments": {"alpha": 0.3}}}
     run_pipeline("blend", data, blend={"variants": variants})
-    changed = {
-        path.parent.parent.name
-        for path, when in modified_times(data).items()
-        if before[path] != when
-    }
-    assert changed == {"blend"}
+    after = write_times(data, WEIGHTS)
+    assert before.items() <= after.items()  # those of the old parameters stay
+    made = [path.parent.parent.name for path in after.keys() - before.keys()]
+    assert made == ["blend", "blend"]  # one under each protocol
 
 
 def test_two_data_sets_do_not_overwrite_each_other(run_pipeline, tmp_path, blended):
-    images = blended / "01_raw/demo/images"
+    images = next(blended.glob("01_raw/demo/*/images"))
     run_pipeline(
         "blend",
         tmp_path,
@@ -146,6 +148,7 @@ def test_missing_data_set_says_where_it_looked_and_what_to_do(run_pipeline, tmp_
     assert str(tmp_path) in str(caught.value)
 
 
+@pytest.mark.slow
 def test_interrupted_command_goes_on_with_what_is_missing(tmp_path):
     command = [
         sys.executable,
@@ -157,19 +160,25 @@ def test_interrupted_command_goes_on_with_what_is_missing(tmp_path):
         f"--params=data={tmp_path},seeds=2,blend.train.epochs=2,blend.train.patience=2",
     ]
     interrupted = subprocess.Popen(command, cwd=PROJECT, stderr=subprocess.DEVNULL)
-    while len(modified_times(tmp_path)) < 2:
+    while len(write_times(tmp_path, WEIGHTS)) < 2:
         assert interrupted.poll() is None
         time.sleep(0.1)
     interrupted.send_signal(signal.SIGKILL)
     interrupted.wait()
-    before = modified_times(tmp_path)
+    before = write_times(tmp_path, WEIGHTS)
     assert len(before) < len(VARIANTS) * 4
     subprocess.run(command, cwd=PROJECT, check=True, capture_output=True, env=os.environ)
-    after = modified_times(tmp_path)
+    after = write_times(tmp_path, WEIGHTS)
     assert len(after) == len(VARIANTS) * 4
     assert before.items() <= after.items()
+    assert not left_over(tmp_path)
 
 
 def test_keys_name_what_a_run_depends_on(blended):
-    key = json.loads(next(blended.glob("06_models/demo/blend/normal/*/key.json")).read_text())
-    assert {"train", "trainer", "views", "rows", "labels", "code", "seed"} <= set(key)
+    training = result_of(blended / "06_models/demo/blend", "normal/random-0")
+    key = json.loads((training / "key.json").read_text())
+    assert {"variant", "protocol", "seed", "fold", "network", "arguments", "stages"} <= set(
+        key["params"]
+    )
+    assert {"views", "rows", "labels"} <= set(key["data"])
+    assert {"models/normal_cnn.py", "training/fit.py"} <= set(key["code"])

@@ -1,10 +1,31 @@
+import json
+
 import cv2
 import numpy as np
 import pandas as pd
 import pytest
 
 from wbc_pipeline.pipelines.quality.options import RegionOptions
-from wbc_pipeline.pipelines.quality.pipeline import FIGURES, TABLES
+
+TABLES = (  # in the order of the report
+    "parts",
+    "box_quality",
+    "box_parameters",
+    "masks_compared",
+    "mask_quality",
+    "mask_parameters",
+    "best_restoration",
+)
+FIGURES = (
+    "iou_histogram",
+    "box_overlays",
+    "mask_scores",
+    "nucleus_masks",
+    "cell_masks",
+    "psnr_gain",
+    "nucleus_dice",
+    "restoration_sheet",
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,8 +47,17 @@ def test_the_report_has_every_table_and_figure(reports):
     for name in FIGURES:
         assert (reports / f"{name}.png").stat().st_size > 1000
         assert f'id="figure-{name}"' in report
-    for name in TABLES:
-        assert f'id="table-{name}"' in report
+    places = [report.index(f'id="table-{name}"') for name in TABLES]
+    assert places == sorted(places)
+
+
+def test_what_was_tuned_stands_in_tables_of_its_own(reports):
+    quality, parameters = (
+        pd.read_csv(reports / f"box_{name}.csv") for name in ("quality", "parameters")
+    )
+    assert set(parameters["method"]) <= set(quality["method"])
+    assert parameters["tuned_on"].ne("untuned").all()
+    assert parameters["parameters"].str.contains("_region.").all()
 
 
 def test_tuned_masks_are_better_than_untuned_ones(reports):
@@ -43,11 +73,23 @@ def test_boxes_are_compared_with_those_around_masks_where_none_are_annotated(rep
 
 
 def test_a_second_run_measures_nothing(run_pipeline, measured):
-    kept = sorted((measured / "07_model_output/demo/quality").glob("*_results/*/*"))
+    results = measured / "07_model_output/demo/quality"
+    kept = sorted(results.glob("*_results/*/*"))
     before = [file.stat().st_mtime_ns for file in kept]
-    assert len(before) > 20
+    assert len(before) > 60
     run_pipeline("quality", measured)
+    assert sorted(results.glob("*_results/*/*")) == kept
     assert [file.stat().st_mtime_ns for file in kept] == before
+
+
+def test_each_method_is_kept_with_what_it_depends_on(measured):
+    masks = measured / "07_model_output/demo/quality/mask_results"
+    latest = json.loads((masks / "latest.json").read_text())
+    assert {"canny", "watershed", "saliency"} <= set(latest)
+    key = json.loads((masks / latest["canny"] / "key.json").read_text())
+    assert key["params"]["steps"] == [{"canny_mask": {}}]
+    assert "imaging/edges.py" in key["code"]
+    assert len(pd.read_parquet(masks / latest["canny"] / "dice.parquet")) > 0
 
 
 def test_a_set_without_boxes_and_masks_says_what_was_left_out(run_pipeline, tmp_path):

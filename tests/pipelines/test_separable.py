@@ -1,12 +1,17 @@
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
+from kept_results import result_of, variants_of
 from sklearn.metrics import accuracy_score
 
 from wbc_pipeline.models import load_network
-from wbc_pipeline.pipelines.separable.pipeline import VARIANTS
 
-TABLES = ("metrics", "published", "protocols", "recalls", "literature", "layers", "by_source")
+TABLES = (
+    *("metrics", "metrics_by_fold", "published"),
+    *("protocols", "recalls", "literature", "layers", "by_source"),
+)
 FIGURES = (
     "accuracy_by_protocol",
     "roc_curves",
@@ -59,13 +64,14 @@ def test_every_cell_is_tested_once_by_a_network_that_has_not_seen_it(separated):
     by_source = splits[splits["protocol"] == "source"]
     assert (by_source.groupby(["fold", "source_group"])["part"].nunique() == 1).all()
     predictions = pd.read_parquet(separated / "07_model_output/demo/separable/predictions.parquet")
-    tested = predictions[predictions["protocol"] == "source"]
+    tested = predictions.query("protocol == 'source' and part == 'test'")
     assert (tested.groupby("variant")["image_id"].nunique() == splits["image_id"].nunique()).all()
     assert not tested.duplicated(["variant", "image_id"]).any()
 
 
 def test_a_cross_validated_score_is_that_of_all_folds_together(separated, report):
     predictions = pd.read_parquet(separated / "07_model_output/demo/separable/predictions.parquet")
+    predictions = predictions[predictions["part"] == "test"].copy()
     columns = [name for name in predictions if name.startswith("p_")]
     guessed = np.array(columns)[predictions[columns].to_numpy().argmax(axis=1)]
     predictions["guessed"] = [name.removeprefix("p_") for name in guessed]
@@ -85,18 +91,20 @@ def test_the_layers_are_those_of_the_paper_but_for_its_misprint(report):
 def test_a_variant_may_see_a_view_of_its_own_under_a_schedule_of_its_own(separated):
     models = separated / "06_models/demo/separable"
     for variant, finder in (("mixed", "clahe"), ("compact", "colour_region")):
-        _, description = load_network(models / variant / "source-0")
+        _, description = load_network(result_of(models, f"{variant}/source-0"))
         assert finder in description["views"]["image"][1]
-    keys = {
-        variant: pd.read_json(models / variant / "source-0" / "key.json", typ="series")["train"]
+    stages = {
+        variant: json.loads((result_of(models, f"{variant}/source-0") / "key.json").read_text())[
+            "params"
+        ]["stages"]
         for variant in ("mixed", "compact")
     }
-    assert keys["mixed"]["schedule"] == "constant"
-    assert keys["compact"]["schedule"] == "one_cycle"
+    assert stages["mixed"]["main"]["schedule"] == "constant"
+    assert stages["compact"]["main"]["schedule"] == "one_cycle"
 
 
 def test_only_chosen_variants_are_trained(separated):
     trained = {
         path.parent.parent.name for path in separated.glob("06_models/demo/separable/*/*/key.json")
     }
-    assert trained == {"mixed", "equal_16", "compact"} < set(VARIANTS)
+    assert trained == {"mixed", "equal_16", "compact"} < set(variants_of("separable"))

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wbc_pipeline.pipelines.splitting.nodes import SplitError, check_splits, split_images
+from wbc_pipeline.datasets.results import ResultsDataset
+from wbc_pipeline.pipelines.splitting.nodes import (
+    SplitError,
+    check_splits,
+    collect_splits,
+    deal_splits,
+    split_images,
+)
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
 OPTIONS = SplittingOptions(validation=0.15, test=0.15, folds=1, max_unknown=0.05)
@@ -22,11 +29,17 @@ def manifest(cells=20, views=3, classes=3, **columns):
     ]
     table = pd.DataFrame(rows, columns=["image_id", "label", "source_id"])
     table = table.assign(status="ok", published_part=None, filename_group=None)
-    return table.assign(source_group=table["source_id"]).assign(**columns)
+    table = table.assign(dataset="drawn", domain=None, source_group=table["source_id"])
+    return table.assign(**columns)
 
 
-def split(images, *protocols, seeds=1):
-    return split_images(images, Protocols(list(protocols)), seeds, OPTIONS)
+def split(images, *protocols, seeds=1, options=OPTIONS):
+    dealt = [
+        split_images(images, protocol, seed, options)
+        for protocol in protocols
+        for seed in range(seeds)
+    ]
+    return pd.concat(dealt, ignore_index=True)
 
 
 @settings(deadline=None, max_examples=40)
@@ -42,7 +55,7 @@ def test_source_split_never_shares_a_cell(seeds, cells, views):
 def test_folds_test_every_cell_once_and_never_share_one(folds, cells, seeds):
     images = manifest(cells)
     options = OPTIONS.model_copy(update={"folds": folds})
-    splits = split_images(images, Protocols(["source"]), seeds, options).merge(images)
+    splits = split(images, "source", seeds=seeds, options=options).merge(images)
     assert (splits.groupby(["seed", "fold", "source_group"])["part"].nunique() == 1).all()
     tested = splits[splits["part"] == "test"]
     for _, once in tested.groupby("seed"):
@@ -52,7 +65,54 @@ def test_folds_test_every_cell_once_and_never_share_one(folds, cells, seeds):
 
 def test_other_protocols_are_not_cross_validated():
     options = OPTIONS.model_copy(update={"folds": 4})
-    assert (split_images(manifest(), Protocols(["random"]), 1, options)["fold"] == 0).all()
+    assert (split(manifest(), "random", options=options)["fold"] == 0).all()
+
+
+@st.composite
+def images_of_domains(draw):
+    """Images of two to four stains; some cells were stained twice."""
+    domains = draw(st.lists(st.sampled_from("kgwp"), min_size=2, max_size=4, unique=True))
+    images = manifest(cells=draw(st.integers(8, 20)))
+    cells = images["source_group"].unique()
+    stains = [domains[place % len(domains)] for place in range(len(cells))]
+    images["domain"] = images["source_group"].map(dict(zip(cells, stains, strict=True)))
+    twice = draw(st.sets(st.integers(0, len(cells) // 4)))
+    views = images["source_group"].isin(cells[list(twice)]) & images["image_id"].str.endswith("2")
+    images.loc[views, "domain"] = draw(st.sampled_from(domains))
+    return images.sample(frac=1, random_state=draw(st.integers(0, 9)), ignore_index=True)
+
+
+@pytest.mark.parametrize("protocol", ["domain", "dataset"])
+@settings(deadline=None, max_examples=30)
+@given(images=images_of_domains(), seeds=st.integers(1, 2))
+def test_each_fold_tests_all_of_one_domain_and_trains_on_none_of_its_cells(protocol, images, seeds):
+    images = images.rename(columns={"domain": protocol, protocol: "domain"})
+    splits = split(images, protocol, seeds=seeds).drop(columns="dataset")
+    check_splits(splits, images)
+    splits = splits.merge(images, on="image_id")
+    names = sorted(images[protocol].unique())
+    assert set(splits["fold"]) == set(range(len(names)))
+    for (_, fold), rows in splits.groupby(["seed", "fold"]):
+        tested, others = rows[rows["part"] == "test"], rows[rows["part"] != "test"]
+        of_the_domain = images[protocol] == names[fold]
+        assert set(tested["image_id"]) == set(images.loc[of_the_domain, "image_id"])
+        shown = images["source_group"].isin(tested["source_group"])
+        assert set(others["image_id"]) == set(images.loc[~shown, "image_id"])
+        assert (others.groupby("source_group")["part"].nunique() == 1).all()
+
+
+@pytest.mark.parametrize("protocol", ["domain", "dataset"])
+def test_one_domain_cannot_be_left_out(protocol):
+    images = manifest(domain="giemsa")
+    with pytest.raises(SplitError, match=rf"{protocol} protocol .* all images are of one"):
+        split(images, protocol)
+
+
+def test_images_of_no_domain_are_counted():
+    images = manifest(domain="giemsa")
+    images.loc[:2, "domain"] = None
+    with pytest.raises(SplitError, match=r"3 of 180 images, such as '0_0_0', have none"):
+        split(images, "domain")
 
 
 @st.composite
@@ -66,7 +126,7 @@ def grouped_images(draw):
     rows = [(f"{number}", label) for number, labels in enumerate(groups) for label in labels]
     table = pd.DataFrame(rows, columns=["source_group", "label"])
     names = [f"image_{row}" for row in range(len(table))]
-    return table.assign(image_id=names, source_id=names, status="ok")
+    return table.assign(dataset="drawn", image_id=names, source_id=names, status="ok")
 
 
 @settings(deadline=None, max_examples=60)
@@ -214,6 +274,44 @@ def test_a_class_with_one_image_is_named():
     images = pd.concat([manifest(), manifest(1, 1, 1).assign(label="rare", image_id="r")])
     with pytest.raises(SplitError, match="rare"):
         split(images.reset_index(drop=True), "random")
+
+
+def keep(folder, images, options=OPTIONS):
+    dataset = ResultsDataset(filepath=str(folder))
+    dataset.save(deal_splits(images, Protocols(["random", "source"]), 2, options))
+    return dataset.load()
+
+
+def test_each_split_is_dealt_once_and_kept_by_name(tmp_path):
+    images = manifest()
+    dealt = keep(tmp_path, images)
+    assert list(dealt) == ["random-0", "random-1", "source-0", "source-1"]
+    assert keep(tmp_path, images.assign(path="moved")) == dealt
+    more = keep(tmp_path, images, OPTIONS.model_copy(update={"test": 0.3}))
+    assert not {result.folder for result in more.values()} & {
+        result.folder for result in dealt.values()
+    }
+    assert all(result.folder.is_dir() for result in dealt.values())
+    pd.testing.assert_frame_equal(
+        collect_splits(dealt, images), split(images, "random", "source", seeds=2)
+    )
+
+
+def test_what_decides_a_split_deals_it_anew(tmp_path):
+    images = manifest()
+    dealt = keep(tmp_path, images)
+    for column in ("dataset", "label", "source_group", "filename_group", "published_part"):
+        changed = images.copy()
+        changed.loc[0, column] = "other"
+        key_of = deal_splits(changed, Protocols(["source"]), 1, OPTIONS)["source-0"].key
+        assert key_of.digest != dealt["source-0"].digest, column
+
+
+def test_splits_that_are_put_together_are_checked_for_leaks(tmp_path):
+    images = manifest()
+    dealt = keep(tmp_path, images)
+    with pytest.raises(SplitError, match="leaks"):
+        collect_splits(dealt, images.assign(source_group="one cell"))
 
 
 def test_protocols_may_be_written_with_a_plus():

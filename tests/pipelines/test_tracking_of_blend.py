@@ -4,8 +4,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
+from kept_results import result_of, variants_of
 
-from wbc_pipeline.pipelines.blend.pipeline import VARIANTS
+VARIANTS = variants_of("blend")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,7 @@ def test_what_was_trained_while_nothing_tracked_is_entered_by_the_next_command(
     assert len(found) == len(VARIANTS) * 2
     for run in found:
         assert {"val_loss", "test_accuracy", "training_seconds"} <= set(run.data.metrics)
-        assert run.data.params["train.epochs"] == "1"
+        assert run.data.params["stages.main.epochs"] == "1"
 
 
 def test_logged_model_predicts_from_images(runs, blended, monkeypatch):
@@ -60,7 +61,7 @@ def test_logged_model_predicts_from_images(runs, blended, monkeypatch):
     run = next(run for run in found if run.data.tags["variant"] == "blend")
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{blended}/mlflow.db")
     model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
-    images = np.load(blended / "03_primary/demo/images/images.npy")[:3]
+    images = np.load(result_of(blended / "03_primary/demo/images") / "images.npy")[:3]
     probabilities = model.predict(images)
     assert list(probabilities.columns) == ["basophil", "lymphocyte", "seg_neutrophil"]
     assert np.allclose(probabilities.sum(axis=1), 1)

@@ -5,20 +5,21 @@ from typing import Any
 
 import pandas as pd
 
-from wbc_pipeline.datasets.images import ImageArray
+from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
-from wbc_pipeline.keys import digest, source_digest
+from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.audit.options import CompareOptions, GuessOptions
 from wbc_pipeline.pipelines.ingestion.nodes import overlapping_originals, recovered_sources
-from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
-from wbc_pipeline.pipelines.reporting.nodes import describe_command
+from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
+from wbc_pipeline.pipelines.reporting.nodes import describe_command, explain_kept
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
-from wbc_pipeline.pipelines.splitting.nodes import SplitError, split_images
-from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
+from wbc_pipeline.pipelines.splitting.nodes import SplitError, check_splits, split_images
+from wbc_pipeline.pipelines.splitting.options import SplittingOptions
 
 SHOWN_EMPTY = ("conflicts", "duplicate_images")  # that there are none is worth a line
-TABLE_ROWS = 100  # of each table in the report; the CSV beside it has all
+SHEET_ROWS, SHEET_COPIES = 12, 7  # of the contact sheet of copies under their originals
+GUESSED = ["label", "domain"]
 GUESS_COLUMNS = [
     "target",
     "features",
@@ -31,84 +32,84 @@ GUESS_COLUMNS = [
     "classes",
     "reason",  # why nothing could be guessed
 ]
-TABLE_CAPTIONS = {
-    "defects": "What the tables and figures below say, the serious first.",
-    "price": "The same small network under each protocol: means over seeds, with the interval of a "
-    "typical seed. The differences are to the protocol source.",
-    "leaks": "Shares of the test part whose source, or another source of the same cell, training "
-    "or validation has too; means over seeds.",
-    "originals": "Originals that the copies of each part were traced to, and how surely.",
-    "overlaps": "Pairs of originals that overlap. same cell: whether the box around the white cell "
-    "of one lies where that of the other does.",
-    "filename_groups": "How far the numbers in file names go with the sources.",
-    "conflicts": "Images of one source that carry different labels.",
-    "duplicate_images": "Groups of files that show the same spot of a slide, by their closest tie: "
-    "the same bytes, the same pixels, alike as they lie, or shifted, turned or zoomed.",
-    "shared_files": "Files that stand, byte by byte, in another data set of the same folder.",
-    "classes": "Images, sources and independent sources (those that show one cell are one).",
-    "counts": "The same by class, domain and published part.",
-    "confounding": "From how many laboratories or stains each class comes.",
-    "background": "Balanced accuracy of a simple model that sees no cell, cross-validated by "
-    "source, with a bootstrap interval and a permutation test over sources.",
-    "measurements_explained": "Share of the variance of each measurement that lies between classes "
-    "or domains, over sources.",
-    "measurements_by_group": "Medians and quartiles.",
-    "gap_counts": "Independent cells of the 13 classes of WBCBench 2026, and of others, in every "
-    "data set that lies in the same folder.",
-    "imbalance": "Largest against smallest class of each data set.",
-    "gaps": "Classes that no set covers, or only one laboratory, or few cells.",
-    "runs": "The trainings behind the price of a leak.",
-}
-SHEET_ROWS, SHEET_COPIES = 12, 7  # of the contact sheet of copies under their originals
 
 
-def measure_images(manifest: pd.DataFrame, images: ImageArray, options: IngestionOptions) -> Task:
-    """Describe the measuring of every image at the size of its file: a row per ``ok`` image."""
-    from wbc_pipeline.imaging import measurements
+def measure_images(manifest: pd.DataFrame, images: ImageArray) -> Task:
+    """Describe the measuring of every image at the size of its file.
+
+    Returns
+    -------
+    Task
+        Makes the table ``measurements``: a row per ``ok`` image.
+    """
+    from wbc_pipeline.imaging.measurements import measure_files
     from wbc_pipeline.imaging.packing import accepted
 
+    rows = accepted(manifest)
+
     def compute(folder: Path) -> None:
-        paths = accepted(manifest)["path"]
-        table = measurements.measure_files(paths, max_pixels=options.max_pixels)
+        table = measure_files(rows["path"], max_pixels=images.max_pixels)
         table.to_parquet(folder / "measurements.parquet")
 
-    key = {"images": images.content_digest, "code": source_digest(measurements)}
+    key = Key(
+        params={"max_pixels": images.max_pixels},
+        data={"images": digest_files(rows)},
+        code=code_digest(measure_files),
+    )
     return Task(key, compute)
 
 
 def guess_classes(manifest: pd.DataFrame, images: ImageArray, options: GuessOptions) -> Task:
     """Describe the guessing of label and domain from pixels that show no cell.
 
-    The table ``guesses`` has a row per target and kind of pixels.
+    Returns
+    -------
+    Task
+        Makes the table ``guesses``: a row per target and kind of pixels.
     """
-    from wbc_pipeline.evaluation import guessing
-    from wbc_pipeline.imaging import background
+    from wbc_pipeline.imaging.background import background_features, border_features
     from wbc_pipeline.imaging.packing import accepted
 
     rows = accepted(manifest)
-    targets = ["label", "domain"]
 
     def compute(folder: Path) -> None:
         seen = {
-            "border": background.border_features(images.pixels, images.masks),
-            "background": background.background_features(images.pixels, images.masks),
+            "border": border_features(images.pixels, images.masks),
+            "background": background_features(images.pixels, images.masks),
         }
         guesses = [
             {"target": target, "features": name}
             | _guess(features, rows[target], rows["source_group"], options)
-            for target in targets
+            for target in GUESSED
             if rows[target].nunique() > 1
             for name, features in seen.items()
         ]
         pd.DataFrame(guesses, columns=GUESS_COLUMNS).to_parquet(folder / "guesses.parquet")
 
-    key = {
-        "images": images.content_digest,
-        "rows": digest(rows[[*targets, "source_group"]].astype(str).to_numpy().tolist()),
-        "options": options.model_dump(),
-        "code": source_digest(guessing, background),
-    }
+    key = Key(
+        params=options.model_dump(),
+        data={
+            "images": images.content_digest,
+            "rows": digest(rows[[*GUESSED, "source_group"]].astype(str).to_numpy().tolist()),
+        },
+        code=code_digest(_guess, border_features, background_features),
+    )
     return Task(key, compute)
+
+
+def _guess(
+    features: pd.DataFrame, target: pd.Series, groups: pd.Series, options: GuessOptions
+) -> dict[str, float]:
+    from wbc_pipeline.evaluation.audit.guessing import chance_test, guess_from_features
+
+    try:
+        predictions = guess_from_features(features, target, groups, folds=options.folds)
+    except ValueError as reason:  # too few sources, or no cell found to look beside
+        return {"reason": str(reason)}
+    test = chance_test(
+        predictions, groups.loc[predictions.index], permutations=options.permutations
+    )
+    return {**test, "images": len(predictions), "classes": predictions["label"].nunique()}
 
 
 def split_for_audit(
@@ -128,11 +129,11 @@ def split_for_audit(
     SplitError
         If no protocol can be followed.
     """
-    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.imaging.packing import accepted, independent_sources
 
     images = accepted(manifest)
     splitting = splitting.model_copy(update={"folds": 1})  # leaks are counted in one split a seed
-    units = images["source_group"].fillna(images["image_id"])
+    units = independent_sources(images)
     sources = units.groupby(images["label"]).nunique()
     enough = sources.index[sources >= compare.min_sources]
     if len(enough) < 2:
@@ -146,7 +147,11 @@ def split_for_audit(
     splits, refused = [], []
     for protocol in compare.protocols.root:
         try:
-            splits.append(split_images(images, Protocols([protocol]), compare.seeds, splitting))
+            seeds = [
+                split_images(images, protocol, seed, splitting) for seed in range(compare.seeds)
+            ]
+            check_splits(pd.concat(seeds), images)
+            splits += seeds
         except SplitError as reason:
             refused.append({"protocol": protocol, "reason": str(reason)})
     if not splits:
@@ -159,89 +164,166 @@ def split_for_audit(
     )
 
 
+def price_leaks(
+    *,
+    manifest: pd.DataFrame,
+    splits: pd.DataFrame,
+    predictions: pd.DataFrame,
+    options: ScoreOptions,
+    dataset: str,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
+    """Measure how much each protocol leaks, and what that does to the scores of one network.
+
+    Returns
+    -------
+    metrics
+        A row per protocol and seed.
+    items
+        ``price``: scores of each protocol, and their difference to those without a leak.
+        ``leaks``: which share of each protocol's test part training has seen. Two figures.
+    """
+    from wbc_pipeline.evaluation.audit.leaks import measure_leaks, price_of_leak
+    from wbc_pipeline.evaluation.figures import leaks as figures
+    from wbc_pipeline.evaluation.scores.metrics import score_predictions, tested
+
+    metrics = score_predictions(tested(predictions), **options.model_dump())
+    leaks = measure_leaks(splits, manifest)
+    return metrics, {
+        "price": price_of_leak(metrics),
+        "leak_price": figures.leak_price(metrics, dataset=dataset),
+        "leaks": leaks,
+        "leak_shares": figures.leak_shares(leaks, dataset=dataset),
+    }
+
+
 def trace_sources(
-    manifest: pd.DataFrame, recovery: dict[str, Result]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    source: Source,
+    manifest: pd.DataFrame,
+    images: ImageArray,
+    recovery: dict[str, Result],
+    dataset: str,
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Say where sources were recovered from pixels, and which of them show one cell.
 
     Returns
     -------
     copies
         A row per copy: its original, how sure that is, and whether their labels agree.
-    originals
-        A row per published part: how many originals its copies show.
-    overlaps
-        A row per pair of originals of one field of view, with their labels and parts.
+    items
+        ``originals``: how many originals the copies of each published part show. ``overlaps``: the
+        pairs of originals of one field of view, with their labels and parts. Three figures.
     """
-    from wbc_pipeline.evaluation import tracing
+    from wbc_pipeline.evaluation.audit import tracing
+    from wbc_pipeline.evaluation.figures import copies as figures
+    from wbc_pipeline.imaging.reading import read_image
+
+    def read(paths: pd.Series) -> list:
+        return [read_image(path, max_pixels=images.max_pixels).pixels for path in paths]
 
     copies = recovered_sources(recovery)
     if len(copies):
         copies["label_agrees"] = tracing.check_labels(copies)
-    return (
-        copies,
-        tracing.count_originals(manifest, copies),
-        tracing.describe_overlaps(manifest, overlapping_originals(recovery)),
-    )
-
-
-def describe_images(
-    manifest: pd.DataFrame, duplicates: Result, measurements: Result, guesses: Result
-) -> dict[str, pd.DataFrame]:
-    """Count, measure and compare the images: a table per question, by name."""
-    from wbc_pipeline.evaluation import audit
-
-    sizes, rejects = audit.describe_files(manifest)
-    summary, explained = audit.summarise_measurements(measurements.table("measurements"), manifest)
-    return {
-        "counts": audit.count_images(manifest),
-        "classes": audit.count_images(manifest, by=["label"]),
-        "sizes": sizes,
-        "refused_files": rejects,
-        "measurements_by_group": summary,
-        "measurements_explained": explained,
-        "duplicate_images": audit.list_duplicates(manifest, duplicates.table("groups")),
-        "conflicts": audit.list_conflicts(manifest),
-        "background": guesses.table("guesses"),
-        "confounding": audit.measure_confounding(manifest),
-        "filename_groups": audit.examine_filename_groups(manifest),
+    overlaps = tracing.describe_overlaps(manifest, overlapping_originals(recovery))
+    files = source.list_originals().set_index("source_id")["path"] if len(copies) else {}
+    shown = copies.sample(frac=1, random_state=0).groupby("source_id").head(SHEET_COPIES)
+    names = sorted(shown["source_id"].unique()) if len(shown) else []
+    names = names[:: max(len(names) // SHEET_ROWS, 1)][:SHEET_ROWS]
+    path_of = manifest.set_index("image_id")["path"]
+    rows = [shown[shown["source_id"] == name] for name in names]
+    return copies, {
+        "originals": tracing.count_originals(manifest, copies),
+        "recovery_sheet": figures.recovery_sheet(
+            read(files[names]) if names else [],
+            [read(path_of[row["image_id"]]) for row in rows],
+            [row["score"].tolist() for row in rows],
+            names,
+            dataset=dataset,
+        ),
+        "recovery_scores": figures.recovery_scores(copies, dataset=dataset),
+        "overlaps": overlaps,
+        "overlap_sheet": figures.overlap_sheet(
+            overlaps, lambda name: read([files[name]])[0], dataset=dataset
+        ),
     }
 
 
-def price_leaks(
-    manifest: pd.DataFrame, splits: pd.DataFrame, predictions: pd.DataFrame, options: ScoreOptions
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Measure how much each protocol leaks, and what that does to the scores of one network.
+def compare_images(
+    manifest: pd.DataFrame, images: ImageArray, duplicates: Result, dataset: str
+) -> dict[str, Any]:
+    """Look for images that show one cell: what their names, labels and pixels say of it."""
+    from wbc_pipeline.evaluation.audit import tables
+    from wbc_pipeline.evaluation.figures import copies as figures
 
-    Returns
-    -------
-    leaks
-        A row per protocol: which share of its test part training has seen.
-    metrics
-        A row per protocol and seed.
-    price
-        A row per protocol: scores, and their difference to those without a leak.
-    """
-    from wbc_pipeline.evaluation.audit import measure_leaks, price_of_leak
-    from wbc_pipeline.evaluation.scores import score_predictions
+    pixels = images.pixels
+    conflicts = tables.list_conflicts(manifest)
+    alike = tables.list_duplicates(manifest, duplicates.table("groups"))
+    return {
+        "filename_groups": tables.examine_filename_groups(manifest),
+        "filename_sources": figures.filename_sources(manifest, dataset=dataset),
+        "conflicts": conflicts,
+        "conflict_sheet": figures.conflict_sheet(conflicts, pixels, manifest, dataset=dataset),
+        "duplicate_images": alike,
+        "duplicate_sheet": figures.duplicate_sheet(alike, pixels, manifest, dataset=dataset),
+    }
 
-    metrics = score_predictions(predictions, **options.model_dump())
-    return measure_leaks(splits, manifest), metrics, price_of_leak(metrics)
+
+def describe_images(
+    *,
+    manifest: pd.DataFrame,
+    images: ImageArray,
+    measurements: Result,
+    guesses: Result,
+    dataset: str,
+) -> dict[str, Any]:
+    """Count and measure the images, and say what their look depends on."""
+    from wbc_pipeline.evaluation.audit import tables
+    from wbc_pipeline.evaluation.figures import images as figures
+    from wbc_pipeline.evaluation.figures import leaks
+    from wbc_pipeline.evaluation.report.described import describe, heading_of
+
+    counts, guessed = tables.count_images(manifest), guesses.table("guesses")
+    sizes, refused_files = tables.describe_files(manifest)
+    measured = measurements.table("measurements")
+    summary, explained = tables.summarise_measurements(measured, manifest)
+    return {
+        "classes": tables.count_images(manifest, by=["label"]),
+        "counts": describe(
+            counts, heading_of(counts), "The same by class, domain and published part."
+        ),
+        "counts_by_class": figures.counts_by_class(counts, dataset=dataset),
+        "confounding": tables.measure_confounding(manifest),
+        "background": describe(
+            guessed,
+            "Guessing without the cell",
+            "Balanced accuracy of a simple model that sees no cell, cross-validated by source, "
+            "with a bootstrap interval and a permutation test over sources.",
+        ),
+        "guesses": leaks.guesses(guessed, dataset=dataset),
+        "measurements_explained": explained,
+        "measurements_by_group": summary,
+        "measurement_distributions": figures.measurement_distributions(
+            measured, manifest, dataset=dataset
+        ),
+        "mean_images": figures.mean_images(images.pixels, manifest, dataset=dataset),
+        "sizes": sizes,
+        "refused_files": refused_files,
+    }
 
 
 def compare_data_sets(
-    source: Source, manifest: pd.DataFrame, options: SourcesOptions
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    source: Source, manifest: pd.DataFrame, options: SourcesOptions, dataset: str
+) -> tuple[dict[str, pd.DataFrame], dict[str, Any]]:
     """Count the cells of each class over all data sets that are present.
 
     Returns
     -------
-    gap_counts, imbalance, gaps
-        See ``wbc_pipeline.evaluation.gaps.analyse_gaps``.
-    shared_files
-        A row per other data set that holds files of this one.
+    shared
+        ``shared_files``: a row per other data set that holds files of this one.
+    items
+        ``gap_counts``, ``imbalance`` and ``gaps``, see `analyse_gaps`, and a figure.
     """
-    from wbc_pipeline.evaluation.gaps import analyse_gaps, count_shared_files
+    from wbc_pipeline.evaluation.audit.gaps import analyse_gaps, count_shared_files
+    from wbc_pipeline.evaluation.figures.images import gap_heatmap
 
     fine = options.model_dump(exclude_none=True) | {"pbc": {"labels": "fine"}}
     labels = source.list_images(fine).set_index("image_id")["label"]
@@ -252,164 +334,80 @@ def compare_data_sets(
         for name, listing in source.list_other_sets(fine).items()
         if sources.isdisjoint(listing["source_id"].dropna())  # not the same photographs again
     }
-    gaps = analyse_gaps({source.name: own} | others)
-    return *gaps, count_shared_files(manifest, others)
+    counts, imbalance, gaps = analyse_gaps({source.name: own} | others)
+    return {"shared_files": count_shared_files(manifest, others)}, {
+        "gap_counts": counts,
+        "gap_heatmap": gap_heatmap(counts, dataset=dataset),
+        "imbalance": imbalance,
+        "gaps": gaps,
+    }
 
 
 def find_defects(
-    *,
-    refused_files: pd.DataFrame,
-    measurements_by_group: pd.DataFrame,
-    measurements_explained: pd.DataFrame,
-    duplicate_images: pd.DataFrame,
-    background: pd.DataFrame,
-    copies: pd.DataFrame,
-    counts: pd.DataFrame,
-    manifest: pd.DataFrame,
-    **tables: pd.DataFrame,
-) -> pd.DataFrame:
+    manifest: pd.DataFrame, copies: pd.DataFrame, **items: dict[str, Any]
+) -> dict[str, pd.DataFrame]:
     """Read findings from all tables, the serious ones first."""
-    from wbc_pipeline.evaluation import defects
+    from wbc_pipeline.evaluation.audit import defects
     from wbc_pipeline.imaging.packing import accepted
 
-    return defects.find_defects(
-        rejects=refused_files,
-        summary=measurements_by_group,
-        explained=measurements_explained,
-        duplicates=duplicate_images,
-        guesses=background,
+    tables = {name: item for group in items.values() for name, item in group.items()}
+    found = defects.find_defects(
+        classes=tables["classes"],
+        sizes=tables["sizes"],
+        rejects=tables["refused_files"],
+        summary=tables["measurements_by_group"],
+        explained=tables["measurements_explained"],
+        duplicates=tables["duplicate_images"],
+        conflicts=tables["conflicts"],
+        leaks=tables["leaks"],
+        filename_groups=tables["filename_groups"],
+        confounding=tables["confounding"],
+        guesses=tables["background"],
+        price=tables["price"],
         recovery=copies,
+        overlaps=tables["overlaps"],
+        shared_files=tables["shared_files"],
         patients_known=bool(accepted(manifest)["patient"].notna().all()),
-        **tables,
     )
-
-
-def draw_figures(
-    *,
-    manifest: pd.DataFrame,
-    images: ImageArray,
-    measurements: Result,
-    counts: pd.DataFrame,
-    duplicate_images: pd.DataFrame,
-    conflicts: pd.DataFrame,
-    background: pd.DataFrame,
-    leaks: pd.DataFrame,
-    metrics: pd.DataFrame,
-    gap_counts: pd.DataFrame,
-    dataset: str,
-) -> dict[str, Any]:
-    """Draw what a table does not show, by name."""
-    from wbc_pipeline.evaluation import audit_figures as figures
-
-    pixels = images.pixels
-    measured = measurements.table("measurements")
-    return {
-        "counts_by_class": figures.counts_by_class(counts, dataset=dataset),
-        "mean_images": figures.mean_images(pixels, manifest, dataset=dataset),
-        "measurement_distributions": figures.measurement_distributions(
-            measured, manifest, dataset=dataset
-        ),
-        "guesses": figures.guesses(background, dataset=dataset),
-        "duplicate_sheet": figures.duplicate_sheet(
-            duplicate_images, pixels, manifest, dataset=dataset
-        ),
-        "conflict_sheet": figures.conflict_sheet(conflicts, pixels, manifest, dataset=dataset),
-        "filename_sources": figures.filename_sources(manifest, dataset=dataset),
-        "leak_shares": figures.leak_shares(leaks, dataset=dataset),
-        "leak_price": figures.leak_price(metrics, dataset=dataset),
-        "gap_heatmap": figures.gap_heatmap(gap_counts, dataset=dataset),
-    }
-
-
-def draw_recovery(
-    *,
-    source: Source,
-    manifest: pd.DataFrame,
-    copies: pd.DataFrame,
-    overlaps: pd.DataFrame,
-    dataset: str,
-    options: IngestionOptions,
-) -> dict[str, Any]:
-    """Draw copies under their originals, pairs of overlapping originals, and the scores."""
-    from wbc_pipeline.evaluation import audit_figures as figures
-    from wbc_pipeline.imaging.reading import read_image
-
-    def read(paths: pd.Series) -> list:
-        return [read_image(path, max_pixels=options.max_pixels).pixels for path in paths]
-
-    files = source.list_originals().set_index("source_id")["path"] if len(copies) else {}
-    shown = copies.sample(frac=1, random_state=0).groupby("source_id").head(SHEET_COPIES)
-    names = sorted(shown["source_id"].unique()) if len(shown) else []
-    names = names[:: max(len(names) // SHEET_ROWS, 1)][:SHEET_ROWS]
-    path_of = manifest.set_index("image_id")["path"]
-    rows = [shown[shown["source_id"] == name] for name in names]
-    return {
-        "recovery_sheet": figures.recovery_sheet(
-            read(files[names]) if names else [],
-            [read(path_of[row["image_id"]]) for row in rows],
-            [row["score"].tolist() for row in rows],
-            names,
-            dataset=dataset,
-        ),
-        "overlap_sheet": figures.overlap_sheet(
-            overlaps, lambda name: read([files[name]])[0], dataset=dataset
-        ),
-        "recovery_scores": figures.recovery_scores(copies, dataset=dataset),
-    }
+    return {"defects": found}
 
 
 def write_report(
-    *, dataset: str, command: str, splits: pd.DataFrame, refused: pd.DataFrame, **shown: Any
+    *,
+    dataset: str,
+    command: str,
+    splits: pd.DataFrame,
+    refused: pd.DataFrame,
+    runs: pd.DataFrame,
+    **items: dict[str, Any],
 ) -> str:
     """Write the audit as one page of HTML that opens offline."""
-    from wbc_pipeline.evaluation.audit_figures import CAPTIONS
-    from wbc_pipeline.evaluation.report import render_report
-    from wbc_pipeline.sources.listing import load_source
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.sources.combined import caveats
 
-    tables = {
-        name: table
-        for name, table in shown.items()
-        if isinstance(table, pd.DataFrame) and (len(table) or name in SHOWN_EMPTY)
+    found = {name: item for group in items.values() for name, item in group.items()}
+    facts = {
+        "protocols compared": list(splits["protocol"].unique()),
+        "seeds": splits["seed"].nunique(),
+        "hardware": sorted(runs["hardware"].unique()),
     }
-    captions = CAPTIONS | TABLE_CAPTIONS
-    for name, table in tables.items():
-        if len(table) > TABLE_ROWS:
-            shown_part = f"The first {TABLE_ROWS} of {len(table):,} rows; all are in {name}.csv."
-            captions[name] = f"{captions.get(name, '')} {shown_part}".strip()
-    runs = tables["runs"]
     return render_report(
         title="Audit of the data",
         dataset=dataset,
         is_demo=dataset == "demo",
-        summary=describe_command(
-            dataset,
-            command,
-            {
-                "protocols compared": list(splits["protocol"].unique()),
-                "seeds": splits["seed"].nunique(),
-                "hardware": sorted(runs["hardware"].unique()),
+        summary=describe_command(dataset, command, facts),
+        items={
+            **{
+                name: item
+                for name, item in found.items()
+                if not isinstance(item, pd.DataFrame) or len(item) or name in SHOWN_EMPTY
             },
-        ),
-        tables={name: table.head(TABLE_ROWS) for name, table in tables.items()},
-        figures={name: figure for name, figure in shown.items() if isinstance(figure, bytes)},
+            "runs": describe(runs, "Trainings", "The trainings behind the price of a leak."),
+        },
         notes=[
-            *load_source(dataset).CAVEATS,
+            *explain_kept(),
+            *caveats(dataset),
             *(f"{row.protocol} was not compared: {row.reason}" for row in refused.itertuples()),
         ],
-        captions=captions,
     )
-
-
-def _guess(
-    features: pd.DataFrame, target: pd.Series, groups: pd.Series, options: GuessOptions
-) -> dict[str, float]:
-    from wbc_pipeline.evaluation.guessing import chance_test, guess_from_features
-
-    try:
-        predictions = guess_from_features(features, target, groups, folds=options.folds)
-    except ValueError as reason:  # too few sources, or no cell found to look beside
-        return {"reason": str(reason)}
-    test = chance_test(
-        predictions, groups.loc[predictions.index], permutations=options.permutations
-    )
-    return {**test, "images": len(predictions), "classes": predictions["label"].nunique()}

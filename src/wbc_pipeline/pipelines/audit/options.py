@@ -3,23 +3,8 @@
 from pydantic import Field
 
 from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.experiment.options import VariantOptions
-from wbc_pipeline.pipelines.preprocessing.options import Chain
-from wbc_pipeline.pipelines.reporting.options import ScoreOptions
+from wbc_pipeline.pipelines.experiment.options import ExperimentParameters
 from wbc_pipeline.pipelines.splitting.options import Protocols
-from wbc_pipeline.training.options import TrainerOptions, TrainOptions
-
-
-class ViewsOptions(Options):
-    """What the small network sees."""
-
-    image: Chain
-
-
-class VariantsOptions(Options):
-    """The network that the price of a leak is measured with."""
-
-    small: VariantOptions
 
 
 class GuessOptions(Options):
@@ -43,7 +28,7 @@ class CompareOptions(Options):
     Parameters
     ----------
     protocols
-        Those that are compared, as far as the data set allows them.
+        Those to compare, as far as the data set allows them.
     seeds
         How many of each: 0, 1, …
     min_sources
@@ -55,13 +40,16 @@ class CompareOptions(Options):
     min_sources: int = Field(gt=2)
 
 
-class AuditOptions(Options):
-    """Everything under ``audit`` in the parameters."""
+class AuditOptions(ExperimentParameters):
+    """Everything under ``audit`` in the parameters.
+
+    Parameters
+    ----------
+    compare, guess
+        See their classes.
+    views, variants, train, trainer, score
+        Those of the small network that measures the price of a leak.
+    """
 
     compare: CompareOptions
     guess: GuessOptions
-    views: ViewsOptions
-    variants: VariantsOptions
-    train: TrainOptions
-    trainer: TrainerOptions
-    score: ScoreOptions

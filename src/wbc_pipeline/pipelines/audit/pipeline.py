@@ -3,211 +3,111 @@
 from kedro.pipeline import Pipeline, node
 
 from wbc_pipeline.pipelines.audit import nodes
-from wbc_pipeline.pipelines.experiment import experiment_pipeline, precision_pipeline
-from wbc_pipeline.pipelines.preprocessing import view_pipeline
-from wbc_pipeline.pipelines.reporting.nodes import collect_predictions, collect_runs
+from wbc_pipeline.pipelines.experiment.pipeline import experiment_pipeline
+from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
 
-TABLES = (
-    "counts",
-    "classes",
-    "sizes",
-    "refused_files",
-    "measurements_by_group",
-    "measurements_explained",
-    "duplicate_images",
-    "conflicts",
-    "confounding",
-    "background",
-    "filename_groups",
-)
-FIGURES = (
-    "counts_by_class",
-    "mean_images",
-    "measurement_distributions",
-    "guesses",
-    "duplicate_sheet",
-    "conflict_sheet",
-    "filename_sources",
-    "leak_shares",
-    "leak_price",
-    "gap_heatmap",
-)
-JUDGED_TABLES = ("copies", "overlaps", "leaks", "price", "shared_files")
-DRAWN_TABLES = (
-    "counts",
-    "duplicate_images",
-    "conflicts",
-    "background",
-    "leaks",
-    "metrics",
-    "gap_counts",
-)
-RECOVERY_FIGURES = ("recovery_sheet", "overlap_sheet", "recovery_scores")
-# In the order of the report.
-SHOWN_TABLES = (
-    "defects",
-    "price",
-    "leaks",
-    "originals",
-    "overlaps",
-    "filename_groups",
-    "conflicts",
-    "duplicate_images",
-    "shared_files",
-    "classes",
-    "counts",
-    "confounding",
-    "background",
-    "measurements_explained",
-    "measurements_by_group",
-    "sizes",
-    "refused_files",
-    "gap_counts",
-    "imbalance",
-    "gaps",
-    "runs",
-)
+JUDGED = ("price_leaks", "trace_sources", "compare_images", "shared_files", "describe_images")
+IN_ORDER = ("find_defects", *JUDGED, "compare_data_sets")  # of the report
 
 
 def create_pipeline() -> Pipeline:
     """Measure images, look for leaks, price them with one small network, and report."""
-    look = Pipeline(
+    stages = [
+        _inspection_pipeline(),
+        view_pipeline("audit"),
+        experiment_pipeline("audit", splits="audit.splits", chosen=None),
+        _report_pipeline(),
+    ]
+    return sum(stages, Pipeline([]))
+
+
+def _inspection_pipeline() -> Pipeline:
+    def step(func, inputs, outputs):
+        return node(func, inputs, outputs, name=func.__name__, namespace="audit.inspection")
+
+    return Pipeline(
         [
-            node(
-                nodes.measure_images,
-                ["manifest", "images", "params:ingestion"],
-                "measurements",
-                name="measure_images",
+            step(nodes.measure_images, ["manifest", "images"], "audit.measurements"),
+            step(
+                nodes.guess_classes, ["manifest", "images", "params:audit.guess"], "audit.guesses"
             ),
-            node(
-                nodes.guess_classes,
-                ["manifest", "images", "params:guess"],
-                "guesses",
-                name="guess_classes",
-            ),
-            node(
+            step(
                 nodes.split_for_audit,
-                ["manifest", "params:compare", "params:splitting"],
-                ["splits", "refused"],
-                name="split_for_audit",
+                ["manifest", "params:audit.compare", "params:splitting"],
+                ["audit.splits", "audit.report.refused_protocols"],
             ),
         ],
-        namespace="audit",
-        inputs={"manifest", "images"},
-        parameters={
-            "params:ingestion": "params:ingestion",
-            "params:splitting": "params:splitting",
-        },
         tags="audit",
     )
-    price = [
-        view_pipeline("audit", ["image"]),
-        precision_pipeline("audit", reference="small"),
-        experiment_pipeline("audit", "small", ["image"], splits="audit.splits"),
-    ]
-    return sum([look, *price, _report_pipeline()], Pipeline([]))
 
 
 def _report_pipeline() -> Pipeline:
-    figures = {name: f"{name}_figure" for name in (*FIGURES, *RECOVERY_FIGURES)}
+    def step(func, inputs, outputs):
+        return node(func, inputs, outputs, name=func.__name__, namespace="audit.report")
+
+    def items(name):
+        return f"audit.report.{name}_items"
+
     return Pipeline(
         [
-            node(
-                collect_predictions,
-                {"splits": "splits", "chosen": "params:variants", "small": "small_predictions"},
-                "predictions",
-                name="collect_predictions",
-            ),
-            node(
-                collect_runs,
-                {"splits": "splits", "chosen": "params:variants", "small": "small_runs"},
-                ["runs", "history", "paths"],
-                name="collect_runs",
-            ),
-            node(
-                nodes.trace_sources,
-                ["manifest", "recovery"],
-                ["copies", "originals", "overlaps"],
-                name="trace_sources",
-            ),
-            node(
-                nodes.describe_images,
-                ["manifest", "duplicates", "measurements", "guesses"],
-                {name: name for name in TABLES},
-                name="describe_images",
-            ),
-            node(
+            step(
                 nodes.price_leaks,
-                ["manifest", "splits", "predictions", "params:score"],
-                ["leaks", "metrics", "price"],
-                name="price_leaks",
+                {
+                    "manifest": "manifest",
+                    "splits": "audit.splits",
+                    "predictions": "audit.predictions",
+                    "options": "params:audit.score",
+                    "dataset": "params:dataset",
+                },
+                ["audit.report.metrics", items("price_leaks")],
             ),
-            node(
-                nodes.compare_data_sets,
-                ["source", "manifest", "params:sources"],
-                ["gap_counts", "imbalance", "gaps", "shared_files"],
-                name="compare_data_sets",
+            step(
+                nodes.trace_sources,
+                ["source", "manifest", "images", "recovery", "params:dataset"],
+                ["audit.report.copies", items("trace_sources")],
             ),
-            node(
-                nodes.find_defects,
-                {name: name for name in ("manifest", *TABLES, *JUDGED_TABLES)},
-                "defects",
-                name="find_defects",
+            step(
+                nodes.compare_images,
+                ["manifest", "images", "duplicates", "params:dataset"],
+                items("compare_images"),
             ),
-            node(
-                nodes.draw_figures,
+            step(
+                nodes.describe_images,
                 {
                     "manifest": "manifest",
                     "images": "images",
-                    "measurements": "measurements",
-                    **{name: name for name in DRAWN_TABLES},
+                    "measurements": "audit.measurements",
+                    "guesses": "audit.guesses",
                     "dataset": "params:dataset",
                 },
-                {name: figures[name] for name in FIGURES},
-                name="draw_figures",
+                items("describe_images"),
             ),
-            node(
-                nodes.draw_recovery,
+            step(
+                nodes.compare_data_sets,
+                ["source", "manifest", "params:sources", "params:dataset"],
+                [items("shared_files"), items("compare_data_sets")],
+            ),
+            step(
+                nodes.find_defects,
                 {
-                    "source": "source",
                     "manifest": "manifest",
-                    "copies": "copies",
-                    "overlaps": "overlaps",
-                    "dataset": "params:dataset",
-                    "options": "params:ingestion",
+                    "copies": "audit.report.copies",
+                    **{name: items(name) for name in JUDGED},
                 },
-                {name: figures[name] for name in RECOVERY_FIGURES},
-                name="draw_recovery",
+                items("find_defects"),
             ),
-            node(
+            step(
                 nodes.write_report,
                 {
                     "dataset": "params:dataset",
                     "command": "command",
-                    "splits": "splits",
-                    "refused": "refused",
-                    **{name: name for name in SHOWN_TABLES},
-                    **figures,
+                    "splits": "audit.splits",
+                    "refused": "audit.report.refused_protocols",
+                    "runs": "audit.report.runs",
+                    **{name: items(name) for name in IN_ORDER},
                 },
-                "report",
-                name="write_report",
+                "audit.report.report",
             ),
         ],
-        namespace="audit.report",
-        inputs={
-            **{name: name for name in ("source", "manifest", "images", "duplicates", "recovery")},
-            **{name: f"audit.{name}" for name in ("splits", "refused", "measurements", "guesses")},
-            "command": "command",
-            "small_predictions": "audit.small.predictions",
-            "small_runs": "audit.small.runs",
-        },
-        outputs={"predictions": "audit.predictions"},
-        parameters={
-            "params:variants": "params:variants",
-            "params:dataset": "params:dataset",
-            "params:ingestion": "params:ingestion",
-            "params:sources": "params:sources",
-            "params:score": "params:audit.score",
-        },
-        tags="reporting",
+        tags=["audit", "reporting"],
     )

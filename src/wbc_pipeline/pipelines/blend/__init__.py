@@ -1,5 +1,6 @@
 """The blend paper: a CNN fed by a learned mix of the image and its segmented foreground."""
 
-from wbc_pipeline.pipelines.blend.pipeline import create_pipeline
+from wbc_pipeline.pipelines.blend.nodes import draw_gallery, draw_paths
+from wbc_pipeline.pipelines.paper import Paper
 
-__all__ = ["create_pipeline"]
+PAPER = Paper("blend", own_nodes=(draw_gallery, draw_paths))

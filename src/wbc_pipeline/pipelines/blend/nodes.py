@@ -2,29 +2,29 @@
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.keys import run_name
 
-# The protocol whose networks are shown, if it was run.
-SHOWN_PROTOCOL = "source"
+GALLERY_CAPTION = (
+    "One image per class: as it is, its segmented foreground, and what the blend shows to the "
+    "network before and after training."
+)
+SHOWN_PROTOCOL = "source"  # whose networks are shown, if it was run
 
 
-def draw_paths(paths: pd.DataFrame, runs: pd.DataFrame, dataset: str) -> tuple[Any, Any]:
-    """Draw alpha over training, and what became of the trained Canny.
+def draw_paths(paths: pd.DataFrame, runs: pd.DataFrame, dataset: str) -> dict[str, Any]:
+    """Draw alpha over training, and what became of the trained Canny."""
+    from wbc_pipeline.evaluation.figures import training
 
-    Returns
-    -------
-    parameter_paths, canny_instability
-    """
-    from wbc_pipeline.evaluation import figures
-
-    return (
-        figures.parameter_paths(paths, dataset=dataset, variants=runs["variant"].unique()),
-        figures.canny_instability(paths, dataset=dataset),
-    )
+    return {
+        "parameter_paths": training.parameter_paths(
+            paths, dataset=dataset, variants=runs["variant"].unique()
+        ),
+        "canny_instability": training.canny_instability(paths, dataset=dataset),
+    }
 
 
 def draw_gallery(
@@ -32,11 +32,10 @@ def draw_gallery(
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
     dataset: str,
-    trainings: pd.DataFrame,
-    image: ImageArray,
-    foreground: ImageArray,
-    **runs: dict[str, Result],
-) -> Any:
+    views: dict[str, ImageArray],
+    trainings: dict[str, Result],
+    runs: pd.DataFrame,
+) -> dict[str, Any]:
     """Draw a test image of each class, its foreground, and its blends before and after training.
 
     Parameters
@@ -45,14 +44,15 @@ def draw_gallery(
         See ``design``.
     dataset
         Name of the data set.
+    views
+        By name, among them ``image`` and ``foreground``.
     trainings
-        A row per training of this command.
-    image, foreground
-        The two views.
+        Finished, by variant and run.
     runs
-        By variant with a blend, the finished trainings by run name.
+        A row per training of this command.
     """
-    from wbc_pipeline.evaluation.figures import gallery
+    from wbc_pipeline.evaluation.figures.images import gallery
+    from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import build_network, load_network
     from wbc_pipeline.training.blends import blend_images
@@ -64,13 +64,15 @@ def draw_gallery(
     tested = shown.loc[shown["part"] == "test", "image_id"]
     examples = images[images["image_id"].isin(tested)].groupby("label").head(1).sort_values("label")
     rows = examples.index.to_numpy()
-    views = {"image": image.pixels[rows], "foreground": foreground.pixels[rows]}
-    pictures: dict[str, np.ndarray] = dict(views)
-    for variant, results in runs.items():
-        if variant not in set(trainings["variant"]):
-            continue
-        trained, description = load_network(results[f"{protocol}-0"].folder)
-        fresh = build_network(description["name"], description["arguments"], seed=0)
-        pictures[f"{variant}\nbefore"] = blend_images(fresh, views)
-        pictures[f"{variant}\nafter"] = blend_images(trained, views)
-    return gallery(pictures, examples["label"].tolist(), dataset=dataset)
+    pictures = {name: views[name].pixels[rows] for name in ("image", "foreground")}
+    seen = dict(pictures)
+    for variant in runs["variant"].unique():
+        trained, description = load_network(
+            trainings[f"{variant}/{run_name(protocol, 0, 0)}"].folder
+        )
+        if hasattr(trained, "blend"):
+            fresh = build_network(description["name"], description["arguments"], seed=0)
+            pictures[f"{variant}\nbefore"] = blend_images(fresh, seen)
+            pictures[f"{variant}\nafter"] = blend_images(trained, seen)
+    figure = gallery(pictures, examples["label"].tolist(), dataset=dataset)
+    return {"gallery": describe(figure, "What the network sees", GALLERY_CAPTION)}

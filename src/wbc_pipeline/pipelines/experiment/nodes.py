@@ -1,81 +1,35 @@
-"""Nodes that describe the training of a variant and its predictions, run by run."""
+"""Nodes that describe a paper's trainings and predictions, and combine them."""
 
-import json
 from functools import partial
-from pathlib import Path
-from typing import TypeVar
 
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
-from wbc_pipeline.keys import digest, source_digest
-from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants, weights_file
-from wbc_pipeline.training.options import TrainerOptions, TrainOptions
+from wbc_pipeline.keys import Key, code_digest, digest
+from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
+from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
-View = TypeVar("View")
-
-
-def choose_precision(
-    view: ImageArray,
-    variant: VariantOptions,
-    train: TrainOptions,
-    trainer: TrainerOptions,
-    device: str,
-) -> Task:
-    """Describe the choice of precision and memory layout: what YAML says, or a probe finds.
-
-    One choice for all variants, kept on disk: variants stay comparable, and a command that
-    goes on with what is missing trains it like the rest.
-    """
-    from wbc_pipeline.models import network_class
-    from wbc_pipeline.training import devices
-
-    chosen = devices.choose_device(device)
-    image_size = view.pixels.shape[1]
-    build = partial(
-        network_class(variant.network), classes=2, image_size=image_size, **variant.arguments
-    )
-    asked = trainer.model_dump(include={"precision", "channels_last"})
-
-    def compute(folder: Path) -> None:
-        choice = (
-            devices.probe_precision(
-                build, image_size=image_size, batch_size=train.batch_size, device=chosen
-            )
-            if "auto" in asked.values()
-            else {}
-        )
-        choice |= {name: value for name, value in asked.items() if value != "auto"}
-        (folder / "precision.json").write_text(json.dumps(choice, indent=2))
-
-    key = {
-        "hardware": devices.describe_hardware(chosen),
-        "asked": asked,
-        "variant": variant.model_dump(),
-        "batch_size": train.batch_size,
-        "image_size": image_size,
-        "code": source_digest(build.func, devices),
-    }
-    return Task(key, compute)
+TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
+ALL = Selection(["all"])
+RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
 
 
-def train_runs(
+def train(
     *,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
     images: ImageArray,
-    identity: dict[str, str],
-    precision: Result,
+    views: dict[str, ImageArray],
+    paper: str,
     dataset: str,
-    chosen: Variants,
-    variant: VariantOptions,
-    train: TrainOptions,
+    variants: Variants,
+    schedule: StageOptions,
     trainer: TrainerOptions,
     device: str,
-    **views: ImageArray,
+    chosen: Selection = ALL,
 ) -> dict[str, Task]:
-    """Describe the training of a variant under each protocol, seed and fold.
+    """Describe the training of each chosen variant under each protocol, seed and fold.
 
     Parameters
     ----------
@@ -83,101 +37,247 @@ def train_runs(
         See ``design``.
     images
         The packed images, of which a tracked model takes examples.
-    identity
-        ``paper`` and ``variant``.
-    precision
-        The kept choice of precision and memory layout.
-    dataset
-        Name of the data set, for tracking.
+    views
+        What the networks look at, by name.
+    paper, dataset
+        Their names.
     chosen
-        The variants that take part: nothing is trained if this one does not.
-    variant, train, trainer
-        The network, the schedule, and where it runs.
+        The variants that take part.
+    variants, schedule, trainer
+        The networks, what they are trained by, and where.
     device
         ``auto``, ``cpu`` or ``cuda``.
-    views
-        Arrays by the names that the network's ``views`` ask for.
 
     Returns
     -------
     dict of str to Task
-        By run name; each makes a folder with ``weights.safetensors``, ``network.json``,
+        ``<variant>/<run>``; each makes a folder with ``weights.safetensors``, ``network.json``,
         ``history.parquet``, ``paths.parquet`` and ``summary.json``.
     """
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.experiment.runs import Experiment, iterate_runs
+    from wbc_pipeline.models import network_class
+    from wbc_pipeline.pipelines.experiment.runs import (
+        ClassifierTraining,
+        iterate_runs,
+        refuse_leaks,
+        views_of,
+    )
     from wbc_pipeline.training.devices import choose_device
 
-    if not chosen.include(identity["variant"]):
-        return {}
-    choice = precision.json("precision")
     rows = accepted(manifest)
-    split = rows["image_id"].isin(splits["image_id"])
-    experiment = Experiment(
-        identity=identity,
-        dataset=dataset,
-        images=rows.assign(label=rows["label"].where(split)),  # a class left out is no output
-        examples=images.pixels[:2],
-        views=views_of(variant, views),
-        variant=variant,
-        weights=weights_file(variant),
-        train=TrainOptions.model_validate(train.model_dump() | variant.train),
-        trainer=trainer.model_copy(
-            update={name: choice[name] for name in ("precision", "channels_last")}
-        ),
-        device=choose_device(device),
-    )
-    return {
-        run.name: Task(experiment.key(run), partial(experiment.fit, run=run), collective=True)
-        for run in iterate_runs(splits, rows)
-    }
+    labelled = rows["image_id"].isin(splits["image_id"])
+    rows = rows.assign(label=rows["label"].where(labelled))  # a class left out is no output
+    runs = list(iterate_runs(splits, rows))
+    tasks = {}
+    for name, variant in variants.select(chosen).networks.items():
+        seen = views_of(variant, views)
+        refuse_leaks(name, seen, rows, runs)
+        size = seen[network_class(variant.network).views[0]].pixels.shape[1]
+        weights = weights_file(variant)
+        for run in runs:
+            training = ClassifierTraining(
+                identity={"paper": paper, "variant": name, "dataset": dataset},
+                run=run,
+                network=variant.network,
+                arguments={
+                    "classes": rows["label"].nunique(),
+                    "image_size": size,
+                    **variant.arguments,
+                },
+                weights=weights,
+                weights_asked=variant.weights,
+                stages=merge_stages(schedule, variant.stages),
+                trainer=trainer,
+                device=choose_device(device),
+                views=seen,
+                images=rows,
+                packed=images,
+            )
+            tasks[f"{name}/{run.name}"] = training.work()
+    return tasks
 
 
-def predict_runs(
+def predict(
     *,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
-    identity: dict[str, str],
-    runs: dict[str, Result],
-    chosen: Variants,
-    variant: VariantOptions,
+    views: dict[str, ImageArray],
+    trainings: dict[str, Result],
+    variants: Variants,
     device: str,
-    **views: ImageArray,
+    chosen: Selection = ALL,
 ) -> dict[str, Task]:
-    """Describe the predictions of every run on its test part.
+    """Describe the predictions of every training on its validation and test parts.
 
     Returns
     -------
     dict of str to Task
-        By run name; each makes a folder with ``predictions.parquet``.
+        ``<variant>/<run>``; each makes a folder with ``predictions.parquet``.
     """
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run
-    from wbc_pipeline.training.devices import choose_device, describe_hardware
 
-    if not chosen.include(identity["variant"]):
-        return {}
-    images = accepted(manifest)
+    conditions = {"clean": views}
+    return predict_conditions(
+        images=accepted(manifest),
+        splits=splits,
+        conditions=conditions,
+        parts=TESTED_PARTS,
+        trainings=trainings,
+        chosen=chosen,
+        variants=variants,
+        device=device,
+    )
+
+
+def predict_conditions(
+    *,
+    images: pd.DataFrame,
+    splits: pd.DataFrame,
+    conditions: dict[str, dict[str, ImageArray]],
+    parts: tuple[str, ...],
+    trainings: dict[str, Result],
+    variants: Variants,
+    device: str,
+    chosen: Selection = ALL,
+) -> dict[str, Task]:
+    """Describe the predictions of images as they come, or under several conditions.
+
+    Parameters
+    ----------
+    images
+        What the rows of the arrays show: rows of the manifest.
+    splits
+        Which of these images play which part.
+    conditions
+        The paper's views by the name of what was done to the images before.
+    parts
+        Those to predict.
+    trainings, chosen, variants, device
+        As in the other nodes.
+    """
+    from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
+    from wbc_pipeline.training.devices import choose_device
+
     place = choose_device(device)
-    conditions = {"clean": views_of(variant, views)}
-    shared = {"identity": identity, "images": images, "conditions": conditions, "device": place}
-    return {
-        run.name: Task(
-            key={
-                "run": runs[run.name].digest,
-                "sources": digest(images["source_group"].astype(str).tolist()),
-                "hardware": describe_hardware(place),  # it bears on the times
-                "code": source_digest(predict_run),
-            },
-            compute=partial(predict_run, run=run, result=runs[run.name], **shared),
-        )
-        for run in iterate_runs(splits, images)
+    sources = digest(images[["image_id", "source_group", "label"]].astype(str).to_numpy().tolist())
+    code = code_digest(predict_run)
+    tasks = {}
+    for name, variant in variants.select(chosen).networks.items():
+        seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
+        looked_at = {
+            condition: {view: array.result.digest for view, array in views.items()}
+            for condition, views in seen.items()
+        }
+        for run in iterate_runs(splits, images):
+            result = trainings[f"{name}/{run.name}"]
+            rows = {part: rows.tolist() for part, rows in run.rows.items() if part in parts}
+            key = Key(
+                params={"variant": name, **run.key},
+                data={
+                    "training": result.digest,
+                    "views": looked_at,
+                    "rows": digest(rows),
+                    "images": sources,
+                },
+                code=code,
+            )
+            compute = partial(
+                predict_run,
+                run=run,
+                result=result,
+                images=images,
+                conditions=seen,
+                parts=parts,
+                device=place,
+            )
+            tasks[f"{name}/{run.name}"] = Task(key, compute)
+    return tasks
+
+
+def combine(
+    predicted: dict[str, Result],
+    variants: Variants,
+    chosen: Selection = ALL,
+    fitted_on: pd.DataFrame | None = None,
+) -> pd.DataFrame:
+    """Put the predictions of all trainings of this command together, and add the ensembles.
+
+    Parameters
+    ----------
+    predicted
+        By variant and run.
+    chosen, variants
+        The variants that take part, and all of them.
+    fitted_on
+        Predictions whose validation part the weights of ensembles are fitted on; None for those
+        that are put together.
+
+    Returns
+    -------
+    DataFrame
+        See ``design``: predictions.
+    """
+    from wbc_pipeline.evaluation.scores.ensembles import combine_predictions
+
+    selected = variants.select(chosen)
+    tables = [
+        result.table("predictions")
+        for name, result in predicted.items()
+        if name.partition("/")[0] in selected.networks
+    ]
+    if fitted_on is not None:
+        of_networks = fitted_on["variant"].isin(selected.networks)
+        tables.append(fitted_on[of_networks & (fitted_on["part"] == "validation")])
+    ensembles = {
+        name: (variant.ensemble, variant.combine) for name, variant in selected.ensembles.items()
     }
+    combined = combine_predictions(pd.concat(tables, ignore_index=True), ensembles)
+    if fitted_on is not None:
+        combined = combined[combined["part"] == "test"].reset_index(drop=True)
+    return combined
 
 
-def views_of(variant: VariantOptions, views: dict[str, View]) -> dict[str, View]:
-    """Give a paper's views under the names that a variant's network knows them by."""
-    from wbc_pipeline.models import network_class
+def collect_runs(
+    trainings: dict[str, Result],
+    predicted: dict[str, Result],
+    variants: Variants,
+    chosen: Selection = ALL,
+) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """Put what all trainings of this command left behind into three tables.
 
-    names = network_class(variant.network).views
-    return {name: views[variant.views.get(name, name)] for name in names}
+    Returns
+    -------
+    runs
+        A row per run: epochs, seconds, precision, hardware, when and at which commit.
+    history
+        A row per run and epoch: losses and metrics.
+    paths
+        A row per run, step and tracked scalar; of a cross-validation the first fold.
+    """
+    selected = variants.select(chosen).networks
+    found = [
+        (name, {column: result.key["params"][column] for column in RUN_COLUMNS}, result)
+        for name, result in trainings.items()
+        if name.partition("/")[0] in selected
+    ]
+    summaries = pd.DataFrame(
+        [
+            {
+                **run,
+                **result.json("summary"),
+                **_provenance(result),
+                "predicted_on": predicted[name].json("summary")["hardware"],
+            }
+            for name, run, result in found
+        ]
+    )
+    history = pd.concat([result.table("history").assign(**run) for _, run, result in found])
+    paths = pd.concat(
+        [result.table("paths").assign(**run) for _, run, result in found if run["fold"] == 0]
+    )
+    return summaries, history.reset_index(drop=True), paths.reset_index(drop=True)
+
+
+def _provenance(result: Result) -> dict[str, str]:
+    made = result.provenance
+    return {"made": made["date"], "commit": made.get("git_commit", "none")[:7]}

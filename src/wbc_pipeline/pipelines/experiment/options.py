@@ -1,63 +1,165 @@
-"""Parameters of a variant."""
+"""Parameters that every paper has: its views, variants, schedule, scores."""
 
 from pathlib import Path
+from typing import Literal
 
-from pydantic import Field, RootModel, ValidationError, field_validator, model_validator
+from pydantic import Field, RootModel, field_validator, model_validator
 
 from wbc_pipeline.models import NETWORKS
-from wbc_pipeline.options import Options, split_text
-from wbc_pipeline.training.options import TrainOptions
+from wbc_pipeline.options import Options, check_name, split_text
+from wbc_pipeline.pipelines.preprocessing.options import Name, Views
+from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
+from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 
-class VariantOptions(Options):
-    """A network by its name in ``wbc_pipeline.models``.
+class Variant(Options):
+    """A network, or an ensemble of variants.
 
     Parameters
     ----------
     network
-        Its name.
+        Its name in ``wbc_pipeline.models``.
     arguments
         Of its constructor.
     views
         The paper's view for a view of the network, where they are not of one name.
-    train
-        What its schedule has other than that of the other variants.
     weights
         What a network with an ImageNet ``backbone`` begins with: ``none``, ``imagenet`` (an error
         where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
+    stages
+        Schedule overrides by the name of a stage, in order; each stage begins with the weights that
+        the one before it kept.
+    ensemble
+        In place of a network, the variants whose predictions are combined.
+    combine
+        ``mean`` of probabilities; ``weighted``: weights and a temperature fitted on the validation
+        part; ``vote``: the class that most members name.
     """
 
-    network: str
+    network: str | None = None
     arguments: dict = Field(default_factory=dict)
     views: dict[str, str] = Field(default_factory=dict)
-    train: dict = Field(default_factory=dict)
     weights: str = "none"
-
-    @field_validator("network")
-    @classmethod
-    def _is_known(cls, name: str) -> str:
-        if name not in NETWORKS:
-            raise ValueError(f"no network is called {name!r}; known are {', '.join(NETWORKS)}")
-        return name
-
-    @field_validator("train")
-    @classmethod
-    def _is_a_schedule(cls, train: dict) -> dict:
-        whole = {"epochs": 1, "patience": 1, "batch_size": 2, "learning_rate": 1.0}
-        try:
-            TrainOptions.model_validate(whole | train)
-        except ValidationError as error:
-            first = error.errors()[0]
-            where = ".".join(str(part) for part in first["loc"])
-            known = ", ".join(TrainOptions.model_fields)
-            raise ValueError(f"{where}: {first['msg']}; known are {known}") from None
-        return train
+    stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
+    ensemble: list[str] = Field(default_factory=list)
+    combine: Literal["mean", "weighted", "vote"] = "mean"
 
     @model_validator(mode="after")
-    def _weights_need_a_backbone(self) -> "VariantOptions":
+    def _is_one_of_both(self) -> "Variant":
+        if (self.network is None) == (not self.ensemble):
+            raise ValueError("give either a network or an ensemble of variants")
+        if self.ensemble and (own := self.model_fields_set - {"ensemble", "combine"}):
+            raise ValueError(f"an ensemble is computed from predictions, and has no {min(own)}")
+        if self.ensemble and len(set(self.ensemble)) < 2:
+            raise ValueError("an ensemble needs two variants or more")
         if self.weights != "none" and "backbone" not in self.arguments:
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
+
+    @field_validator("network")
+    @classmethod
+    def _is_known(cls, name: str | None) -> str | None:
+        if name is not None:
+            check_name(name, NETWORKS, "network")
+        return name
+
+
+class Variants(RootModel[dict[Name, Variant]]):
+    """Variants by name; the first network is the one that others are compared with."""
+
+    root: dict[Name, Variant] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _ensembles_are_of_networks(self) -> "Variants":
+        for name, variant in self.root.items():
+            for member in variant.ensemble:
+                check_name(member, self.networks, f"{name}.ensemble: network")
+        return self
+
+    @property
+    def networks(self) -> dict[str, Variant]:
+        """Those that are trained."""
+        return {name: variant for name, variant in self.root.items() if variant.network}
+
+    @property
+    def ensembles(self) -> dict[str, Variant]:
+        """Those that are computed from predictions."""
+        return {name: variant for name, variant in self.root.items() if variant.ensemble}
+
+    def select(self, chosen: "Selection") -> "Variants":
+        """Keep the chosen ones, and the members of chosen ensembles."""
+        names = {name for name in self.root if chosen.include(name)}
+        names |= {member for name in names for member in self.root[name].ensemble}
+        kept = {name: variant for name, variant in self.root.items() if name in names}
+        return Variants.model_construct(root=kept)
+
+
+class Selection(RootModel[list[str]]):
+    """Names: a list, or text with ``+`` between; ``all`` for all."""
+
+    root: list[str] = Field(min_length=1)
+
+    _split_text = model_validator(mode="before")(split_text)
+
+    def include(self, name: str) -> bool:
+        """Tell whether a name is among them."""
+        return self.root == ["all"] or name in self.root
+
+
+class ExperimentParameters(Options):
+    """Networks on views, trained and scored.
+
+    Parameters
+    ----------
+    views
+        Chains of steps that make the networks' inputs.
+    variants
+        Networks and ensembles.
+    train
+        The schedule of all variants, as far as their stages do not override it.
+    trainer
+        Where networks are trained.
+    score
+        How scores are computed.
+    """
+
+    views: Views
+    variants: Variants
+    train: StageOptions
+    trainer: TrainerOptions
+    score: ScoreOptions
+
+    @model_validator(mode="after")
+    def _variants_fit(self) -> "ExperimentParameters":
+        for name, variant in self.variants.networks.items():
+            for view in variant.views.values():
+                check_name(view, self.views.root, f"variants.{name}.views: view")
+            try:
+                merge_stages(self.train, variant.stages)
+            except ValueError as error:
+                raise ValueError(f"variants.{name}.{error}") from None
+        return self
+
+
+class PaperParameters(ExperimentParameters):
+    """What stands under the name of every paper.
+
+    Parameters
+    ----------
+    views, variants, train, trainer, score
+        See `ExperimentParameters`.
+    paper
+        Facts about the paper.
+    robustness
+        How the networks are tested on degraded images.
+    published
+        What the paper prints, by variant and metric.
+    """
+
+    paper: PaperOptions
+    robustness: RobustnessOptions
+    published: Published
 
 
 def weights_file(network: Options) -> Path | None:
@@ -78,15 +180,3 @@ def weights_file(network: Options) -> Path | None:
     if network.weights == "none":
         return None
     return find_weights(network.arguments["backbone"], network.weights)
-
-
-class Variants(RootModel[list[str]]):
-    """Names of variants: a list, or text with ``+`` between; ``all`` for all."""
-
-    root: list[str] = Field(min_length=1)
-
-    _split_text = model_validator(mode="before")(split_text)
-
-    def include(self, name: str) -> bool:
-        """Tell whether a variant takes part."""
-        return self.root == ["all"] or name in self.root

@@ -1,94 +1,78 @@
-"""One variant of a paper: trained and tested under each protocol and seed."""
-
-from collections.abc import Iterable
+"""A paper's networks, trained and tested under each protocol and seed."""
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.experiment.nodes import choose_precision, predict_runs, train_runs
-
-
-def precision_pipeline(paper: str, reference: str) -> Pipeline:
-    """Find the precision that trains the reference variant fastest; all variants then use it."""
-    return Pipeline(
-        [
-            node(
-                choose_precision,
-                {
-                    "view": "view",
-                    "variant": "params:variant",
-                    "train": "params:train",
-                    "trainer": "params:trainer",
-                    "device": "params:device",
-                },
-                "precision",
-                name="choose_precision",
-            )
-        ],
-        namespace=paper,
-        inputs={"view": f"{paper}.views.image"},
-        parameters={
-            "params:device": "params:device",
-            "params:variant": f"params:{paper}.variants.{reference}",
-        },
-        tags="training",
-    )
+from wbc_pipeline.pipelines.experiment import nodes
 
 
 def experiment_pipeline(
-    paper: str, variant: str, views: Iterable[str], *, splits: str = "splits"
+    group: str, *, splits: str = "splits", chosen: str | None = "params:variants"
 ) -> Pipeline:
-    """Train and test one variant under each protocol and seed of a table of splits."""
-    views = tuple(views)
-    shared = {"manifest": "manifest", "splits": "splits", **{view: view for view in views}}
+    """Train and test every variant of a group of parameters, and combine their predictions.
+
+    Parameters
+    ----------
+    group
+        Name of the group of parameters, and of the datasets.
+    splits
+        The table of splits.
+    chosen
+        The parameter that selects variants; None for all.
+    """
+    selected = {"variants": f"params:{group}.variants"} | ({"chosen": chosen} if chosen else {})
+    shared = {"manifest": "manifest", "splits": splits, "views": f"{group}.views"}
+    namespace = f"{group}.experiment"
     return Pipeline(
         [
             node(
-                train_runs,
+                nodes.train,
                 {
                     **shared,
+                    **selected,
                     "images": "images",
-                    "identity": "identity",
-                    "precision": "precision",
+                    "paper": f"{group}.name",
                     "dataset": "params:dataset",
-                    "chosen": "params:variants",
-                    "variant": "params:variant",
-                    "train": "params:train",
-                    "trainer": "params:trainer",
+                    "schedule": f"params:{group}.train",
+                    "trainer": f"params:{group}.trainer",
                     "device": "params:device",
                 },
-                "runs",
+                f"{group}.trainings",
                 name="train",
+                namespace=namespace,
                 tags="training",
             ),
             node(
-                predict_runs,
+                nodes.predict,
                 {
                     **shared,
-                    "identity": "identity",
-                    "runs": "runs",
-                    "chosen": "params:variants",
-                    "variant": "params:variant",
+                    **selected,
+                    "trainings": f"{group}.trainings",
                     "device": "params:device",
                 },
-                "predictions",
+                f"{group}.predicted",
                 name="predict",
+                namespace=namespace,
                 tags="prediction",
             ),
-        ],
-        namespace=f"{paper}.{variant}",
-        inputs={
-            "images": "images",
-            "manifest": "manifest",
-            "splits": splits,
-            "precision": f"{paper}.precision",
-            **{view: f"{paper}.views.{view}" for view in views},
-        },
-        parameters={
-            "params:dataset": "params:dataset",
-            "params:device": "params:device",
-            "params:variants": "params:variants",
-            "params:variant": f"params:{paper}.variants.{variant}",
-            "params:train": f"params:{paper}.train",
-            "params:trainer": f"params:{paper}.trainer",
-        },
+            node(
+                nodes.combine,
+                {"predicted": f"{group}.predicted", **selected},
+                f"{group}.predictions",
+                name="combine",
+                namespace=namespace,
+                tags="prediction",
+            ),
+            node(
+                nodes.collect_runs,
+                {
+                    "trainings": f"{group}.trainings",
+                    "predicted": f"{group}.predicted",
+                    **selected,
+                },
+                [f"{group}.report.{table}" for table in ("runs", "history", "paths")],
+                name="collect_runs",
+                namespace=namespace,
+                tags="reporting",
+            ),
+        ]
     )

@@ -1,9 +1,9 @@
-"""An experiment's runs: one network, trained and tested under each protocol and seed."""
+"""Trainings of a paper: one network under one protocol, seed and fold."""
 
 import json
-from collections.abc import Iterator
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -11,16 +11,23 @@ import pandas as pd
 import torch
 
 from wbc_pipeline.datasets.images import ImageArray
-from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.keys import digest, run_name, source_digest
+from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.imaging.chain import fitted_on
+from wbc_pipeline.imaging.packing import independent_sources
+from wbc_pipeline.keys import Key, code_digest, digest, run_name
 from wbc_pipeline.models import build_network, load_network, network_class, save_network
-from wbc_pipeline.models.pretrained import weights_digest
-from wbc_pipeline.pipelines.experiment.options import VariantOptions
+from wbc_pipeline.models.pretrained import imagenet_digest, weights_digest
+from wbc_pipeline.pipelines.experiment.options import Variant
+from wbc_pipeline.sources.combined import unique_source_ids
 from wbc_pipeline.tracking import track_run
-from wbc_pipeline.training import fit, predict
-from wbc_pipeline.training.devices import describe_hardware
-from wbc_pipeline.training.options import TrainerOptions, TrainOptions
+from wbc_pipeline.training import fit
+from wbc_pipeline.training.devices import describe_hardware, probe_precision
+from wbc_pipeline.training.options import StageOptions, TrainerOptions
+from wbc_pipeline.training.predict import predict_parts
+from wbc_pipeline.training.tasks.base import Task as Learning
+from wbc_pipeline.training.tasks.classification import ClassificationTask
 
+PRECISION = ("precision", "channels_last")
 RUN = ["protocol", "seed", "fold"]  # what tells the trainings of a variant apart
 
 
@@ -37,6 +44,11 @@ class Run:
     def name(self) -> str:
         """Name of the run among those of its variant, and of its folder."""
         return run_name(self.protocol, self.seed, self.fold)
+
+    @property
+    def key(self) -> dict:
+        """What tells it apart, for the key of a result."""
+        return {"protocol": self.protocol, "seed": self.seed, "fold": self.fold}
 
 
 def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
@@ -56,44 +68,182 @@ def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
 
 
 @dataclass(frozen=True)
-class Experiment:
-    """Everything that the runs of a variant share.
+class Training:
+    """What every training has, whatever its task.
 
     Attributes
     ----------
     identity
-        ``paper`` and ``variant``.
-    dataset
-        Name of the data set.
-    images
-        The manifest's ``ok`` rows, in the order of the arrays.
-    examples
-        A few packed images, as a tracked model takes them.
-    views
-        Arrays by the names that the network's ``views`` ask for.
-    variant, train, trainer
-        The network, the schedule, and where it runs, with no ``auto`` left in it.
+        ``paper``, ``variant`` and ``dataset``.
+    run
+        Protocol, seed and fold, and the rows of each part.
+    network, arguments
+        Name of the network, and arguments that rebuild it.
     weights
         File of the weights that it begins with; None for random ones.
+    weights_asked
+        What YAML says of them.
+    stages
+        Its schedule.
+    trainer
+        Where it runs.
     device
-        Where to train.
+        The kind of device.
+    views
+        Arrays by the names that the network's ``views`` ask for.
     """
 
     identity: dict[str, str]
-    dataset: str
-    images: pd.DataFrame
-    examples: np.ndarray
-    views: dict[str, ImageArray]
-    variant: VariantOptions
+    run: Run
+    network: str
+    arguments: dict
     weights: Path | None
-    train: TrainOptions
+    weights_asked: str
+    stages: Mapping[str, StageOptions]
     trainer: TrainerOptions
     device: torch.device
+    views: dict[str, ImageArray]
 
-    @cached_property
-    def network_type(self) -> type[torch.nn.Module]:
-        """The class of the network."""
-        return network_class(self.variant.network)
+    def key(self) -> Key:
+        """Everything that the result depends on; device and precision do not belong to it."""
+        rows = digest({part: rows.tolist() for part, rows in self.run.rows.items()})
+        return Key(
+            params={
+                **self.identity,
+                **self.run.key,
+                "network": self.network,
+                "arguments": self.arguments,
+                "stages": {name: stage.model_dump() for name, stage in self.stages.items()},
+                "processes": self.trainer.devices * self.trainer.num_nodes,  # each has its batch
+            },
+            data={
+                "views": {name: view.result.digest for name, view in self.views.items()},
+                "rows": rows,
+                "weights": weights_digest(self.weights),
+                **self.own_data(),
+            },
+            code=code_digest(network_class(self.network), build_network, fit.fit, *self.own_code()),
+        )
+
+    def key_with_weights(self) -> Key | None:
+        """Give the key of the same with ImageNet's weights, where they are wished for in vain.
+
+        What began with them on another machine is better than what begins at random here.
+        """
+        if self.weights is not None or self.weights_asked != "auto":
+            return None
+        key = self.key()
+        weights = imagenet_digest(self.arguments["backbone"])
+        return replace(key, data={**key.data, "weights": weights})
+
+    def work(self) -> Task:
+        """Describe the training."""
+        return Task(
+            self.key(), self.fit, collective=True, resumes=True, instead=self.key_with_weights()
+        )
+
+    def own_data(self) -> dict[str, str]:
+        """Digests of what else flows into the task."""
+        raise NotImplementedError
+
+    def own_code(self) -> tuple:
+        """Give the code of the task."""
+        raise NotImplementedError
+
+    def task(self, network: torch.nn.Module) -> Learning:
+        """Build the task that is trained."""
+        raise NotImplementedError
+
+    def description(self) -> dict:
+        """Say what rebuilds the network and feeds it, as ``network.json``."""
+        return {
+            "name": self.network,
+            "arguments": self.arguments,
+            "views": {name: view.steps for name, view in self.views.items()},
+        }
+
+    def fit(self, folder: Path) -> None:
+        """Train, tracked, and write what it leaves behind into the folder; resumes there."""
+        key = self.key()
+        with track_run(key.as_dict()) as tracked:
+            network = build_network(self.network, self.arguments, seed=self.run.seed)
+            if self.weights is not None:
+                network.load_pretrained(self.weights)
+            fitted = fit.fit(
+                self.task(network),
+                stages=self.stages,
+                trainer=self.choose_precision(folder),
+                device=self.device,
+                seed=self.run.seed,
+                folder=folder,
+                logger=tracked.logger,
+            )
+            save_network(folder, network, self.description())
+            fitted.history.to_parquet(folder / "history.parquet")
+            fitted.paths.to_parquet(folder / "paths.parquet")
+            summary = {
+                "key": key.digest,
+                **fitted.summary,
+                "weights": self.weights.name if self.weights else "none",
+                "weights_asked": self.weights_asked,
+                "device": self.device.type,
+                "hardware": describe_hardware(self.device),
+                "asked": self.trainer.model_dump(include=set(PRECISION)),
+            }
+            (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+            self.write_more(folder)
+            tracked.log_result(folder, example=self.example())
+            fit.remove_checkpoints(folder, self.stages)
+
+    def choose_precision(self, folder: Path) -> TrainerOptions:
+        """Settle precision and memory layout: as YAML says, else as a probe finds.
+
+        The first training of a paper on some hardware is probed, and the others follow: variants
+        stay comparable, and a command that goes on with what is missing trains it like the rest.
+        """
+        asked = self.trainer.model_dump(include=set(PRECISION))
+        if "auto" not in asked.values():
+            return self.trainer
+        found = next(self._siblings(folder, asked), None) or probe_precision(
+            partial(build_network, self.network, self.arguments, seed=0),
+            image_size=self.arguments["image_size"],
+            batch_size=next(iter(self.stages.values())).batch_size,
+            device=self.device,
+        )
+        settled = {name: found[name] if value == "auto" else value for name, value in asked.items()}
+        return self.trainer.model_copy(update=settled)
+
+    def _siblings(self, folder: Path, asked: dict) -> Iterator[dict]:
+        """Go through what the paper's finished trainings on this hardware settled on."""
+        here, _, _ = describe_hardware(self.device).rpartition(",")  # whatever the number of cores
+        for file in sorted(folder.parent.parent.glob("*/[!.]*/summary.json")):
+            summary = json.loads(file.read_text())
+            if summary["hardware"].rpartition(",")[0] == here and summary["asked"] == asked:
+                yield summary
+
+    def write_more(self, folder: Path) -> None:
+        """Write what else the task leaves behind."""
+
+    def example(self) -> np.ndarray | None:
+        """Give a few images as a served model takes them; None for what is not served."""
+        return None
+
+
+@dataclass(frozen=True)
+class ClassifierTraining(Training):
+    """The training of a classifier.
+
+    Attributes
+    ----------
+    images
+        The manifest's ``ok`` rows, in the order of the arrays; without a label what stands in no
+        split.
+    packed
+        The packed images, of which a served model takes examples.
+    """
+
+    images: pd.DataFrame
+    packed: ImageArray
 
     @cached_property
     def classes(self) -> list[str]:
@@ -106,85 +256,107 @@ class Experiment:
         return pd.Categorical(self.images["label"], categories=self.classes).codes
 
     @cached_property
-    def arguments(self) -> dict:
-        """Arguments that rebuild the network."""
-        image_size = self.views["image"].pixels.shape[1]
-        return {"classes": len(self.classes), "image_size": image_size, **self.variant.arguments}
+    def sources(self) -> np.ndarray:
+        """Source of each image, itself where none is known."""
+        return independent_sources(self.images).to_numpy()
 
-    @cached_property
-    def shared_key(self) -> dict:
-        """What the result of every run depends on."""
-        return {
-            **self.identity,
-            "dataset": self.dataset,
-            "network": self.variant.network,
-            "arguments": self.arguments,
-            "weights": weights_digest(self.weights),
-            "train": self.train.model_dump(),
-            "trainer": self.trainer.model_dump(),
-            "device": self.device.type,
-            "views": {name: self.views[name].result.digest for name in self.network_type.views},
-            "labels": digest([self.classes, self.labels.tolist()]),
-            "code": source_digest(self.network_type, build_network, fit),
-        }
+    def own_data(self) -> dict[str, str]:
+        """Digest the labels of the run's images, and their sources where these weight them."""
+        rows = np.concatenate([self.run.rows[part] for part in sorted(self.run.rows)])
+        found = {"labels": digest([self.classes, self.labels[rows].tolist()])}
+        if any(stage.sampling == "source" for stage in self.stages.values()):
+            found["sources"] = digest(self.sources[rows].tolist())
+        return found
 
-    def key(self, run: Run) -> dict:
-        """Everything that the run's result depends on."""
-        rows = digest({part: rows.tolist() for part, rows in run.rows.items()})
-        run_key = {"protocol": run.protocol, "seed": run.seed, "fold": run.fold, "rows": rows}
-        return {**self.shared_key, **run_key}
+    def own_code(self) -> tuple:
+        """Give the code of classification."""
+        return (ClassificationTask,)
 
-    def fit(self, folder: Path, *, run: Run) -> None:
-        """Train one run, tracked, and write what it leaves behind into the folder."""
-        key = self.key(run)
-        with track_run(key) as tracked:
-            network = build_network(self.variant.network, self.arguments, seed=run.seed)
-            if self.weights is not None:
-                network.load_pretrained(self.weights)
-            fitted = fit.fit_network(
-                network,
-                arrays=[self.views[name].pixels for name in self.network_type.views],
-                labels=self.labels,
-                train_rows=run.rows["train"],
-                validation_rows=run.rows["validation"],
-                train=self.train,
-                trainer=self.trainer,
-                device=self.device,
-                seed=run.seed,
-                callbacks=tracked.callbacks,
+    def task(self, network: torch.nn.Module) -> ClassificationTask:
+        """Build the classification."""
+        return ClassificationTask(
+            network,
+            views={name: view.pixels for name, view in self.views.items()},
+            classes=self.classes,
+            labels=self.labels,
+            parts=self.run.rows,
+            sources=self.sources,
+        )
+
+    def description(self) -> dict:
+        """Add the classes in the order of the outputs, and the size of packed images."""
+        size = self.packed.pixels.shape[1]
+        return {**super().description(), "classes": self.classes, "packed_size": size}
+
+    def example(self) -> np.ndarray:
+        """Give two packed images."""
+        return self.packed.pixels[:2]
+
+
+def refuse_leaks(
+    variant: str, views: Mapping[str, ImageArray], images: pd.DataFrame, runs: list[Run]
+) -> None:
+    """Refuse views whose steps were fitted on images that a run validates or tests on.
+
+    Raises
+    ------
+    ValueError
+        Naming the view, the step, the run and an image.
+    """
+    for name, view in views.items():
+        for run in runs:
+            rows = np.concatenate([run.rows["validation"], run.rows["test"]])
+            refuse_fitted(
+                view.steps,
+                images,
+                rows,
+                f"{variant} cannot be trained: its view {name}",
+                f"{run.name} validates or tests on",
             )
-            save_network(folder, network, self._description())
-            fitted.history.to_parquet(folder / "history.parquet")
-            fitted.paths.to_parquet(folder / "paths.parquet")
-            summary = {
-                "key": digest(key),
-                **fitted.summary,
-                **self._beginning(),
-                "precision": self.trainer.precision,
-                "channels_last": self.trainer.channels_last,
-                "device": self.device.type,
-                "hardware": describe_hardware(self.device),
-            }
-            (folder / "summary.json").write_text(json.dumps(summary, indent=2))
-            tracked.log_result(folder, example=self.examples)
 
-    def _beginning(self) -> dict:
-        """Say which weights a network with a backbone began with, and which were asked for."""
-        if self.variant.weights == "none":
-            return {}
-        begun = self.weights.name if self.weights else "none"
-        return {"weights": begun, "weights_asked": self.variant.weights}
 
-    def _description(self) -> dict:
-        return {
-            "name": self.variant.network,
-            "arguments": self.arguments,
-            "classes": self.classes,
-            "packed_size": self.examples.shape[1],
-            "views": {
-                name: self.views[name].result.key["steps"] for name in self.network_type.views
-            },
-        }
+def refuse_fitted(
+    steps: list[dict], images: pd.DataFrame, rows: np.ndarray, what: str, use: str
+) -> None:
+    """Refuse a chain whose steps were fitted on some of the images, or on others of their cells.
+
+    Parameters
+    ----------
+    steps
+        The chain.
+    images
+        The manifest's ``ok`` rows.
+    rows
+        Row numbers of the images that must not have been seen.
+    what, use
+        Words for the message: whose chain it is, and what these images are for.
+
+    Raises
+    ------
+    ValueError
+        Naming the step and an image.
+    """
+    columns = ["step", "dataset", "source_id", "sha256"]
+    fitted = pd.DataFrame(fitted_on(steps), columns=columns)
+    if fitted.empty:
+        return
+    seen = images["sha256"].isin(fitted["sha256"].dropna())
+    seen |= unique_source_ids(images).isin(unique_source_ids(fitted).dropna())
+    seen |= images["source_group"].isin(images.loc[seen, "source_group"].dropna())
+    seen = seen.to_numpy()[rows]
+    if seen.any():
+        raise ValueError(
+            f"{what} has the step {fitted['step'].iloc[0]}, which was fitted on {seen.sum()} of "
+            f"the images that {use}, or on others of the same cells, such as "
+            f"{images['image_id'].iloc[rows[seen][0]]!r}. Fit it on the training part of the same "
+            "split alone, or take a step that is not fitted, such as colour_region."
+        )
+
+
+def views_of(variant: Variant, views: Mapping[str, object]) -> dict[str, object]:
+    """Give a paper's views under the names that a variant's network knows them by."""
+    names = network_class(variant.network).views
+    return {name: views[variant.views.get(name, name)] for name in names}
 
 
 def predict_run(
@@ -192,33 +364,64 @@ def predict_run(
     *,
     run: Run,
     result: Result,
-    identity: dict[str, str],
     images: pd.DataFrame,
     conditions: dict[str, dict[str, ImageArray]],
+    parts: tuple[str, ...],
     device: torch.device,
 ) -> None:
-    """Predict the test part of a finished run and write ``predictions.parquet``.
+    """Predict parts of a finished run and write ``predictions.parquet``.
 
-    ``conditions`` are the views by the name of what was done to the images before; their rows, and
-    those of the run, are those of ``images``.
+    Parameters
+    ----------
+    folder
+        Where to write.
+    run
+        Which rows play which part.
+    result
+        The training.
+    images
+        What the rows of the arrays show: rows of the manifest.
+    conditions
+        Views by the name of what was done to the images before.
+    parts
+        Those to predict.
+    device
+        Where to predict.
+
+    Raises
+    ------
+    ValueError
+        If an array has not one row for each image.
     """
     network, description = load_network(result.folder)
-    rows = run.rows["test"]
-    tested, columns = images.iloc[rows], [f"p_{name}" for name in description["classes"]]
+    rows = {part: run.rows[part] for part in parts if part in run.rows}
     tables = []
     for condition, views in conditions.items():
-        probabilities, milliseconds = predict.predict_probabilities(
-            network, [views[name].pixels for name in network.views], rows, device=device
+        for name, view in views.items():
+            if len(view.pixels) != len(images):
+                raise ValueError(
+                    f"The view {name} in {view.result.folder} has {len(view.pixels)} images, and "
+                    f"{len(images)} are to be predicted; it belongs to another manifest. Delete "
+                    "that folder and run the command again."
+                )
+        task = ClassificationTask(
+            network,
+            views={name: view.pixels for name, view in views.items()},
+            classes=description["classes"],
         )
-        table = tested[["image_id"]].assign(
-            source_id=tested["source_group"],  # two photographs of one cell are one
-            variant=identity["variant"],
-            protocol=run.protocol,
-            seed=run.seed,
-            condition=condition,
-            label=tested["label"],
-            inference_ms=milliseconds,
-            **dict(zip(columns, probabilities.T, strict=True)),
-        )
-        tables.append(table)
+        found = predict_parts(task, rows, device=device)
+        shown = images.iloc[found.pop("row")].reset_index(drop=True)
+        identity = {
+            "dataset": shown["dataset"],
+            "image_id": shown["image_id"],
+            "source_id": shown["source_group"],  # a cell counts once
+            "part": found.pop("part"),
+            "variant": result.key["params"]["variant"],
+            **run.key,
+            "condition": condition,
+            "label": shown["label"],
+        }
+        tables.append(pd.concat([pd.DataFrame(identity), found], axis=1))
     pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
+    hardware = {"hardware": describe_hardware(device)}
+    (folder / "summary.json").write_text(json.dumps(hardware))

@@ -1,15 +1,17 @@
 """Nodes that list, decode and describe raw images."""
 
 import logging
+from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray, image_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
-from wbc_pipeline.keys import digest, source_digest
+from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 
 _log = logging.getLogger(__name__)
@@ -52,15 +54,17 @@ def pack_images(listing: pd.DataFrame, options: IngestionOptions) -> Task:
         )
         outcome.to_parquet(folder / "outcome.parquet")
 
-    key = {
-        "listing": listing_digest(listing),
-        "options": options.model_dump(include={"image_size", "max_pixels"}),
-        "code": source_digest(packing),
-    }
+    key = Key(
+        params=options.model_dump(include={"image_size", "max_pixels"}),
+        data={"listing": listing_digest(listing)},
+        code=code_digest(packing.pack_images),
+    )
     return Task(key, compute)
 
 
-def find_duplicates(source: Source, images: ImageArray, options: IngestionOptions) -> Task:
+def find_duplicates(
+    source: Source, listing: pd.DataFrame, images: ImageArray, options: IngestionOptions
+) -> Task:
     """Describe the search for images that show one cell.
 
     The table ``groups``, a row per image, has its ``group``, its ``duplicate_group`` (of images
@@ -70,13 +74,13 @@ def find_duplicates(source: Source, images: ImageArray, options: IngestionOption
     """
     from wbc_pipeline.imaging import duplicates, overlaps
 
-    are_copies = source.are_copies
+    packed = listing[(images.result.table("outcome")["status"] == "ok").to_numpy()]
+    rows = np.flatnonzero(~packed["dataset"].isin(source.copied_sets))
 
     def compute(folder: Path) -> None:
         alike = duplicates.group_duplicates(images.pixels, similarity=options.duplicate_similarity)
         pairs = overlaps.find_overlaps(
-            images.pixels[:0] if are_copies else images.pixels,
-            similarity=options.overlap_similarity,
+            images.pixels, similarity=options.overlap_similarity, rows=rows
         )
         table = pd.DataFrame(
             {
@@ -88,12 +92,16 @@ def find_duplicates(source: Source, images: ImageArray, options: IngestionOption
         table.to_parquet(folder / "groups.parquet")
         pairs.to_parquet(folder / "overlaps.parquet")
 
-    key = {
-        "images": images.content_digest,
-        "options": options.model_dump(include={"duplicate_similarity", "overlap_similarity"}),
-        "are_copies": are_copies,
-        "code": source_digest(duplicates, overlaps),
-    }
+    key = Key(
+        params=options.model_dump(include={"duplicate_similarity", "overlap_similarity"}),
+        data={"images": images.content_digest, "copied_sets": source.copied_sets},
+        code=code_digest(
+            duplicates.group_duplicates,
+            duplicates.join_groups,
+            duplicates.hash_pixels,
+            overlaps.find_overlaps,
+        ),
+    )
     return Task(key, compute)
 
 
@@ -112,7 +120,7 @@ def recover_sources(
     from wbc_pipeline.imaging import recovery
     from wbc_pipeline.sources.listing import MissingDataError, listing_digest
 
-    if not source.are_copies:
+    if not source.copied_sets:
         return {}
     try:
         originals = source.list_originals()
@@ -148,21 +156,22 @@ def recover_sources(
         )
         found.to_parquet(folder / "matches.parquet")
 
-    key = {
-        "originals": listing_digest(originals),
-        "max_pixels": options.max_pixels,
-        "code": source_digest(recovery),
-    }
+    key = Key(
+        params={"max_pixels": options.max_pixels},
+        data={"originals": listing_digest(originals)},
+        code=code_digest(recovery.index_originals, recovery.recover_sources),
+    )
     outcome = images.result.table("outcome")
     copies = listing.assign(sha256=outcome["sha256"])[outcome["status"] == "ok"]
-    copies = copies[copies["source_id"].isna()]
+    copies = copies[copies["source_id"].isna() & copies["dataset"].isin(source.copied_sets)]
     tasks = {"originals": Task(key, find_overlaps)}
     for start in range(0, len(copies), _COPIES_AT_A_TIME):
         part = copies.iloc[start : start + _COPIES_AT_A_TIME]
         title = f"Recovering sources {start + 1:,} to {start + len(part):,} of {len(copies):,}"
         content = digest(part[["image_id", "label", "sha256"]].astype(str).to_numpy().tolist())
         tasks[f"copies-{start:06}"] = Task(
-            {**key, "copies": content}, partial(match, copies=part, title=title)
+            replace(key, data={**key.data, "copies": content}),
+            partial(match, copies=part, title=title),
         )
     return tasks
 
@@ -208,7 +217,6 @@ def build_manifest(
     """
     from wbc_pipeline.imaging import packing
     from wbc_pipeline.imaging.duplicates import group_sources
-    from wbc_pipeline.sources.listing import load_source
 
     manifest = packing.build_manifest(listing, images.result.table("outcome"))
     packing.check_rejected_share(manifest, options.max_rejected)
@@ -216,7 +224,7 @@ def build_manifest(
     sources = group_sources(
         manifest,
         duplicates.table("groups")["group"].to_numpy(),
-        one_image_per_cell=load_source(source.name).ONE_IMAGE_PER_CELL,
+        one_image_per_cell=manifest["dataset"].isin(source.sets_of_one_image_per_cell).to_numpy(),
         same_cell=overlapping_originals(recovery)[["first", "second"]].to_numpy().tolist(),
     )
     manifest["source_id"] = sources["source_id"]

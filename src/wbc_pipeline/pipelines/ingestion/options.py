@@ -53,8 +53,15 @@ class TableOptions(Options):
 
 
 class SourcesOptions(Options):
-    """What single data sets need to know, each under its name."""
+    """What single data sets need to know, each under its name.
 
+    Parameters
+    ----------
+    classes
+        Classes of several data sets as one: those that all share, or all.
+    """
+
+    classes: Literal["shared", "all"] = "shared"
     demo: DemoOptions
     pbc: PbcOptions
     image_folder: ImageFolderOptions

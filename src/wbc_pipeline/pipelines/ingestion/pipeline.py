@@ -2,50 +2,48 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.ingestion.nodes import (
-    build_manifest,
-    find_duplicates,
-    list_boxes,
-    list_images,
-    pack_images,
-    recover_sources,
-)
-
-MANIFEST_INPUTS = ("source", "listing", "images", "duplicates", "recovery")
+from wbc_pipeline.pipelines.ingestion import nodes
 
 
-def create_pipeline() -> Pipeline:
-    """List the raw images, decode them once, and say what each shows or why it was refused."""
+def create_pipeline(role: str = "") -> Pipeline:
+    """List the raw images, decode them once, and say what each shows or why it was refused.
+
+    Parameters
+    ----------
+    role
+        Of a second data set: what stands before the names of its datasets.
+    """
+
+    def named(name: str) -> str:
+        return f"{role}_{name}" if role else name
+
+    def step(func, inputs, outputs):
+        return node(func, inputs, outputs, name=func.__name__, namespace=named("ingestion"))
+
+    source, listing, images = (named(name) for name in ("source", "listing", "images"))
+    manifest, duplicates, recovery = (
+        named(name) for name in ("manifest", "duplicates", "recovery")
+    )
+    options = "params:ingestion"
     return Pipeline(
         [
-            node(list_images, ["source", "params:sources"], "listing", name="list_images"),
-            node(pack_images, ["listing", "params:ingestion"], "images", name="pack_images"),
-            node(
-                find_duplicates,
-                ["source", "images", "params:ingestion"],
-                "duplicates",
-                name="find_duplicates",
-            ),
-            node(
-                recover_sources,
-                ["source", "listing", "images", "params:ingestion"],
-                "recovery",
-                name="recover_sources",
-            ),
-            node(
-                build_manifest,
+            step(nodes.list_images, [source, "params:sources"], listing),
+            step(nodes.pack_images, [listing, options], images),
+            step(nodes.find_duplicates, [source, listing, images, options], duplicates),
+            step(nodes.recover_sources, [source, listing, images, options], recovery),
+            step(
+                nodes.build_manifest,
                 {
-                    **{name: name for name in MANIFEST_INPUTS},
-                    "options": "params:ingestion",
+                    "source": source,
+                    "listing": listing,
+                    "images": images,
+                    "duplicates": duplicates,
+                    "recovery": recovery,
+                    "options": options,
                 },
-                "manifest",
-                name="build_manifest",
+                manifest,
             ),
-            node(list_boxes, ["source", "manifest"], ["boxes", "rejects"], name="list_boxes"),
+            step(nodes.list_boxes, [source, manifest], [named("boxes"), named("rejects")]),
         ],
-        namespace="ingestion",
-        inputs={"source"},
-        outputs={"images", "duplicates", "recovery", "boxes", "manifest", "rejects"},
-        parameters={"params:sources", "params:ingestion"},
         tags="ingestion",
     )

@@ -3,45 +3,13 @@
 from pydantic import Field, field_validator, model_validator
 
 from wbc_pipeline.models import DETECTORS
-from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants
-from wbc_pipeline.pipelines.preprocessing.options import Chain, Name, Views
-from wbc_pipeline.pipelines.reporting.options import (
-    PaperOptions,
-    Published,
-    ScoreOptions,
-)
-from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
-from wbc_pipeline.training.options import DetectionOptions, TrainerOptions, TrainOptions
+from wbc_pipeline.options import Options, check_name
+from wbc_pipeline.pipelines.experiment.options import PaperParameters, Selection
+from wbc_pipeline.pipelines.preprocessing.options import Name, Views
+from wbc_pipeline.pipelines.reporting.options import Published
+from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 STATISTICS = ["mean", "min", "max", "sd", "median"]  # of an IoU, as printed
-
-
-class ViewsOptions(Options):
-    """Chains of steps that make the networks' inputs: the whole image, and the cell alone."""
-
-    image: Chain
-    roi: Chain
-
-
-class VariantsOptions(Options):
-    """The paper's networks on whole images and on regions, and what this project adds."""
-
-    custom_2_whole: VariantOptions
-    custom_2_roi: VariantOptions
-    custom_1_whole: VariantOptions
-    custom_1_roi: VariantOptions
-    vgg16_whole: VariantOptions
-    vgg16_roi: VariantOptions
-    resnet50_whole: VariantOptions
-    resnet50_roi: VariantOptions
-    inception_v3_whole: VariantOptions
-    inception_v3_roi: VariantOptions
-    le_net_whole: VariantOptions
-    le_net_roi: VariantOptions
-    custom_2_roi_noise: VariantOptions
-    compact_roi: VariantOptions
-    compact_roi_noise: VariantOptions
 
 
 class DetectorOptions(Options):
@@ -54,21 +22,20 @@ class DetectorOptions(Options):
     arguments
         Of its constructor.
     weights
-        What its backbone begins with; see ``VariantOptions``.
-    train
-        What its schedule has other than that of the other detectors.
+        What its backbone begins with; see ``Variant``.
+    stages
+        Schedule overrides by the name of a stage, in order.
     """
 
     network: str
     arguments: dict = Field(default_factory=dict)
     weights: str = "none"
-    train: dict = Field(default_factory=dict)
+    stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
 
     @field_validator("network")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        if name not in DETECTORS:
-            raise ValueError(f"no detector is called {name!r}; known are {', '.join(DETECTORS)}")
+        check_name(name, DETECTORS, "detector")
         return name
 
     @model_validator(mode="after")
@@ -110,9 +77,9 @@ class LocalizationOptions(Options):
     test: float = Field(gt=0, lt=1)
     frame: int = Field(ge=64, multiple_of=32)
     colour: Views
-    chosen: Variants
+    chosen: Selection
     detectors: dict[Name, DetectorOptions]
-    train: DetectionOptions
+    train: StageOptions
     trainer: TrainerOptions
     score: float = Field(ge=0, le=1)
     overlap: float = Field(gt=0, le=1)
@@ -126,21 +93,19 @@ class LocalizationOptions(Options):
     @model_validator(mode="after")
     def _name_known_detectors(self) -> "LocalizationOptions":
         for name in self.chosen.root:
-            if name not in [*self.detectors, "all"]:
-                known = ", ".join(self.detectors)
-                raise ValueError(f"chosen: no detector is called {name!r}; known are {known}")
+            check_name(name, [*self.detectors, "all"], "chosen: detector")
         methods = [*self.detectors, *self.colour.root]
         for name, values in self.published.items():
-            if name not in methods:
-                raise ValueError(f"published: no method is called {name!r}; known are {methods}")
-            if unknown := sorted(values.keys() - set(STATISTICS)):
-                known = ", ".join(STATISTICS)
-                raise ValueError(f"published.{name}: {unknown[0]!r} is none of {known}")
+            check_name(name, methods, "published: method")
+            for statistic in values:
+                check_name(statistic, STATISTICS, f"published.{name}: statistic")
         for name, detector in self.detectors.items():
             try:
-                DetectionOptions.model_validate(self.train.model_dump() | detector.train)
+                stages = merge_stages(self.train, detector.stages)
+                if any(stage.keep == "best" for stage in stages.values()):
+                    raise ValueError("stages: keep last or average: nothing is there to choose by")
             except ValueError as error:
-                raise ValueError(f"detectors.{name}.train: {error}") from None
+                raise ValueError(f"detectors.{name}.{error}") from None
         return self
 
     @field_validator("trainer")
@@ -165,15 +130,23 @@ class LocalizationOptions(Options):
         return colour
 
 
-class LocalizeOptions(Options):
-    """Everything under ``localize`` in the parameters."""
+class LocalizeOptions(PaperParameters):
+    """Everything under ``localize`` in the parameters.
 
-    paper: PaperOptions
-    views: ViewsOptions
-    variants: VariantsOptions
-    train: TrainOptions
-    trainer: TrainerOptions
-    score: ScoreOptions
+    Parameters
+    ----------
+    localization
+        How cells are looked for.
+    pairs
+        By network, the variant that sees whole images and the one that sees regions.
+    """
+
     localization: LocalizationOptions
-    robustness: RobustnessOptions
-    published: Published
+    pairs: dict[str, tuple[str, str]]
+
+    @model_validator(mode="after")
+    def _pairs_are_known(self) -> "LocalizeOptions":
+        for name, pair in self.pairs.items():
+            for variant in pair:
+                check_name(variant, self.variants.root, f"pairs.{name}: variant")
+        return self

@@ -1,148 +1,92 @@
-"""The localization paper: cells found by colour and by detectors, classified whole and cut out."""
+"""White cells found by colour and by detectors, on the data set whose boxes are annotated."""
 
-from kedro.pipeline import Node, Pipeline, node
+from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.experiment import experiment_pipeline, precision_pipeline
+from wbc_pipeline.pipelines.ingestion.pipeline import create_pipeline as ingestion_pipeline
 from wbc_pipeline.pipelines.localize import nodes
-from wbc_pipeline.pipelines.preprocessing import view_pipeline
-from wbc_pipeline.pipelines.reporting import report_pipeline
-from wbc_pipeline.pipelines.robustness import robustness_pipeline
 
-VIEWS = ("image", "roi")
-VARIANTS = (
-    *(variant for pair in nodes.PAIRS.values() for variant in pair),
-    "custom_2_roi_noise",
-    "compact_roi",
-    "compact_roi_noise",
-)
-FOUND = ("truth", "annotated", "detectors", "detections", "colour_regions")  # of the localization
-TABLES = ("localization", "matches", "trained_detectors", "whole_and_region")
-FIGURES = ("iou_histograms", "detection_overlays", "worst_ten")
+ROLE = "annotated"  # of the data set that detectors learn from
+ROOM = "localize.localization"
+FOUND = ("truth", "annotated", "detectors", "detections", "colour_regions", "overlaps")
+OWN_INPUTS = {
+    "annotated_manifest": f"{ROLE}_manifest",
+    "annotated_images": f"{ROLE}_images",
+    "boxes_from": "params:boxes",
+    **{name: f"{ROOM}.{name}" for name in FOUND},
+}
 
 
 def create_pipeline() -> Pipeline:
-    """Find cells, classify them whole and cut out, add noise, and report it all."""
-    views = view_pipeline("localize", VIEWS)
-    precision = precision_pipeline("localize", reference="custom_2_whole")
-    runs = [experiment_pipeline("localize", variant, VIEWS) for variant in VARIANTS]
-    robustness = robustness_pipeline("localize", VARIANTS, VIEWS)
-    report = report_pipeline(
-        "localize",
-        VARIANTS,
-        views=(),
-        tables=TABLES,
-        figures=FIGURES,
-        own_nodes=_own_nodes(),
-        own_inputs={
-            "images": "images",
-            **{name: f"localize.localization.{name}" for name in FOUND},
-        },
-        own_parameters=("localization",),
+    """Ingest the annotated data set, find cells by every method, and match them."""
+    manifest, images, boxes = (f"{ROLE}_{name}" for name in ("manifest", "images", "boxes"))
+    options = f"params:{ROOM}"
+    truth, annotated, detectors, detections, colour_regions, overlaps = (
+        f"{ROOM}.{name}" for name in FOUND
     )
-    return sum(
-        [_localization_pipeline(), views, precision, *runs, robustness, report], Pipeline([])
-    )
+    frames = f"{ROOM}.frames"
 
+    def step(func, inputs, output, tag=None):
+        return node(func, inputs, output, name=func.__name__, namespace=ROOM, tags=tag)
 
-def _localization_pipeline() -> Pipeline:
-    options = "params:localize.localization"
-    return Pipeline(
+    return ingestion_pipeline(ROLE) + Pipeline(
         [
-            node(
-                nodes.list_true_boxes,
-                ["manifest", "boxes", "images", options],
-                "truth",
-                name="list_true_boxes",
-            ),
-            node(
+            step(nodes.list_true_boxes, [manifest, boxes, images, options], truth),
+            step(
                 nodes.split_annotated,
-                ["manifest", "boxes", "truth", options, "params:seeds"],
-                "annotated",
-                name="split_annotated",
+                [manifest, boxes, truth, options, "params:seeds"],
+                annotated,
             ),
-            node(
+            step(
                 nodes.make_frames,
-                ["images", "manifest", "annotated", options, "params:preprocessing"],
-                "frames",
-                name="make_frames",
-                tags="preprocessing",
+                [images, manifest, annotated, options, "params:preprocessing"],
+                frames,
+                "preprocessing",
             ),
-            node(
+            step(
                 nodes.train_detectors,
                 {
-                    **{name: name for name in ("manifest", "truth", "annotated", "frames")},
+                    "manifest": manifest,
+                    "truth": truth,
+                    "annotated": annotated,
+                    "frames": frames,
                     "options": options,
-                    "dataset": "params:dataset",
+                    "dataset": "params:boxes",
                     "device": "params:device",
                 },
-                "detectors",
-                name="train_detectors",
-                tags="training",
+                detectors,
+                "training",
             ),
-            node(
+            step(
                 nodes.detect_cells,
                 {
-                    **{name: name for name in ("manifest", "annotated", "frames", "detectors")},
+                    "manifest": manifest,
+                    "annotated": annotated,
+                    "frames": frames,
+                    "detectors": detectors,
                     "options": options,
                     "device": "params:device",
                 },
-                "detections",
-                name="detect_cells",
-                tags="prediction",
+                detections,
+                "prediction",
             ),
-            node(
+            step(
                 nodes.find_by_colour,
-                ["manifest", "annotated", "images", options],
-                "colour_regions",
-                name="find_by_colour",
+                [manifest, annotated, images, options],
+                colour_regions,
+                "prediction",
             ),
-        ],
-        namespace="localize.localization",
-        inputs={"manifest", "boxes", "images"},
-        parameters={
-            options,
-            "params:preprocessing",
-            "params:dataset",
-            "params:device",
-            "params:seeds",
-        },
+            step(
+                nodes.score_localization,
+                {
+                    "manifest": manifest,
+                    "truth": truth,
+                    "annotated": annotated,
+                    "detections": detections,
+                    "colour_regions": colour_regions,
+                    "options": options,
+                },
+                overlaps,
+                "reporting",
+            ),
+        ]
     )
-
-
-def _own_nodes() -> list[Node]:
-    return [
-        node(
-            nodes.score_localization,
-            {
-                "manifest": "manifest",
-                **{name: name for name in FOUND if name != "detectors"},
-                "options": "params:localization",
-                "score": "params:score",
-            },
-            ["overlaps", "localization", "matches"],
-            name="score_localization",
-        ),
-        node(
-            nodes.list_detectors,
-            ["detectors", "annotated", "params:localization"],
-            "trained_detectors",
-            name="list_detectors",
-        ),
-        node(
-            nodes.draw_localization,
-            {
-                **{name: name for name in ("manifest", "images", "truth", "overlaps")},
-                "options": "params:localization",
-                "paper": "params:paper",
-                "dataset": "params:dataset",
-            },
-            {name: f"{name}_figure" for name in FIGURES},
-            name="draw_localization",
-        ),
-        node(
-            nodes.compare_whole_with_region,
-            ["predictions", "params:published", "params:score"],
-            "whole_and_region",
-            name="compare_whole_with_region",
-        ),
-    ]

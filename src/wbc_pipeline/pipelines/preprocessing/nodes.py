@@ -4,10 +4,19 @@ from pathlib import Path
 
 import pandas as pd
 
-from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, digest_files, image_files
+from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
-from wbc_pipeline.keys import digest, source_digest
-from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
+from wbc_pipeline.keys import Key
+from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
+
+
+def make_views(
+    images: ImageArray, manifest: pd.DataFrame, chains: Views, options: PreprocessingOptions
+) -> dict[str, Task]:
+    """Describe views by name; see `make_view`."""
+    return {
+        name: make_view(images, manifest, steps, options) for name, steps in chains.root.items()
+    }
 
 
 def make_view(
@@ -43,10 +52,11 @@ def make_view(
         If a step or one of its parameters is unknown.
     """
     from wbc_pipeline.imaging import contact_sheet, views
-    from wbc_pipeline.imaging.chain import build_chain, chain_digest
+    from wbc_pipeline.imaging.chain import build_chain, chain_code, chain_data
     from wbc_pipeline.imaging.packing import accepted
 
     chain = build_chain(steps)
+    reader = views.FileImages if chain.full_resolution else views.PackedImages
     rows = accepted(manifest)
     title = ", ".join(name for step in steps for name in step) or "as packed"
 
@@ -55,9 +65,15 @@ def make_view(
 
         pixels, _ = image_files(folder)
         inputs = (
-            views.FileImages(rows["path"], max_pixels=images.max_pixels)
+            views.FileImages(
+                rows["path"],
+                max_pixels=images.max_pixels,
+                mask_paths=rows["mask_path"],
+                mask_levels=rows["mask_levels"],
+                sha256=rows["sha256"],
+            )
             if chain.full_resolution
-            else views.PackedImages(images.pixels)
+            else views.PackedImages(images.pixels, images.masks)
         )
         where = options.model_dump(include={"backend", "workers", "scheduler"})
         regions = views.write_view(chain, inputs, pixels, **where, title=f"Making a view ({title})")
@@ -68,17 +84,12 @@ def make_view(
         if not cv2.imwrite(str(folder / SHEET_FILE), sheet[..., ::-1]):
             raise OSError(f"{folder / SHEET_FILE} could not be written; is the disk full?")
 
-    key = {
-        "images": digest_files(rows) if chain.full_resolution else images.content_digest,
-        "steps": steps,
-        "code": digest([chain_digest(steps), source_digest(views, contact_sheet)]),
-    }
+    key = Key(
+        params={"steps": steps},
+        data={
+            "images": images.digest_files(rows) if chain.full_resolution else images.content_digest,
+            "fitted": chain_data(steps),
+        },
+        code=chain_code(steps, views.write_view, reader),
+    )
     return Task(key, compute, resumes=True)
-
-
-def make_views(
-    images: ImageArray, manifest: pd.DataFrame, options: PreprocessingOptions
-) -> dict[str, Task]:
-    """Describe the views of the pipeline ``preprocessing``, by name."""
-    chains = options.views.root.items()
-    return {name: make_view(images, manifest, steps, options) for name, steps in chains}

@@ -1,5 +1,6 @@
 """Parameters of the image library's quality."""
 
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field
@@ -24,19 +25,11 @@ class Method(Options):
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
 
 
-def _finds_masks(method: Method) -> Method:
-    return _ends_with("mask", method)
-
-
-def _finds_regions(method: Method) -> Method:
-    return _ends_with("region", method)
-
-
 def _ends_with(kind: str, method: Method) -> Method:
     """Refuse what finds no mask or region; each value is tried alone, as all would take long."""
     import numpy as np
 
-    from wbc_pipeline.evaluation.tuning import change_steps
+    from wbc_pipeline.evaluation.localization.tuning import change_steps
     from wbc_pipeline.imaging.chain import build_chain
 
     values = [{name: value} for name, values in method.grid.items() for value in values]
@@ -54,7 +47,7 @@ def _ends_with(kind: str, method: Method) -> Method:
 
 
 def _finds_mask(steps: list[dict]) -> list[dict]:
-    return _finds_masks(Method(steps=steps)).steps
+    return _ends_with("mask", Method(steps=steps)).steps
 
 
 def _keeps_the_size(steps: list[dict]) -> list[dict]:
@@ -74,7 +67,7 @@ def _keeps_the_size(steps: list[dict]) -> list[dict]:
 class MaskOptions(Options):
     """Ways to find nucleus or cell, each of which ends with a mask."""
 
-    methods: dict[Name, Annotated[Method, AfterValidator(_finds_masks)]]
+    methods: dict[Name, Annotated[Method, AfterValidator(partial(_ends_with, "mask"))]]
 
 
 class PublishedBoxes(Options):
@@ -103,7 +96,7 @@ class RegionOptions(Options):
     """
 
     names: list[str]
-    methods: dict[Name, Annotated[Method, AfterValidator(_finds_regions)]]
+    methods: dict[Name, Annotated[Method, AfterValidator(partial(_ends_with, "region"))]]
     published: PublishedBoxes
 
 

@@ -2,150 +2,81 @@
 
 from kedro.pipeline import Pipeline, node
 
+from wbc_pipeline.pipelines.localize.nodes import list_true_boxes
 from wbc_pipeline.pipelines.quality import nodes
 
-SHARED = {"manifest", "boxes", "images"}
-PARTS = ("mask", "box", "restoration")
-GROUPS = ("masks", "boxes", "restoration", "interval")  # of the parameters
-MASK_FIGURES = ("mask_scores", "nucleus_masks", "cell_masks")
-BOX_FIGURES = ("iou_histogram", "box_overlays")
-RESTORATION_FIGURES = ("psnr_gain", "nucleus_dice", "restoration_sheet")
-FIGURES = (*BOX_FIGURES, *MASK_FIGURES, *RESTORATION_FIGURES)  # in the order of the report
-TABLES = ("parts", "box_quality", "masks_compared", "mask_quality", "best_restoration")
+IN_ORDER = ("list_parts", "report_boxes", "report_masks", "report_restoration")  # of the report
 
 
 def create_pipeline() -> Pipeline:
     """Find masks and boxes, restore degraded images, and compare with annotations."""
-    measure = Pipeline(
+    return _measuring_pipeline() + _report_pipeline()
+
+
+def _measuring_pipeline() -> Pipeline:
+    def step(func, inputs, output):
+        return node(func, inputs, output, name=func.__name__, namespace="quality.measuring")
+
+    boxes = "params:quality.boxes"
+    return Pipeline(
         [
-            node(
+            step(
                 nodes.try_masks,
-                ["manifest", "images", "params:masks"],
-                "mask_results",
-                name="try_masks",
+                ["manifest", "images", "params:quality.masks"],
+                "quality.mask_results",
             ),
-            node(
-                nodes.list_true_boxes,
-                ["manifest", "boxes", "images", "params:boxes"],
-                "true_boxes",
-                name="list_true_boxes",
-            ),
-            node(
+            step(list_true_boxes, ["manifest", "boxes", "images", boxes], "quality.true_boxes"),
+            step(
                 nodes.try_regions,
-                ["manifest", "true_boxes", "images", "params:boxes"],
-                "box_results",
-                name="try_regions",
+                ["manifest", "quality.true_boxes", "images", boxes],
+                "quality.box_results",
             ),
-            node(
+            step(
                 nodes.restore_images,
-                ["manifest", "images", "params:restoration", "params:dataset"],
-                "restoration_results",
-                name="restore_images",
+                ["manifest", "images", "params:quality.restoration", "params:dataset"],
+                "quality.restoration_results",
             ),
         ],
-        namespace="quality",
-        inputs=SHARED,
-        parameters={"params:dataset"},
         tags="quality",
     )
-    return measure + _report_pipeline()
 
 
 def _report_pipeline() -> Pipeline:
-    figures = {name: f"{name}_figure" for name in FIGURES}
+    shared = {
+        "manifest": "manifest",
+        "images": "images",
+        "options": "params:quality",
+        "dataset": "params:dataset",
+    }
+    items = {name: f"quality.report.{name}_items" for name in IN_ORDER}
+    truth = {"truth": "quality.true_boxes"}
+
+    def step(func, inputs, outputs):
+        return node(func, inputs, outputs, name=func.__name__, namespace="quality.report")
+
     return Pipeline(
         [
-            node(
-                nodes.list_parts,
-                {
-                    **{name: name for name in (*SHARED, "truth")},
-                    "options": "params:boxes",
-                    "restoration": "params:restoration",
-                    "dataset": "params:dataset",
-                },
-                "parts",
-                name="list_parts",
+            step(nodes.list_parts, shared | truth | {"boxes": "boxes"}, items["list_parts"]),
+            step(
+                nodes.report_boxes,
+                shared | truth | {"results": "quality.box_results"},
+                ["quality.box_tests", items["report_boxes"]],
             ),
-            node(
-                nodes.tune_masks,
-                ["manifest", "mask_results", "params:masks", "params:interval", "params:dataset"],
-                ["mask_tests", "mask_quality", "masks_compared"],
-                name="tune_masks",
+            step(
+                nodes.report_masks,
+                shared | {"results": "quality.mask_results"},
+                ["quality.mask_tests", items["report_masks"]],
             ),
-            node(
-                nodes.tune_regions,
-                {
-                    "manifest": "manifest",
-                    "truth": "truth",
-                    "results": "box_results",
-                    "options": "params:boxes",
-                    "interval": "params:interval",
-                    "dataset": "params:dataset",
-                },
-                ["box_tests", "box_quality"],
-                name="tune_regions",
+            step(
+                nodes.report_restoration,
+                shared | {"results": "quality.restoration_results"},
+                ["quality.report.restoration", items["report_restoration"]],
             ),
-            node(
-                nodes.summarise_restoration,
-                ["restoration_results", "params:restoration"],
-                ["restoration", "best_restoration"],
-                name="summarise_restoration",
-            ),
-            node(
-                nodes.draw_masks,
-                {
-                    "manifest": "manifest",
-                    "images": "images",
-                    "tests": "mask_tests",
-                    "compared": "masks_compared",
-                    "options": "params:masks",
-                    "dataset": "params:dataset",
-                },
-                {name: figures[name] for name in MASK_FIGURES},
-                name="draw_masks",
-            ),
-            node(
-                nodes.draw_boxes,
-                {
-                    "images": "images",
-                    "manifest": "manifest",
-                    "truth": "truth",
-                    "tests": "box_tests",
-                    "options": "params:boxes",
-                    "dataset": "params:dataset",
-                },
-                {name: figures[name] for name in BOX_FIGURES},
-                name="draw_boxes",
-            ),
-            node(
-                nodes.draw_restoration,
-                ["images", "manifest", "restoration", "params:restoration", "params:dataset"],
-                {name: figures[name] for name in RESTORATION_FIGURES},
-                name="draw_restoration",
-            ),
-            node(
+            step(
                 nodes.write_report,
-                {
-                    "dataset": "params:dataset",
-                    "command": "command",
-                    **{name: name for name in TABLES},
-                    **figures,
-                },
-                "report",
-                name="write_report",
+                {"dataset": "params:dataset", "command": "command", **items},
+                "quality.report.report",
             ),
         ],
-        namespace="quality.report",
-        inputs={
-            **{name: name for name in SHARED},
-            "command": "command",
-            "truth": "quality.true_boxes",
-            **{f"{part}_results": f"quality.{part}_results" for part in PARTS},
-        },
-        outputs={name: f"quality.{name}" for name in ("mask_tests", "box_tests")},
-        parameters={
-            "params:dataset": "params:dataset",
-            **{f"params:{group}": f"params:quality.{group}" for group in GROUPS},
-        },
         tags=["quality", "reporting"],
     )

@@ -1,96 +1,93 @@
-"""Nodes that gather runs, score predictions, draw figures and write the report."""
+"""Nodes that score predictions, draw figures and write the report."""
 
-import platform
-from collections.abc import Iterator
-from datetime import datetime
-from importlib.metadata import version
 from typing import Any
 
 import pandas as pd
 
-from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.keys import run_name
-from wbc_pipeline.pipelines.experiment.options import Variants
+from wbc_pipeline.datasets.results import Result, policy
+from wbc_pipeline.keys import Key, code_digest, run_name
+from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
-from wbc_pipeline.provenance import git_state
 
+RUN = ["protocol", "seed", "fold"]
 RUN_KEYS = ["variant", "protocol", "seed"]
-TABLE_ROWS = 120  # of a paper's own table; the CSV beside the report has all
-VERSIONS_SHOWN = ("wbc_pipeline", "kedro", "torch", "lightning", "numpy")
-
-
-def collect_predictions(
-    splits: pd.DataFrame, chosen: Variants, **predictions: dict[str, Result]
-) -> pd.DataFrame:
-    """Put the predictions of all variants, protocols, seeds and folds of this command together.
-
-    Parameters
-    ----------
-    splits
-        Names the protocols, seeds and folds; results of earlier commands beyond these stay out.
-    chosen
-        The variants that take part.
-    predictions
-        By variant, the finished results by run name.
-
-    Returns
-    -------
-    DataFrame
-        See ``design``: predictions.
-    """
-    results = _results(splits, chosen, predictions)
-    tables = [result.table("predictions") for _, result in results]
-    return pd.concat(tables, ignore_index=True)
-
-
-def collect_runs(
-    splits: pd.DataFrame, chosen: Variants, **runs: dict[str, Result]
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Put what all trainings of this command left behind into three tables.
-
-    Returns
-    -------
-    runs
-        A row per run: epochs, seconds, precision, hardware.
-    history
-        A row per run and epoch: losses and accuracies.
-    paths
-        A row per run, step and tracked scalar; of a cross-validation the first fold.
-    """
-    found = list(_results(splits, chosen, runs))
-    summaries = pd.DataFrame([{**run, **result.json("summary")} for run, result in found])
-    history = pd.concat([result.table("history").assign(**run) for run, result in found])
-    paths = pd.concat(
-        [result.table("paths").assign(**run) for run, result in found if run["fold"] == 0]
-    )
-    return summaries, history.reset_index(drop=True), paths.reset_index(drop=True)
 
 
 def score_runs(
-    predictions: pd.DataFrame, options: ScoreOptions
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    predictions: pd.DataFrame, manifest: pd.DataFrame, options: ScoreOptions
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
     """Score every run from its saved predictions alone.
 
     Returns
     -------
     metrics
         A row per variant, protocol, seed and condition, with intervals.
-    per_class
-        Precision, recall, F1 and support of each class.
-    reliability
-        Confidence and accuracy in each bin.
-    calibration
-        What right and wrong answers add to the log loss.
+    metrics_by_fold
+        The same with a row per fold, and what it tests.
+    items
+        ``per_class``: precision, recall, F1 and support of each class. ``reliability``: confidence
+        and accuracy in each bin. ``calibration``: what right and wrong answers add to the log loss.
     """
-    from wbc_pipeline.evaluation.calibration import loss_decomposition, reliability_table
-    from wbc_pipeline.evaluation.scores import per_class_scores, score_predictions
+    from wbc_pipeline.evaluation.scores import calibration, metrics
 
+    test = metrics.tested(predictions)
+    how = options.model_dump()
     return (
-        score_predictions(predictions, **options.model_dump()),
-        per_class_scores(predictions),
-        reliability_table(predictions, options.bins),
-        loss_decomposition(predictions),
+        metrics.score_predictions(test, **how),
+        metrics.score_by_fold(test, manifest, **how),
+        {
+            "per_class": metrics.per_class_scores(test),
+            "calibration": calibration.loss_decomposition(test),
+            "reliability": calibration.reliability_table(test, options.bins),
+        },
     )
+
+
+def list_ensembles(
+    *,
+    predictions: pd.DataFrame,
+    predicted: dict[str, Result],
+    variants: Variants,
+    chosen: Selection,
+    paper: str,
+    dataset: str,
+) -> tuple[list[dict[str, Any]], dict[str, pd.DataFrame]]:
+    """Say what each ensemble of this command was computed from.
+
+    Returns
+    -------
+    ensembles
+        A ``key`` and the members' ``weights`` per ensemble, protocol, seed and fold, for tracking.
+    items
+        ``ensemble_weights``: weights and temperatures, where they were fitted.
+    """
+    from wbc_pipeline.evaluation.scores import ensembles as combined
+
+    asked = variants.select(chosen).ensembles
+    how = {name: (variant.ensemble, variant.combine) for name, variant in asked.items()}
+    fitted = combined.ensemble_weights(predictions, how)
+    code = code_digest(combined.combine_predictions)
+    found = []
+    for name, (members, combine) in how.items():
+        runs = predictions.loc[predictions["variant"] == name, RUN].drop_duplicates()
+        for run in runs.to_dict("records"):
+            names = [f"{member}/{run_name(**run)}" for member in members]
+            key = Key(
+                params={
+                    "paper": paper,
+                    "variant": name,
+                    "dataset": dataset,
+                    **run,
+                    "members": members,
+                    "combine": combine,
+                },
+                data={"predictions": [predicted[each].digest for each in names]},
+                code=code,
+            )
+            own = fitted[(fitted[["variant", *RUN]] == (name, *run.values())).all(axis=1)]
+            weights = dict(zip(own["member"], own["weight"], strict=True))
+            found.append({"key": key.as_dict(), "weights": weights})
+    return found, {"ensemble_weights": fitted} if len(fitted) else {}
 
 
 def compare_with_paper(
@@ -99,36 +96,32 @@ def compare_with_paper(
     published: Published,
     paper: PaperOptions,
     options: ScoreOptions,
-) -> tuple[pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
     """Put published, reproduced and leak-free numbers side by side, and variants against the first.
 
     Returns
     -------
     published
         A row per variant and metric.
-    paired
-        A row per protocol and variant: its difference to the first variant on the same images.
+    items
+        ``paired``: a row per protocol and variant, its difference to the first variant on the same
+        images.
     """
-    from wbc_pipeline.evaluation.comparison import (
-        compare_published,
-        measured_times,
-        paired_differences,
-    )
+    from wbc_pipeline.evaluation.scores import comparison
+    from wbc_pipeline.evaluation.scores.metrics import tested
 
-    reference = predictions["variant"].iloc[0]
-    times = measured_times(runs, predictions, reference_variant=reference)
+    test = tested(predictions)
+    reference = test["variant"].iloc[0]
     bootstrap = {"resamples": options.resamples, "level": options.level}
-    return (
-        compare_published(
-            predictions,
-            published,
-            paper_protocol=paper.protocol,
-            extra=times,
-            bins=options.bins,
-            **bootstrap,
-        ),
-        paired_differences(predictions, reference, **bootstrap),
+    compared = comparison.compare_published(
+        test,
+        published,
+        paper_protocol=paper.protocol,
+        extra=comparison.measured_times(runs, test, reference_variant=reference),
+        bins=options.bins,
+        **bootstrap,
     )
+    return compared, {"paired": comparison.paired_differences(test, reference, **bootstrap)}
 
 
 def draw_figures(
@@ -141,33 +134,43 @@ def draw_figures(
     published: Published,
     dataset: str,
     options: ScoreOptions,
-) -> dict[str, Any]:
-    """Draw the figures that every paper's report has, by name."""
-    from wbc_pipeline.evaluation import figures
+) -> tuple[dict[str, Any], Any, Any, dict[str, Any]]:
+    """Draw the figures that every paper's report has.
 
-    return {
-        "samples_per_class": figures.samples_per_class(manifest, dataset=dataset),
-        "score_intervals": figures.score_intervals(metrics, published, dataset=dataset),
-        "training_curves": figures.training_curves(history, dataset=dataset),
-        "confusion_matrices": figures.confusion_matrices(predictions, dataset=dataset),
-        "reliability_diagram": figures.reliability_diagram(
-            predictions, bins=options.bins, dataset=dataset
-        ),
-        "loss_by_outcome": figures.loss_by_outcome(predictions, dataset=dataset),
-        "inference_time": figures.inference_time(metrics, runs, dataset=dataset),
-        "scores_chart": figures.plotly_scores(metrics, dataset=dataset),
-        "curves_chart": figures.plotly_curves(history, dataset=dataset),
-    }
+    Returns
+    -------
+    items
+        By name.
+    scores_chart, curves_chart
+        For kedro-viz.
+    run_figures
+        Each run's own confusion matrix, by file name.
+    """
+    from wbc_pipeline.evaluation.figures import images, previews, scores, training
+    from wbc_pipeline.evaluation.scores.metrics import tested
 
-
-def draw_run_figures(predictions: pd.DataFrame, dataset: str) -> dict[str, Any]:
-    """Draw each run's own confusion matrix, by file name."""
-    from wbc_pipeline.evaluation.figures import confusion_matrices
-
-    return {
-        "-".join(str(key) for key in keys) + ".png": confusion_matrices(run, dataset=dataset)
-        for keys, run in predictions.groupby(RUN_KEYS)
-    }
+    test = tested(predictions)
+    return (
+        {
+            "score_intervals": scores.score_intervals(metrics, published, dataset=dataset),
+            "samples_per_class": images.samples_per_class(manifest, dataset=dataset),
+            "training_curves": training.training_curves(history, dataset=dataset),
+            "confusion_matrices": scores.confusion_matrices(test, dataset=dataset),
+            "reliability_diagram": scores.reliability_diagram(
+                test, bins=options.bins, dataset=dataset
+            ),
+            "loss_by_outcome": scores.loss_by_outcome(test, dataset=dataset),
+            "inference_time": scores.inference_time(metrics, runs, dataset=dataset),
+        },
+        previews.plotly_scores(metrics, dataset=dataset),
+        previews.plotly_curves(history, dataset=dataset),
+        {
+            "-".join(str(key) for key in keys) + ".png": scores.confusion_matrices(
+                run, dataset=dataset
+            )
+            for keys, run in test.groupby(RUN_KEYS)
+        },
+    )
 
 
 def write_report(
@@ -175,99 +178,84 @@ def write_report(
     dataset: str,
     command: str,
     paper: PaperOptions,
-    splits: pd.DataFrame,
-    metrics: pd.DataFrame,
-    per_class: pd.DataFrame,
-    calibration: pd.DataFrame,
-    runs: pd.DataFrame,
-    published: pd.DataFrame,
     printed: Published,
-    paired: pd.DataFrame,
-    **shown: pd.DataFrame | bytes,
+    splits: pd.DataFrame,
+    published: pd.DataFrame,
+    metrics: pd.DataFrame,
+    metrics_by_fold: pd.DataFrame,
+    runs: pd.DataFrame,
+    **items: dict[str, Any],
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
-    from wbc_pipeline.evaluation import localization_figures, robustness, source_figures
-    from wbc_pipeline.evaluation.report import TABLE_CAPTIONS, render_report
-    from wbc_pipeline.sources.listing import load_source
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.sources.combined import caveats, set_names
 
-    captions = (
-        TABLE_CAPTIONS
-        | source_figures.CAPTIONS
-        | robustness.CAPTIONS
-        | localization_figures.CAPTIONS
-    )
-    own = _of(pd.DataFrame, shown)
+    own = {name: item for group in items.values() for name, item in group.items()}
     trainings = [runs, *(own[name] for name in ("trained_detectors",) if name in own)]
+    facts = {
+        "protocols": sorted(splits["protocol"].unique()),
+        "seeds": splits["seed"].nunique(),
+        "the paper's protocol": paper.protocol,
+        "hardware": sorted(runs["hardware"].unique()),
+        "precision": sorted(runs["precision"].unique()),
+    }
     return render_report(
         title=paper.title,
         dataset=dataset,
-        is_demo=dataset == "demo",
-        summary=describe_command(
-            dataset,
-            command,
+        is_demo="demo" in set_names(dataset),
+        summary=describe_command(dataset, command, facts),
+        items=_by_heading(
             {
-                "protocols": sorted(splits["protocol"].unique()),
-                "seeds": splits["seed"].nunique(),
-                "the paper's protocol": paper.protocol,
-                "hardware": sorted(runs["hardware"].unique()),
-                "precision": sorted(runs["precision"].unique()),
-            },
+                "published": published,
+                "metrics": metrics,
+                **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
+                **own,
+                "runs": describe(runs, "Trainings", "The trainings behind the scores."),
+            }
         ),
-        tables={
-            "published": published,
-            "metrics": metrics,
-            "paired": paired,
-            "per_class": per_class,
-            "calibration": calibration,
-            "runs": runs,
-            **{name: table.head(TABLE_ROWS) for name, table in own.items()},
-        },
-        figures=_of(bytes, shown),
         notes=[
             *_explain_other_images(dataset, paper),
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
             *_explain_losses(printed, classes=paper.classes),
-            *load_source(dataset).CAVEATS,
+            *explain_kept(),
+            *caveats(dataset),
         ],
-        captions=captions | _say_what_is_cut(own, captions),
     )
 
 
-def _of(kind: type, shown: dict[str, Any]) -> dict[str, Any]:
-    return {name: item for name, item in shown.items() if isinstance(item, kind)}
+def _by_heading(items: dict[str, Any]) -> dict[str, Any]:
+    """Bring what stands under one heading together, in the order of first appearance."""
+    from wbc_pipeline.evaluation.report.described import heading_of
 
-
-def _say_what_is_cut(tables: dict[str, pd.DataFrame], captions: dict[str, str]) -> dict[str, str]:
-    return {
-        name: f"{captions.get(name, '')} The first {TABLE_ROWS} of {len(table):,} rows; all are in "
-        f"{name}.csv.".strip()
-        for name, table in tables.items()
-        if len(table) > TABLE_ROWS
-    }
+    headings = list(dict.fromkeys(heading_of(item) or name for name, item in items.items()))
+    return dict(
+        sorted(items.items(), key=lambda item: headings.index(heading_of(item[1]) or item[0]))
+    )
 
 
 def describe_command(dataset: str, command: str, facts: dict[str, Any]) -> dict[str, Any]:
     """Give the facts for the head of a report: what was run, when and with which versions."""
-    import cv2
+    from wbc_pipeline.provenance import provenance
 
+    made = provenance()
     return {
         "data set": dataset,
         "command": command,
-        "date": f"{datetime.now().astimezone():%Y-%m-%d %H:%M %Z}",
+        "date": made["date"],
         **facts,
-        "git commit": git_state() or "not in a checkout",
-        "versions": {"python": platform.python_version()}
-        | {name: version(name) for name in VERSIONS_SHOWN}
-        | {"opencv": cv2.__version__},
+        "git commit": made.get("git_commit", "not in a checkout"),
+        "versions": made["versions"],
     }
 
 
 def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:
-    if dataset in paper.datasets:
+    names = list(paper.datasets.values())
+    if dataset in names:
         return []
     return [
-        f"The published numbers are of other images ({', '.join(paper.datasets)}): beside those of "
+        f"The published numbers are of other images ({', '.join(names)}): beside those of "
         f"{dataset} they show the paper's method at work, not whether its result holds."
     ]
 
@@ -288,8 +276,8 @@ def _explain_weights(runs: pd.DataFrame) -> list[str]:
 
 def _explain_losses(printed: Published, classes: int) -> list[str]:
     """Say of each printed loss whether it goes with the accuracy printed beside it."""
-    from wbc_pipeline.evaluation.calibration import explain_published_loss
-    from wbc_pipeline.evaluation.comparison import published_values
+    from wbc_pipeline.evaluation.scores.calibration import explain_published_loss
+    from wbc_pipeline.evaluation.scores.comparison import published_values
 
     return [
         f"{variant}: "
@@ -303,11 +291,9 @@ def _explain_losses(printed: Published, classes: int) -> list[str]:
     ]
 
 
-def _results(
-    splits: pd.DataFrame, chosen: Variants, by_variant: dict[str, dict[str, Result]]
-) -> Iterator[tuple[dict, Result]]:
-    asked = splits[["protocol", "seed", "fold"]].drop_duplicates()
-    for variant in filter(chosen.include, by_variant):
-        for protocol, seed, fold in asked.itertuples(index=False):
-            run = {"variant": variant, "protocol": protocol, "seed": int(seed), "fold": int(fold)}
-            yield run, by_variant[variant][run_name(protocol, seed, fold)]
+def explain_kept() -> list[str]:
+    """Name the results that were used though other code made them."""
+    return [
+        f"Used though made by other code (rerun leaves code out): {folder} ({'; '.join(reasons)})."
+        for folder, reasons in policy().kept.items()
+    ]

@@ -1,9 +1,11 @@
 """Parameters of scores and of what a paper prints."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.splitting.options import Protocol
+from wbc_pipeline.pipelines.splitting.options import Protocol, Protocols
 
 # A number; several where the paper prints several; text where trailing zeros count.
 Printed = float | str | list[float | str]
@@ -40,7 +42,10 @@ class PaperOptions(Options):
     classes
         How many classes the paper tells apart.
     datasets
-        Names of the data sets that the paper used.
+        Data sets that the paper used: ``classes`` to learn from and, where it has another for that,
+        ``boxes`` to find cells in. ``--env=paper`` takes these.
+    protocols
+        What ``--env=paper`` follows.
     notes
         Facts that a reader of the numbers should know.
     """
@@ -48,5 +53,6 @@ class PaperOptions(Options):
     title: str
     protocol: Protocol
     classes: int = Field(gt=1)
-    datasets: list[str]
+    datasets: dict[Literal["classes", "boxes"], str]
+    protocols: Protocols
     notes: list[str] = Field(default_factory=list)

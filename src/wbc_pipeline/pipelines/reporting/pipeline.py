@@ -1,146 +1,139 @@
 """From predictions to tables, figures and the report."""
 
-from collections.abc import Iterable, Mapping
+import inspect
+from collections.abc import Callable, Iterable, Mapping
 
 from kedro.pipeline import Node, Pipeline, node
 
 from wbc_pipeline.pipelines.reporting import nodes
 
-FIGURES = (
-    "samples_per_class",
-    "score_intervals",
-    "training_curves",
-    "confusion_matrices",
-    "reliability_diagram",
-    "loss_by_outcome",
-    "inference_time",
-)
-CHARTS = ("scores_chart", "curves_chart")
-# What the paper's robustness pipeline makes for its report.
-ROBUSTNESS_TABLES = ("robustness_by_amount", "robustness_area")
-ROBUSTNESS_FIGURES = ("robustness_curves", "degraded_sheet")
-TABLES = ("metrics", "per_class", "calibration", "runs", "published", "paired")
+SHARED_ITEMS = ("compare_with_paper", "list_ensembles", "score_runs")
+ROBUSTNESS_ITEMS = ("score_robustness", "draw_robustness")
 
 
 def report_pipeline(
     paper: str,
-    variants: Iterable[str],
     *,
-    views: Iterable[str],
-    tables: Iterable[str] = (),
-    figures: Iterable[str] = (),
-    own_nodes: Iterable[Node] = (),
+    groups: Iterable[str],
+    own_nodes: Iterable[Callable] = (),
     own_inputs: Mapping[str, str] | None = None,
-    own_parameters: Iterable[str] = (),
 ) -> Pipeline:
     """Score, compare and report what the variants predicted.
 
     Parameters
     ----------
     paper
-        Its name, and that of its namespace.
-    variants
-        The first is the one that others are compared with.
-    views
-        Names of the paper's views that ``own_nodes`` take.
-    tables
-        Names of further tables, which ``own_nodes`` make.
-    figures
-        Names of further figures: ``own_nodes`` draw them as ``<name>_figure``.
+        Its name, and that of its group of parameters.
+    groups
+        Names of the groups of its parameters.
     own_nodes
-        The paper's own nodes. They see all of this pipeline's tables, the views by name, and
-        the trainings as ``<variant>_runs``.
+        The paper's own functions. Each gives a dictionary of tables and figures, which the report
+        shows among those that all papers have; see `own_node`.
     own_inputs
-        What they take beside these: by its name among them, the name of the dataset.
-    own_parameters
-        Names below the paper's that they take.
+        Further names of arguments, and the datasets that they stand for.
     """
-    variants = tuple(variants)
-    predictions = {variant: f"{variant}_predictions" for variant in variants}
-    runs = {variant: f"{variant}_runs" for variant in variants}
-    drawn = {name: f"{name}_figure" for name in FIGURES} | {name: name for name in CHARTS}
-    shown = {name: f"{name}_figure" for name in (*FIGURES, *ROBUSTNESS_FIGURES, *figures)}
+    report = f"{paper}.report"
+    options = {name: f"params:{paper}.{name}" for name in ("paper", "published", "score")}
+    named = {
+        **{name: f"params:{paper}.{name}" for name in groups},
+        **{name: name for name in ("manifest", "splits", "images")},
+        **{name: f"{paper}.{name}" for name in ("views", "trainings", "predictions")},
+        "dataset": "params:dataset",
+        **(own_inputs or {}),
+    }
+    own = [own_node(paper, function, named) for function in own_nodes]
+    items = [
+        *(f"{report}.{name}_items" for name in SHARED_ITEMS),
+        *(output for each in own for output in each.outputs),
+        *(f"{report}.{name}_items" for name in (*ROBUSTNESS_ITEMS, "draw_figures")),
+    ]
+
+    def step(func, inputs, outputs):
+        return node(func, inputs, outputs, name=func.__name__, namespace=report)
+
     return Pipeline(
         [
-            node(
-                nodes.collect_predictions,
-                {"splits": "splits", "chosen": "params:variants", **predictions},
-                "predictions",
-                name="collect_predictions",
-            ),
-            node(
-                nodes.collect_runs,
-                {"splits": "splits", "chosen": "params:variants", **runs},
-                ["runs", "history", "paths"],
-                name="collect_runs",
-            ),
-            node(
+            step(
                 nodes.score_runs,
-                ["predictions", "params:score"],
-                ["metrics", "per_class", "reliability", "calibration"],
-                name="score_runs",
+                [f"{paper}.predictions", "manifest", options["score"]],
+                [f"{report}.metrics", f"{report}.metrics_by_fold", f"{report}.score_runs_items"],
             ),
-            node(
+            step(
+                nodes.list_ensembles,
+                {
+                    "predictions": f"{paper}.predictions",
+                    "predicted": f"{paper}.predicted",
+                    "variants": f"params:{paper}.variants",
+                    "chosen": "params:variants",
+                    "paper": f"{paper}.name",
+                    "dataset": "params:dataset",
+                },
+                [f"{paper}.ensembles", f"{report}.list_ensembles_items"],
+            ),
+            step(
                 nodes.compare_with_paper,
-                ["predictions", "runs", "params:published", "params:paper", "params:score"],
-                ["published", "paired"],
-                name="compare_with_paper",
+                [
+                    f"{paper}.predictions",
+                    f"{report}.runs",
+                    options["published"],
+                    options["paper"],
+                    options["score"],
+                ],
+                [f"{report}.published", f"{report}.compare_with_paper_items"],
             ),
-            node(
+            step(
                 nodes.draw_figures,
                 {
                     "manifest": "manifest",
-                    "predictions": "predictions",
-                    "metrics": "metrics",
-                    "history": "history",
-                    "runs": "runs",
-                    "published": "params:published",
+                    "predictions": f"{paper}.predictions",
+                    **{name: f"{report}.{name}" for name in ("metrics", "history", "runs")},
+                    "published": options["published"],
                     "dataset": "params:dataset",
-                    "options": "params:score",
+                    "options": options["score"],
                 },
-                drawn,
-                name="draw_figures",
+                [
+                    f"{report}.draw_figures_items",
+                    f"{report}.scores_chart",
+                    f"{report}.curves_chart",
+                    f"{report}.run_figures",
+                ],
             ),
-            node(
-                nodes.draw_run_figures,
-                ["predictions", "params:dataset"],
-                "run_figures",
-                name="draw_run_figures",
-            ),
-            node(
+            *own,
+            step(
                 nodes.write_report,
                 {
                     "dataset": "params:dataset",
                     "command": "command",
-                    "paper": "params:paper",
-                    "printed": "params:published",
+                    "paper": options["paper"],
+                    "printed": options["published"],
                     "splits": "splits",
-                    **{name: name for name in (*TABLES, *ROBUSTNESS_TABLES, *tables)},
-                    **shown,
+                    **{
+                        name: f"{report}.{name}"
+                        for name in ("published", "metrics", "metrics_by_fold", "runs")
+                    },
+                    **{name.rpartition(".")[2]: name for name in items},
                 },
-                "report",
-                name="write_report",
+                f"{report}.report",
             ),
-            *own_nodes,
         ],
-        namespace=f"{paper}.report",
-        inputs={
-            "manifest": "manifest",
-            "splits": "splits",
-            "command": "command",
-            **{name: f"{paper}.{variant}.predictions" for variant, name in predictions.items()},
-            **{name: f"{paper}.{variant}.runs" for variant, name in runs.items()},
-            **({view: f"{paper}.views.{view}" for view in views} if own_nodes else {}),
-            **(own_inputs or {}),
-        },
-        outputs={"predictions": f"{paper}.predictions"},
-        parameters={
-            "params:dataset": "params:dataset",
-            "params:variants": "params:variants",
-            **{
-                f"params:{name}": f"params:{paper}.{name}"
-                for name in ("score", "published", "paper", *own_parameters)
-            },
-        },
         tags="reporting",
+    )
+
+
+def own_node(paper: str, function: Callable, named: Mapping[str, str]) -> Node:
+    """Make a node of a paper's own function; what it takes is found by the names of its arguments.
+
+    ``manifest``, ``splits``, ``images`` and ``dataset`` are shared; ``views``, ``trainings`` and
+    ``predictions`` are the paper's, and so is each group of its parameters; what else is named is a
+    table of its report.
+    """
+    return node(
+        function,
+        {
+            name: named.get(name, f"{paper}.report.{name}")
+            for name in inspect.signature(function).parameters
+        },
+        f"{paper}.report.{function.__name__}_items",
+        name=function.__name__,
+        namespace=f"{paper}.report",
     )

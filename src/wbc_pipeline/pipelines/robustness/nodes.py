@@ -6,16 +6,16 @@ from typing import Any
 
 import pandas as pd
 
-from wbc_pipeline.datasets.images import ImageArray, ImagesDataset, image_files
+from wbc_pipeline.datasets.images import ImageArray, image_files, open_images
 from wbc_pipeline.datasets.results import Result, Task
-from wbc_pipeline.keys import digest, source_digest
-from wbc_pipeline.pipelines.experiment.nodes import views_of
-from wbc_pipeline.pipelines.experiment.options import VariantOptions, Variants
-from wbc_pipeline.pipelines.reporting.nodes import collect_predictions
+from wbc_pipeline.keys import Key, digest
+from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
+from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.robustness.options import CurveOptions, RobustnessOptions
 
 RUN_KEYS = ["variant", "protocol", "seed", "image_id"]  # of a prediction, whatever its condition
+_COLUMNS = ["row", "dataset", "image_id", "label", "source_group"]
 
 
 def sample_images(
@@ -26,20 +26,20 @@ def sample_images(
     Returns
     -------
     DataFrame
-        ``row`` (in the arrays), ``image_id``, ``label`` and ``source_group``, sorted by row. Each
-        test part has an equal share of them, spread evenly over each of its classes.
+        ``row`` (in the arrays), ``dataset``, ``image_id``, ``label`` and ``source_group``, sorted
+        by row. Each test part has an equal share of them, spread evenly over each of its classes.
     """
-    from wbc_pipeline.evaluation.restoration import sample_evenly
+    from wbc_pipeline.evaluation.scores.restoration import sample_evenly
     from wbc_pipeline.imaging.packing import accepted
 
-    images = accepted(manifest).reset_index(names="row")
-    columns = ["row", "image_id", "label", "source_group"]
-    tested = splits[splits["part"] == "test"].merge(images[columns], on="image_id")
+    images = accepted(manifest).reset_index(names="row")[_COLUMNS]
+    tested = splits.loc[splits["part"] == "test", ["image_id", "protocol", "seed", "fold"]]
+    tested = tested.merge(images, on="image_id")
     parts = [part.sort_values("row") for _, part in tested.groupby(["protocol", "seed", "fold"])]
     if options.images is not None:
         share = options.images // len(parts)
         parts = [part.iloc[sample_evenly(part["label"], share)] for part in parts]
-    sample = pd.concat(parts)[columns].drop_duplicates("row")
+    sample = pd.concat(parts)[_COLUMNS].drop_duplicates("row")
     return sample.sort_values("row", ignore_index=True)
 
 
@@ -48,11 +48,11 @@ def degrade_views(
     manifest: pd.DataFrame,
     images: ImageArray,
     sample: pd.DataFrame,
-    chosen: Variants,
-    variants: dict[str, dict],
+    views: dict[str, ImageArray],
+    chosen: Selection,
+    variants: Variants,
     options: RobustnessOptions,
-    **views: ImageArray,
-) -> dict[str, dict[str, Task]]:
+) -> dict[str, Task]:
     """Describe what the views show of the sampled images under each curve and amount.
 
     Parameters
@@ -63,29 +63,32 @@ def degrade_views(
         The packed images, where the others begin.
     sample
         Of `sample_images`.
+    views
+        The paper's, by name.
     chosen, variants
         The variants that take part, and what all of them look at.
     options
         What is done to the images.
-    views
-        The paper's, by name.
 
     Returns
     -------
-    dict of dict of Task
-        By view and condition, makes a folder with the array, a row per sampled image. Nothing of a
-        view that no chosen variant looks at.
+    dict of Task
+        ``<view>/<condition>``; each makes a folder with the array, a row per sampled image. Skips
+        unused views.
     """
-    taking_part = [
-        VariantOptions.model_validate(variant)
-        for name, variant in variants.items()
-        if chosen.include(name)
-    ]
+    from wbc_pipeline.pipelines.experiment.runs import views_of
+
     names = {view: view for view in views}
-    seen = {view for variant in taking_part for view in views_of(variant, names).values()}
+    seen = {
+        view
+        for variant in variants.select(chosen).networks.values()
+        for view in views_of(variant, names).values()
+    }
     return {
-        name: _degrade_view(view, manifest, images, sample, options) if name in seen else {}
+        f"{name}/{_folder(condition)}": task
         for name, view in views.items()
+        if name in seen
+        for condition, task in _degrade_view(view, manifest, images, sample, options).items()
     }
 
 
@@ -97,16 +100,18 @@ def _degrade_view(
     options: RobustnessOptions,
 ) -> dict[str, Task]:
     from wbc_pipeline.imaging import degraded_views
-    from wbc_pipeline.imaging.chain import build_chain, chain_digest
+    from wbc_pipeline.imaging.chain import build_chain, chain_code, chain_data
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.imaging.views import FileImages, PackedImages
+    from wbc_pipeline.pipelines.experiment.runs import refuse_fitted
 
-    steps = view.result.key["steps"]
-    chain = build_chain(steps)
+    chain = build_chain(view.steps)
+    rows = accepted(manifest)
+    tested = sample["row"].to_numpy()
 
     def compute(folder: Path, *, condition: degraded_views.Condition, title: str) -> None:
         inputs = (
-            FileImages(accepted(manifest)["path"], max_pixels=images.max_pixels)
+            FileImages(rows["path"], max_pixels=images.max_pixels, sha256=rows["sha256"])
             if chain.full_resolution
             else PackedImages(images.pixels)
         )
@@ -118,22 +123,32 @@ def _degrade_view(
     for name, (curve, level) in options.conditions.items():
         how = options.curves[curve]
         amount = _amount(how, level)
+        refuse_fitted(how.restore, rows, tested, f"The curve {curve}", "it is tested on")
         condition = degraded_views.Condition(
             how.degradation, amount, build_chain(how.restore), how.finds_on == "clean"
         )
-        key = {
-            "view": view.result.digest,
-            "images": digest(sample["image_id"].tolist()),
-            "degradation": how.degradation,
-            "amount": amount,
-            "restore": how.restore,
-            "finds_on": how.finds_on,
-            "code": digest(
-                [chain_digest(steps), chain_digest(how.restore), source_digest(degraded_views)]
+        key = Key(
+            params={
+                "steps": view.steps,
+                "degradation": how.degradation,
+                "amount": amount,
+                "restore": how.restore,
+                "finds_on": how.finds_on,
+            },
+            data={
+                "view": view.result.digest,
+                "images": digest(sample["image_id"].tolist()),
+                "fitted": chain_data(how.restore),
+            },
+            code=chain_code(
+                [*view.steps, *how.restore],
+                degraded_views.write_degraded_view,
+                degraded_views.Condition,
+                FileImages if chain.full_resolution else PackedImages,
             ),
-        }
-        title = f"Degrading ({name})"
-        tasks[_folder(name)] = Task(key, partial(compute, condition=condition, title=title))
+        )
+        compute_condition = partial(compute, condition=condition, title=f"Degrading ({name})")
+        tasks[name] = Task(key, compute_condition)
     return tasks
 
 
@@ -141,156 +156,120 @@ def predict_degraded(
     *,
     sample: pd.DataFrame,
     splits: pd.DataFrame,
-    identity: dict[str, str],
-    runs: dict[str, Result],
-    chosen: Variants,
-    variant: VariantOptions,
+    degraded: dict[str, Result],
+    trainings: dict[str, Result],
+    chosen: Selection,
+    variants: Variants,
     options: RobustnessOptions,
     device: str,
-    **degraded: dict[str, Result],
 ) -> dict[str, Task]:
-    """Describe the predictions of every run on the sampled images of its test part.
-
-    Parameters
-    ----------
-    sample
-        Of `sample_images`.
-    splits
-        See ``design``.
-    identity
-        ``paper`` and ``variant``.
-    runs
-        The variant's trainings by run name.
-    chosen
-        The variants that take part: nothing is predicted if this one does not.
-    variant
-        Its network, and what that looks at.
-    options
-        Names the conditions.
-    device
-        ``auto``, ``cpu`` or ``cuda``.
-    degraded
-        By view of the paper, what it shows under each condition.
+    """Describe what every training answers to the degraded images of its test part.
 
     Returns
     -------
     dict of str to Task
-        By run name; each makes a folder with ``predictions.parquet``, of all conditions.
+        ``<variant>/<run>``; each makes a folder with ``predictions.parquet``, of all conditions.
     """
-    from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run
-    from wbc_pipeline.training.devices import choose_device, describe_hardware
-
-    if not chosen.include(identity["variant"]):
-        return {}
-    seen = views_of(variant, degraded)
+    opened = {name: open_images(result) for name, result in degraded.items()}
     conditions = {
-        name: {view: _load(results[_folder(name)]) for view, results in seen.items()}
-        for name in options.conditions
+        condition: {
+            name.partition("/")[0]: array
+            for name, array in opened.items()
+            if name.partition("/")[2] == _folder(condition)
+        }
+        for condition in options.conditions
     }
-    place = choose_device(device)
-    shared = {"identity": identity, "images": sample, "conditions": conditions, "device": place}
-    tested = splits[(splits["part"] == "test") & splits["image_id"].isin(sample["image_id"])]
-    return {
-        run.name: Task(
-            key={
-                "run": runs[run.name].digest,
-                "conditions": {
-                    name: {view: array.result.digest for view, array in views.items()}
-                    for name, views in conditions.items()
-                },
-                "sources": digest(sample["source_group"].astype(str).tolist()),
-                "hardware": describe_hardware(place),  # it bears on the times
-                "code": source_digest(predict_run),
-            },
-            compute=partial(predict_run, run=run, result=runs[run.name], **shared),
-        )
-        for run in iterate_runs(tested, sample)
-    }
+    return predict_conditions(
+        images=sample,
+        splits=splits[splits["image_id"].isin(sample["image_id"])],
+        conditions=conditions,
+        parts=("test",),
+        trainings=trainings,
+        chosen=chosen,
+        variants=variants,
+        device=device,
+    )
 
 
 def collect_conditions(
-    clean: pd.DataFrame, splits: pd.DataFrame, chosen: Variants, **predictions: dict[str, Result]
+    clean: pd.DataFrame, predicted: dict[str, Result], chosen: Selection, variants: Variants
 ) -> pd.DataFrame:
     """Put the predictions of all conditions together, with those of the same images as they came.
 
     Parameters
     ----------
     clean
-        Predictions of the images as they came; those of images that were not sampled stay out.
-    splits, chosen, predictions
-        See ``collect_predictions``.
+        Predictions of the images as they came, of which the weights of ensembles are fitted on the
+        validation part; those of images that were not sampled stay out.
+    predicted, chosen, variants
+        See `combine`.
 
     Returns
     -------
     DataFrame
-        See ``design``: predictions.
+        See ``design``: predictions; of the test part.
     """
-    degraded = collect_predictions(splits, chosen, **predictions)
+    degraded = combine(predicted, variants, chosen, fitted_on=clean)
     same = clean.merge(degraded[RUN_KEYS].drop_duplicates(), on=RUN_KEYS)
+    same = same[same["part"] == "test"]
     return pd.concat([same, degraded], ignore_index=True)
 
 
 def score_robustness(
     predictions: pd.DataFrame, options: RobustnessOptions, score: ScoreOptions
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Score every curve from the saved predictions alone.
 
     Returns
     -------
     robustness
         A row per variant, protocol, curve and amount.
-    robustness_by_amount
-        The accuracies of that with a column per amount, and what the paper prints.
-    robustness_area
-        A row per curve, variant and protocol.
+    items
+        ``robustness_by_amount``, the accuracies of that with a column per amount and what the paper
+        prints, and ``robustness_area``, a row per curve, variant and protocol.
     """
-    from wbc_pipeline.evaluation import robustness
+    from wbc_pipeline.evaluation.scores import robustness
 
     bootstrap = {"resamples": score.resamples, "level": score.level}
     scores = robustness.robustness_scores(predictions, **bootstrap)
     areas = robustness.robustness_areas(predictions, **bootstrap)
-    return (
-        scores,
-        robustness.widen_scores(scores, options.published),
-        areas.sort_values("curve", key=lambda names: pd.factorize(names)[0], kind="stable"),
-    )
+    areas = areas.sort_values("curve", key=lambda names: pd.factorize(names)[0], kind="stable")
+    return scores, {
+        "robustness_by_amount": robustness.widen_scores(scores, options.published),
+        "robustness_area": areas,
+    }
 
 
-def draw_curves(scores: pd.DataFrame, options: RobustnessOptions, dataset: str) -> Any:
-    """Draw accuracy against the amount of degradation, beside what the paper prints."""
-    from wbc_pipeline.evaluation.robustness import robustness_curves
-
-    scales = {name: curve.scale for name, curve in options.curves.items()}
-    return robustness_curves(scores, options.published, scales=scales, dataset=dataset)
-
-
-def draw_sheet(
+def draw_robustness(
+    *,
+    scores: pd.DataFrame,
     sample: pd.DataFrame,
+    views: dict[str, ImageArray],
+    degraded: dict[str, Result],
     options: RobustnessOptions,
     dataset: str,
-    **shown: ImageArray | dict[str, Result],
-) -> Any:
-    """Draw the first sampled image as it came and under every condition.
+) -> dict[str, Any]:
+    """Draw accuracy against the amount of degradation, and one image under every condition."""
+    from wbc_pipeline.evaluation.figures import robustness as figures
 
-    Parameters
-    ----------
-    sample, options, dataset
-        As in the other nodes.
-    shown
-        The paper's views by name, and what they show under each condition as ``<view>_degraded``.
-    """
-    from wbc_pipeline.evaluation.robustness import degraded_sheet
-
+    scales = {name: curve.scale for name, curve in options.curves.items()}
     first = sample.iloc[0]
-    degraded = {name: shown[f"{name}_degraded"] for name in shown if f"{name}_degraded" in shown}
+    names = dict.fromkeys(name.partition("/")[0] for name in degraded)
     pictures = {
-        (name, view): {"clean": shown[view].pixels[first["row"]]}
-        | {text: _load(results[_folder(f"{name} {text}")]).pixels[0] for text in curve.levels}
-        for name, curve in options.curves.items()
-        for view, results in degraded.items()
-        if results  # else no chosen variant looks at it
+        (curve, view): {"clean": views[view].pixels[first["row"]]}
+        | {
+            text: open_images(degraded[f"{view}/{_folder(f'{curve} {text}')}"]).pixels[0]
+            for text in how.levels
+        }
+        for curve, how in options.curves.items()
+        for view in names
     }
-    return degraded_sheet(pictures, label=first["label"], dataset=dataset)
+    return {
+        "robustness_curves": figures.robustness_curves(
+            scores, options.published, scales=scales, dataset=dataset
+        ),
+        "degraded_sheet": figures.degraded_sheet(pictures, label=first["label"], dataset=dataset),
+    }
 
 
 def _amount(curve: CurveOptions, level: float) -> float:
@@ -302,7 +281,3 @@ def _amount(curve: CurveOptions, level: float) -> float:
 
 def _folder(condition: str) -> str:
     return condition.replace(" ", "-")
-
-
-def _load(degraded: Result) -> ImageArray:
-    return ImagesDataset(filepath=str(degraded.folder)).load()

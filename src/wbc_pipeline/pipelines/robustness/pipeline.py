@@ -1,149 +1,86 @@
 """A paper's networks on degraded images: how fast their accuracy falls."""
 
-from collections.abc import Iterable
-
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.reporting.pipeline import ROBUSTNESS_FIGURES, ROBUSTNESS_TABLES
 from wbc_pipeline.pipelines.robustness import nodes
 
 
-def robustness_pipeline(
-    paper: str, variants: Iterable[str], views: Iterable[str], *, splits: str = "splits"
-) -> Pipeline:
+def robustness_pipeline(group: str) -> Pipeline:
     """Degrade test images as the parameters say, and score every trained variant on them.
 
     Parameters
     ----------
-    paper
-        Its name; ``robustness`` below it has the parameters.
-    variants
-        The first is the one that others are compared with.
-    views
-        The paper's; a degraded one is made once for all variants that look at it.
-    splits
-        The table whose test parts are degraded.
+    group
+        Name of the paper, and of its group of parameters.
     """
-    variants, views = tuple(variants), tuple(views)
-    degraded = {view: f"{view}_degraded" for view in views}
-    predictions = {variant: f"{variant}_predictions" for variant in variants}
-    clean = {variant: f"{variant}_clean_predictions" for variant in variants}
-    runs = {variant: f"{variant}_runs" for variant in variants}
-    identities = {variant: f"{variant}_identity" for variant in variants}
-    options = f"params:{paper}.robustness"
+    own = f"{group}.robustness"
+    options = f"params:{own}"
+    selected = {"variants": f"params:{group}.variants", "chosen": "params:variants"}
+    views, trainings = f"{group}.views", f"{group}.trainings"
+
+    def step(func, inputs, outputs, tag):  # all are of one room
+        tags = ["robustness", tag]
+        return node(func, inputs, outputs, name=func.__name__, namespace=own, tags=tags)
+
     return Pipeline(
         [
-            node(
+            step(
                 nodes.sample_images,
                 ["manifest", "splits", options],
-                "sample",
-                name="sample_images",
+                f"{own}.sample",
+                "preprocessing",
             ),
-            node(
+            step(
                 nodes.degrade_views,
                 {
-                    **{name: name for name in ("manifest", "images", "sample")},
-                    **{view: view for view in views},
-                    "chosen": "params:variants",
-                    "variants": f"params:{paper}.variants",
+                    "manifest": "manifest",
+                    "images": "images",
+                    "sample": f"{own}.sample",
+                    "views": views,
                     "options": options,
+                    **selected,
                 },
-                degraded,
-                name="degrade_views",
-                tags="preprocessing",
+                f"{own}.degraded",
+                "preprocessing",
             ),
-            *(
-                node(
-                    nodes.predict_degraded,
-                    {
-                        **{name: name for name in ("sample", "splits")},
-                        **degraded,
-                        "identity": identities[variant],
-                        "runs": runs[variant],
-                        "chosen": "params:variants",
-                        "variant": f"params:{paper}.variants.{variant}",
-                        "options": options,
-                        "device": "params:device",
-                    },
-                    predictions[variant],
-                    name=f"predict_{variant}",
-                    tags="prediction",
-                )
-                for variant in variants
-            ),
-            node(
-                nodes.collect_predictions,
-                {"splits": "splits", "chosen": "params:variants", **clean},
-                "clean",
-                name="collect_clean",
-                tags="reporting",
-            ),
-            node(
-                nodes.collect_conditions,
+            step(
+                nodes.predict_degraded,
                 {
-                    "clean": "clean",
+                    "sample": f"{own}.sample",
                     "splits": "splits",
-                    "chosen": "params:variants",
-                    **predictions,
+                    "degraded": f"{own}.degraded",
+                    "trainings": trainings,
+                    "options": options,
+                    "device": "params:device",
+                    **selected,
                 },
-                "predictions",
-                name="collect_conditions",
-                tags="reporting",
+                f"{own}.predicted",
+                "prediction",
             ),
-            node(
+            step(
+                nodes.collect_conditions,
+                {"clean": f"{group}.predictions", "predicted": f"{own}.predicted", **selected},
+                f"{own}.predictions",
+                "prediction",
+            ),
+            step(
                 nodes.score_robustness,
-                ["predictions", options, f"params:{paper}.score"],
-                ["robustness", *ROBUSTNESS_TABLES],
-                name="score_robustness",
-                tags="reporting",
+                [f"{own}.predictions", options, f"params:{group}.score"],
+                [f"{group}.report.robustness", f"{group}.report.score_robustness_items"],
+                "reporting",
             ),
-            node(
-                nodes.draw_curves,
-                ["robustness", options, "params:dataset"],
-                "robustness_curves_figure",
-                name="draw_curves",
-                tags="reporting",
-            ),
-            node(
-                nodes.draw_sheet,
+            step(
+                nodes.draw_robustness,
                 {
-                    "sample": "sample",
+                    "scores": f"{group}.report.robustness",
+                    "sample": f"{own}.sample",
+                    "views": views,
+                    "degraded": f"{own}.degraded",
                     "options": options,
                     "dataset": "params:dataset",
-                    **{view: view for view in views},
-                    **{name: name for name in degraded.values()},
                 },
-                "degraded_sheet_figure",
-                name="draw_sheet",
-                tags="reporting",
+                f"{group}.report.draw_robustness_items",
+                "reporting",
             ),
-        ],
-        namespace=f"{paper}.robustness",
-        inputs={
-            "images": "images",
-            "manifest": "manifest",
-            "splits": splits,
-            **{view: f"{paper}.views.{view}" for view in views},
-            **{name: f"{paper}.{variant}.runs" for variant, name in runs.items()},
-            **{name: f"{paper}.{variant}.predictions" for variant, name in clean.items()},
-            **{name: f"{paper}.{variant}.identity" for variant, name in identities.items()},
-        },
-        outputs={
-            name: f"{paper}.report.{name}"
-            for name in (
-                "robustness",
-                *ROBUSTNESS_TABLES,
-                *(f"{name}_figure" for name in ROBUSTNESS_FIGURES),
-            )
-        },
-        parameters={
-            options,
-            "params:dataset",
-            "params:device",
-            "params:variants",
-            f"params:{paper}.score",
-            f"params:{paper}.variants",
-            *(f"params:{paper}.variants.{variant}" for variant in variants),
-        },
-        tags="robustness",
+        ]
     )

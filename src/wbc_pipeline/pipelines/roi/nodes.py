@@ -1,25 +1,11 @@
-"""Nodes that cut cells out, flag where none was found, and compare boxes with annotated ones."""
+"""Nodes that flag where no cell was found, and compare boxes with annotated ones."""
 
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray
-from wbc_pipeline.datasets.results import Task
-from wbc_pipeline.pipelines.preprocessing.nodes import make_view
-from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
 
 _COUNTS = {0: "none", 1: "one", 2: "several"}
-
-
-def crop_cells(
-    images: ImageArray,
-    manifest: pd.DataFrame,
-    options: RoiOptions,
-    preprocessing: PreprocessingOptions,
-) -> dict[str, Task]:
-    """Describe the views that show the cell alone, by name; see `make_view`."""
-    chains = options.views.root.items()
-    return {name: make_view(images, manifest, steps, preprocessing) for name, steps in chains}
 
 
 def flag_regions(manifest: pd.DataFrame, views: dict[str, ImageArray]) -> pd.DataFrame:
@@ -62,7 +48,7 @@ def compare_regions(
     overlaps
         The same for each image: ``view``, ``image_id``, ``domain``, ``found``, ``boxes``, ``iou``.
     """
-    from wbc_pipeline.evaluation import regions
+    from wbc_pipeline.evaluation.localization import regions
 
     truth = regions.true_boxes(manifest, boxes, images.masks, names=options.box_names)
     domains = manifest.set_index("image_id")["domain"]

@@ -1,5 +1,16 @@
 """The separable paper: three kinds of convolutions on violet crops."""
 
-from wbc_pipeline.pipelines.separable.pipeline import create_pipeline
+from wbc_pipeline.pipelines.paper import Paper
+from wbc_pipeline.pipelines.separable import nodes
+from wbc_pipeline.pipelines.separable.options import SeparableOptions
 
-__all__ = ["create_pipeline"]
+PAPER = Paper(
+    "separable",
+    options=SeparableOptions,
+    own_nodes=(
+        nodes.examine_sources,
+        nodes.list_literature,
+        nodes.describe_layers,
+        nodes.draw_stages,
+    ),
+)

@@ -6,43 +6,45 @@ import numpy as np
 import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray
-from wbc_pipeline.pipelines.experiment.options import VariantOptions
+from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.pipelines.separable.options import ShownOptions
 
+NETWORK = "mixed"  # the variant of Table 1
 STAGE_SIZE = 160  # pixels of a picture in the figure of the stages
 
 
 def describe_layers(
-    variant: VariantOptions, published: dict[str, int], paper: PaperOptions, image: ImageArray
-) -> pd.DataFrame:
-    """List the layers of the paper's network beside the numbers of parameters that it prints.
-
-    Returns
-    -------
-    DataFrame
-        ``layer``, ``output`` (channels, height, width), ``published`` and ``ours``.
-    """
+    variants: Variants, layers: dict[str, int], paper: PaperOptions, views: dict[str, ImageArray]
+) -> dict[str, pd.DataFrame]:
+    """List the layers of the paper's network beside the numbers of parameters that it prints."""
+    from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.models import build_network, layer_table
 
-    size = image.pixels.shape[1]
+    size = views["image"].pixels.shape[1]
+    variant = variants.root[NETWORK]
     arguments = {"classes": paper.classes, "image_size": size, **variant.arguments}
-    layers = layer_table.describe_layers(
+    found = layer_table.describe_layers(
         build_network(variant.network, arguments, seed=0), image_size=size
     )
-    return pd.DataFrame(
+    table = pd.DataFrame(
         {
-            "layer": [layer.name for layer in layers],
-            "output": [" x ".join(map(str, layer.shape)) for layer in layers],
-            "published": pd.array([published.get(layer.name) for layer in layers], dtype="Int64"),
-            "ours": [layer.parameters for layer in layers],
+            "layer": [layer.name for layer in found],
+            "output": [" x ".join(map(str, layer.shape)) for layer in found],
+            "published": pd.array([layers.get(layer.name) for layer in found], dtype="Int64"),
+            "ours": [layer.parameters for layer in found],
         }
     )
+    caption = "The network, layer by layer; batch normalisation counts its moving statistics."
+    return {"layers": describe(table, "The network", caption)}
 
 
-def list_literature(metrics: pd.DataFrame, literature: list[dict[str, Any]]) -> pd.DataFrame:
+def list_literature(
+    metrics: pd.DataFrame, literature: list[dict[str, Any]]
+) -> dict[str, pd.DataFrame]:
     """Put what other methods report on the same images beside ours, with what their split was."""
-    from wbc_pipeline.evaluation.comparison import published_values
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.scores.comparison import published_values
 
     others = pd.DataFrame(literature)
     others["accuracy"] = [published_values(printed)[0] for printed in others["accuracy"]]
@@ -50,76 +52,61 @@ def list_literature(metrics: pd.DataFrame, literature: list[dict[str, Any]]) -> 
     ours = clean.groupby(["variant", "protocol"], sort=False)["accuracy"].mean().reset_index()
     ours = ours.rename(columns={"protocol": "split"})
     ours.insert(0, "method", "ours, " + ours.pop("variant"))
-    return pd.concat([others, ours], ignore_index=True)
+    caption = "What other methods report on the same images, and ours beside."
+    both = pd.concat([others, ours], ignore_index=True)
+    return {"literature": describe(both, "Other methods", caption)}
 
 
 def examine_sources(
-    manifest: pd.DataFrame,
-    predictions: pd.DataFrame,
-    recalls: Published,
-    options: ScoreOptions,
-) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Ask what the accuracy rests on: how many cells, which classes, which single cells.
-
-    Returns
-    -------
-    protocols
-        Accuracy and macro-F1 of each variant and protocol, and the cells behind them.
-    recalls
-        Of each class, as printed and under each protocol.
-    by_source
-        Accuracy on the images of each cell, the worst first.
-    """
-    from wbc_pipeline.evaluation import by_source
-
-    bootstrap = {"level": options.level, "resamples": options.resamples}
-    return (
-        by_source.protocol_summary(predictions, manifest, **bootstrap),
-        by_source.recalls(predictions, recalls, **bootstrap),
-        by_source.accuracy_by_source(predictions),
-    )
-
-
-def draw_figures(
     *,
     manifest: pd.DataFrame,
+    splits: pd.DataFrame,
     predictions: pd.DataFrame,
-    protocols: pd.DataFrame,
-    by_source: pd.DataFrame,
-    image: ImageArray,
+    views: dict[str, ImageArray],
     published: Published,
+    recalls: Published,
     shown: ShownOptions,
+    score: ScoreOptions,
     dataset: str,
 ) -> dict[str, Any]:
-    """Draw the paper's own figures, by name."""
-    from wbc_pipeline.evaluation import source_figures
+    """Ask what the accuracy rests on: how many cells, which classes, which single cells."""
+    from wbc_pipeline.evaluation.figures import sources as figures
+    from wbc_pipeline.evaluation.scores import by_source
+    from wbc_pipeline.evaluation.scores.metrics import tested
 
-    worst = _worst_sources(by_source, shown)
+    test = tested(predictions)
+    bootstrap = {"level": score.level, "resamples": score.resamples}
+    protocols = by_source.protocol_summary(test, manifest, **bootstrap)
+    failing = by_source.accuracy_by_source(test)
+    worst = _worst_sources(failing, shown)
+    tiles = _tiles(manifest, views["image"], worst["source_id"], shown.tiles)
     return {
-        "accuracy_by_protocol": source_figures.accuracy_by_protocol(
-            protocols, published, dataset=dataset
-        ),
-        "roc_curves": source_figures.roc_curves(predictions, dataset=dataset),
-        "hardest_sources": source_figures.hardest_sources(
-            worst, _tiles(manifest, image, worst["source_id"], shown.tiles), dataset=dataset
-        ),
+        "protocols": protocols,
+        "accuracy_by_protocol": figures.accuracy_by_protocol(protocols, published, dataset=dataset),
+        "recalls": by_source.recalls(test, recalls, **bootstrap),
+        "roc_curves": figures.roc_curves(test, dataset=dataset),
+        "by_source": failing,
+        "hardest_sources": figures.hardest_sources(worst, tiles, dataset=dataset),
     }
 
 
-def draw_stages(manifest: pd.DataFrame, image: ImageArray, dataset: str) -> Any:
+def draw_stages(
+    manifest: pd.DataFrame, views: dict[str, ImageArray], dataset: str
+) -> dict[str, Any]:
     """Draw one image of each class after each step of the paper's preprocessing.
 
     Where a step finds a region by limits of colour, what is within them is drawn alone, then the
     box around it; the crop is what the next step begins with.
     """
-    from wbc_pipeline.evaluation.figures import gallery
+    from wbc_pipeline.evaluation.figures.images import gallery
+    from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.imaging.chain import build_chain
     from wbc_pipeline.imaging.contact_sheet import outline
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.imaging.reading import read_image
     from wbc_pipeline.imaging.steps import resize
 
-    steps = image.result.key["steps"]
+    steps = views["image"].steps
     examples = accepted(manifest).dropna(subset="label").groupby("label").head(1)
     examples = examples.sort_values("label")
     files = [read_image(path).pixels for path in examples["path"]]
@@ -138,7 +125,9 @@ def draw_stages(manifest: pd.DataFrame, image: ImageArray, dataset: str) -> Any:
         name: np.stack([resize(picture, size=STAGE_SIZE) for picture in row])
         for name, row in stages.items()
     }
-    return gallery(pictures, examples["label"].tolist(), dataset=dataset)
+    figure = gallery(pictures, examples["label"].tolist(), dataset=dataset)
+    caption = "An image of each class after each step; where a step finds a region, its outline."
+    return {"preprocessing_stages": describe(figure, "The steps of the preprocessing", caption)}
 
 
 def _isolated(image: np.ndarray, **limits: list[int]) -> np.ndarray:

@@ -3,39 +3,9 @@
 from pydantic import Field
 
 from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.experiment.options import VariantOptions
-from wbc_pipeline.pipelines.preprocessing.options import Chain
-from wbc_pipeline.pipelines.reporting.options import (
-    PaperOptions,
-    Printed,
-    Published,
-    ScoreOptions,
-)
-from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
+from wbc_pipeline.pipelines.experiment.options import PaperParameters
+from wbc_pipeline.pipelines.reporting.options import Printed, Published
 from wbc_pipeline.pipelines.splitting.options import Protocol
-from wbc_pipeline.training.options import TrainerOptions, TrainOptions
-
-
-class ViewsOptions(Options):
-    """Chains of steps that make the networks' inputs."""
-
-    image: Chain
-    cell: Chain
-
-
-class VariantsOptions(Options):
-    """The network of Table 1, the ablation of Table 2, and a network of this project."""
-
-    mixed: VariantOptions
-    batch_norm: VariantOptions
-    leaky_relu: VariantOptions
-    relu: VariantOptions
-    swish: VariantOptions
-    equal_16: VariantOptions
-    equal_32: VariantOptions
-    equal_64: VariantOptions
-    equal_128: VariantOptions
-    compact: VariantOptions
 
 
 class ShownOptions(Options):
@@ -63,18 +33,22 @@ class LiteratureOptions(Options):
     split: str
 
 
-class SeparableOptions(Options):
-    """Everything under ``separable`` in the parameters."""
+class SeparableOptions(PaperParameters):
+    """Everything under ``separable`` in the parameters.
 
-    paper: PaperOptions
-    views: ViewsOptions
-    variants: VariantsOptions
-    train: TrainOptions
-    trainer: TrainerOptions
-    score: ScoreOptions
-    robustness: RobustnessOptions
+    Parameters
+    ----------
+    shown
+        Whose failures are drawn.
+    layers
+        Numbers of parameters as Table 1 prints them.
+    literature
+        Table 3.
+    recalls
+        Recall of each class as printed, by variant.
+    """
+
     shown: ShownOptions
     layers: dict[str, int]
     literature: list[LiteratureOptions]
-    published: Published
     recalls: Published

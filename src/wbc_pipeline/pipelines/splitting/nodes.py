@@ -1,15 +1,25 @@
 """Nodes that split, and the assertion that no split leaks."""
 
 import logging
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
+from wbc_pipeline.keys import Key, code_digest, digest, run_name
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
 _log = logging.getLogger(__name__)
 
 PARTS = ("train", "validation", "test")
+_NEEDED = [
+    *("dataset", "image_id", "label", "source_group"),
+    *("filename_group", "published_part", "domain"),
+]
 _ORDERS_TRIED = 100
 
 
@@ -17,16 +27,64 @@ class SplitError(ValueError):
     """A protocol cannot be followed on these images, or its split leaks."""
 
 
-def split_images(
+def deal_splits(
     manifest: pd.DataFrame, protocols: Protocols, seeds: int, options: SplittingOptions
+) -> dict[str, Task]:
+    """Describe the split of each protocol and seed; once dealt, no command deals it otherwise.
+
+    Returns
+    -------
+    dict of str to Task
+        ``<protocol>-<seed>``; each makes the table ``splits``, see `split_images`.
+    """
+    images = _labelled(manifest)
+
+    def compute(folder: Path, *, protocol: str, seed: int) -> None:
+        split_images(images, protocol, seed, options).to_parquet(folder / "splits.parquet")
+
+    return {
+        run_name(protocol, seed, 0): Task(
+            Key(
+                params={
+                    "protocol": protocol,
+                    "seed": seed,
+                    "splitting": options.model_dump(
+                        exclude=set() if protocol == "source" else {"folds"}
+                    ),
+                },
+                data={"images": digest(images[_NEEDED].astype(str).to_numpy().tolist())},
+                code=code_digest(split_images),
+            ),
+            partial(compute, protocol=protocol, seed=seed),
+        )
+        for protocol in protocols.root
+        for seed in range(seeds)
+    }
+
+
+def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataFrame:
+    """Put the splits of this command together and assert that none leaks; see ``design``: splits.
+
+    Raises
+    ------
+    SplitError
+        See `check_splits`.
+    """
+    splits = pd.concat([result.table("splits") for result in dealt.values()], ignore_index=True)
+    check_splits(splits, manifest)
+    return splits
+
+
+def split_images(
+    manifest: pd.DataFrame, protocol: str, seed: int, options: SplittingOptions
 ) -> pd.DataFrame:
-    """Give every image a part, under each protocol and seed.
+    """Give every image a part, under one protocol and seed.
 
     Parameters
     ----------
     manifest
         See ``design``: manifest; only rows of status ``ok`` take part.
-    protocols
+    protocol
         ``random``: stratified by class; copies of one cell fall on both sides.
         ``filename``: by what the file names suggest as source, which may be wrong: a trap, shown.
         ``published``: the data set's own parts; a validation part is drawn from the training
@@ -34,44 +92,43 @@ def split_images(
         ``source``: stratified by class, all images of a source, of sources that show one cell,
         and of a patient where patients are known, on one side. Images of unknown source are left
         out, and warned of.
-    seeds
-        How many; 0, 1, … are used.
+        ``domain``: a fold per stain or laboratory tests all of it, and trains and validates on the
+        others, by source. ``dataset``: the same with data sets.
+    seed
+        Of the shuffling.
     options
         Shares of validation and test.
 
     Returns
     -------
     DataFrame
-        ``image_id``, ``protocol``, ``seed``, ``fold`` (0 without cross-validation), ``part``
-        (train, validation, test). Images without a label stand in none.
+        ``dataset``, ``image_id``, ``protocol``, ``seed``, ``fold`` (0 without cross-validation),
+        ``part`` (train, validation, test). Images without a label stand in none.
 
     Raises
     ------
     SplitError
-        If the data set lacks what a protocol needs, a class has too few images, or a source
-        stands on two sides of a ``source`` split. A class of fewer sources than parts is warned
-        of, as some part then lacks it.
+        If the data set lacks what a protocol needs, or a class has too few images. A class of
+        fewer sources than parts is warned of, as some part then lacks it.
     """
+    images = _labelled(manifest)
+    folds = [
+        images.loc[parts.index, ["dataset", "image_id"]].assign(
+            protocol=protocol, seed=seed, fold=fold, part=parts
+        )
+        for fold, parts in enumerate(_SPLITTERS[protocol](images, options, seed))
+    ]
+    return pd.concat(folds, ignore_index=True)
+
+
+def _labelled(manifest: pd.DataFrame) -> pd.DataFrame:
     from wbc_pipeline.imaging.packing import accepted
 
-    images = accepted(manifest).dropna(subset="label")
-    splits = pd.concat(
-        [
-            parts.rename("part")
-            .to_frame()
-            .assign(image_id=images["image_id"], protocol=protocol, seed=seed, fold=fold)
-            for protocol in protocols.root
-            for seed in range(seeds)
-            for fold, parts in enumerate(_folds(protocol, images, options, seed))
-        ],
-        ignore_index=True,
-    )
-    check_splits(splits, images)
-    return splits[["image_id", "protocol", "seed", "fold", "part"]]
+    return accepted(manifest).dropna(subset="label")
 
 
 def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
-    """Assert that no cell stands on two sides under ``source``, and that no part is empty.
+    """Assert that no cell stands on two sides where it must not, and that no part is empty.
 
     What stands on one side only is a ``source_group``, and with it each ``source_id``. No image is
     tested twice under one seed.
@@ -84,31 +141,22 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
     rows = splits.merge(manifest[["image_id", "source_group"]], on="image_id")
     tested = rows[rows["part"] == "test"]
     assert not tested.duplicated(["protocol", "seed", "image_id"]).any(), "folds overlap"
-    for (protocol, seed, _), split in rows.groupby(["protocol", "seed", "fold"]):
+    for (protocol, seed, fold), split in rows.groupby(["protocol", "seed", "fold"]):
         missing = set(PARTS) - set(split["part"])
         if missing:
             raise SplitError(
                 f"The {protocol} split of seed {seed} has no {' and no '.join(sorted(missing))} "
-                f"images: {len(split)} are too few to split; add images."
+                f"images in fold {fold}: {len(split)} are too few to split; add images."
             )
         sides = split.groupby("source_group")["part"].nunique()
-        if protocol == "source" and (sides > 1).any():
+        if protocol in LEAK_FREE and (sides > 1).any():
             raise SplitError(
-                f"The source split of seed {seed} leaks: source {sides.idxmax()!r} stands on "
+                f"The {protocol} split of seed {seed} leaks: source {sides.idxmax()!r} stands on "
                 f"{sides.max()} sides. This is a bug in the split; please report it."
             )
 
 
-def _folds(
-    protocol: str, images: pd.DataFrame, options: SplittingOptions, seed: int
-) -> list[pd.Series]:
-    """Give the parts of the images, once for each fold."""
-    if protocol == "source" and options.folds > 1:
-        return _fold_by_source(images, options, seed)
-    return [_SPLITTERS[protocol](images, options, seed)]
-
-
-def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
+def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) -> list[pd.Series]:
     from sklearn.model_selection import train_test_split
 
     labels = images["label"]
@@ -135,45 +183,70 @@ def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) 
         ) from error
     parts = pd.Series("train", index=images.index)
     parts[validation], parts[test] = "validation", "test"
-    return parts
+    return [parts]
 
 
 def _of_known_source(images: pd.DataFrame, options: SplittingOptions) -> pd.DataFrame:
     unknown = images["source_group"].isna()
     if unknown.mean() > options.max_unknown:
         raise SplitError(
-            f"The source protocol needs to know which cell each image shows, but that is unknown "
+            f"A split by source needs to know which cell each image shows, but that is unknown "
             f"for {unknown.sum()} of {len(images)} images, such as "
             f"{images.loc[unknown, 'image_id'].iloc[0]!r}. Ask for other protocols, such as "
             "--params=protocols=random+published, or raise `splitting.max_unknown` to leave these "
             "images out."
         )
     if unknown.any():
-        _log.warning("%d images of unknown source are left out of the source split.", unknown.sum())
+        _log.warning("%d images of unknown source are left out of the split.", unknown.sum())
     return images[~unknown]
 
 
-def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
-    known = _of_known_source(images, options)
-    return _allocate_groups(known["source_group"], known["label"], _shares(options), seed)
-
-
-def _fold_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> list[pd.Series]:
+def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int) -> list[pd.Series]:
     known = _of_known_source(images, options)
     groups, labels = known["source_group"], known["label"]
+    if options.folds == 1:
+        return [_allocate_groups(groups, labels, _shares(options), seed)]
     names = range(options.folds)
     fold_of = _allocate_groups(groups, labels, dict.fromkeys(names, 1 / options.folds), seed)
+    return [_test_on(fold_of == fold, known, options, seed) for fold in names]
+
+
+def _test_on(
+    tested: pd.Series, images: pd.DataFrame, options: SplittingOptions, seed: int
+) -> pd.Series:
+    """Test some images; train and validate by source on those that show none of their cells."""
+    groups = images["source_group"]
+    rest = images.index[~groups.isin(groups[tested])]
     shares = {"train": 1 - options.validation, "validation": options.validation}
-    folds = []
-    for fold in names:
-        rest = known.index[fold_of != fold]
-        parts = pd.Series("test", index=known.index)
-        parts[rest] = _allocate_groups(groups[rest], labels[rest], shares, seed)
-        folds.append(parts)
-    return folds
+    parts = pd.Series("test", index=images.index[tested])
+    return pd.concat([parts, _allocate_groups(groups[rest], images["label"][rest], shares, seed)])
 
 
-def _split_by_filename(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
+def _leave_one_out(column: str, what: str) -> Callable[..., list[pd.Series]]:
+    def split(images: pd.DataFrame, options: SplittingOptions, seed: int) -> list[pd.Series]:
+        known = _of_known_source(images, options)
+        unnamed = known[column].isna()
+        if unnamed.any():
+            raise SplitError(
+                f"The {column} protocol leaves one {what} out, but {_some(unnamed, known)} have "
+                f"none (column {column} of the manifest); give each image one, or ask for other "
+                "protocols, such as --params=protocols=source."
+            )
+        names = sorted(known[column].unique())
+        if len(names) < 2:
+            raise SplitError(
+                f"The {column} protocol leaves one {what} out, but all images are of one "
+                f"({names[0]}); ask for other protocols, such as --params=protocols=source, or "
+                "join data sets: --params=dataset=a+b."
+            )
+        return [_test_on(known[column] == name, known, options, seed) for name in names]
+
+    return split
+
+
+def _split_by_filename(
+    images: pd.DataFrame, options: SplittingOptions, seed: int
+) -> list[pd.Series]:
     missing = images["filename_group"].isna()
     if missing.any():
         raise SplitError(
@@ -181,10 +254,12 @@ def _split_by_filename(images: pd.DataFrame, options: SplittingOptions, seed: in
             "filename_group of the manifest is empty there); ask for other protocols, such as "
             "--params=protocols=random+source."
         )
-    return _allocate_groups(images["filename_group"], images["label"], _shares(options), seed)
+    return [_allocate_groups(images["filename_group"], images["label"], _shares(options), seed)]
 
 
-def _split_as_published(images: pd.DataFrame, options: SplittingOptions, seed: int) -> pd.Series:
+def _split_as_published(
+    images: pd.DataFrame, options: SplittingOptions, seed: int
+) -> list[pd.Series]:
     missing = images["published_part"].isna()
     if missing.all():
         raise SplitError(
@@ -203,14 +278,16 @@ def _split_as_published(images: pd.DataFrame, options: SplittingOptions, seed: i
             "The published split names no test part, or nothing but one; ask for other protocols."
         )
     if (rest["published_part"] == "validation").any():
-        return images["published_part"]
+        return [images["published_part"]]
+    from wbc_pipeline.imaging.packing import independent_sources
+
     # Where sources are unknown each image counts as its own: validation then only stops the
     # training, and the published test part stays apart.
-    groups = rest["source_group"].fillna(rest["image_id"])
+    groups = independent_sources(rest)
     shares = {"train": 1 - options.validation, "validation": options.validation}
     parts = pd.Series("test", index=images.index)
     parts[rest.index] = _allocate_groups(groups, rest["label"], shares, seed)
-    return parts
+    return [parts]
 
 
 _SPLITTERS = {
@@ -218,6 +295,8 @@ _SPLITTERS = {
     "filename": _split_by_filename,
     "published": _split_as_published,
     "source": _split_by_source,
+    "domain": _leave_one_out("domain", "stain or laboratory"),
+    "dataset": _leave_one_out("dataset", "data set"),
 }
 
 
@@ -239,18 +318,20 @@ def _allocate_groups(
 ) -> pd.Series:
     """Deal groups of images out to parts so that every class stands in every part if it can.
 
-    Several orders are tried where groups of several classes make the first fail. What still lacks
-    is warned of.
+    Several orders are tried where groups of several classes make the first fail, which puts the
+    first group of a class into the training part. What still lacks is warned of.
     """
     random = np.random.default_rng(seed)
     counts = pd.crosstab(groups, labels)
     dealt = []
-    for _ in range(_ORDERS_TRIED):
-        parts = _deal_groups(counts, shares, random)
+    for order in range(_ORDERS_TRIED):
+        parts = _deal_groups(counts, shares, random, any_part=order > 0)
         absent = _absent_classes(counts, parts, list(shares))
-        dealt.append((len(absent), parts, absent))
-        if all((counts[label] > 0).sum() < len(shares) for label, _ in absent):
-            break  # a class of fewer groups than parts cannot do better
+        # A class of fewer groups than parts has to lack somewhere.
+        avoidable = sum((counts[label] > 0).sum() >= len(shares) for label, _ in absent)
+        dealt.append(((avoidable, len(absent)), parts, absent))
+        if not avoidable:
+            break
     _, parts, absent = min(dealt, key=lambda deal: deal[0])
     for label, part in absent:
         _log.warning(
@@ -264,12 +345,13 @@ def _allocate_groups(
 
 
 def _deal_groups(
-    counts: pd.DataFrame, shares: dict[str, float], random: np.random.Generator
+    counts: pd.DataFrame, shares: dict[str, float], random: np.random.Generator, *, any_part: bool
 ) -> np.ndarray:
     """Deal the groups of each class out, rarest class first, to the part that lacks most of it.
 
-    A part that has no image of the class comes first. A group of several classes is dealt out with
-    the rarest of them.
+    A part that has no image of the class comes first: in the order of the shares, or any of them;
+    then a class of fewer groups than parts, which must lack somewhere, takes any part at all. A
+    group of several classes is dealt out with the rarest of them.
     """
     parts, numbers = list(shares), counts.to_numpy()
     groups_of_class = (numbers > 0).sum(axis=0)
@@ -280,8 +362,13 @@ def _deal_groups(
         held = np.array([members[dealt == part].sum() for part in range(len(parts))])
         lacking = np.array(list(shares.values())) * members.sum() - held
         for group in random.permutation(np.flatnonzero(rarest == label)):
-            empty = held == 0
-            part = empty.argmax() if empty.any() else lacking.argmax()
+            empty = np.flatnonzero(held == 0)
+            if any_part and groups_of_class[label] < len(parts):
+                part = random.integers(len(parts))
+            elif len(empty):
+                part = random.choice(empty) if any_part else empty[0]
+            else:
+                part = lacking.argmax()
             dealt[group] = part
             held[part] += members[group]
             lacking[part] -= members[group]

@@ -6,7 +6,7 @@ from pydantic import Field, RootModel, model_validator
 
 from wbc_pipeline.options import Options, split_text
 
-Protocol = Literal["random", "filename", "published", "source"]
+Protocol = Literal["random", "filename", "published", "source", "domain", "dataset"]
 
 
 class Protocols(RootModel[list[Protocol]]):

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.splitting.nodes import split_images
+from wbc_pipeline.pipelines.splitting.nodes import collect_splits, deal_splits
 
 
 def create_pipeline() -> Pipeline:
@@ -10,15 +10,19 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                split_images,
+                deal_splits,
                 ["manifest", "params:protocols", "params:seeds", "params:splitting"],
+                "dealt_splits",
+                name="deal_splits",
+                namespace="splitting",
+            ),
+            node(
+                collect_splits,
+                ["dealt_splits", "manifest"],
                 "splits",
-                name="split_images",
-            )
+                name="collect_splits",
+                namespace="splitting",
+            ),
         ],
-        namespace="splitting",
-        inputs={"manifest"},
-        outputs={"splits"},
-        parameters={"params:protocols", "params:seeds", "params:splitting"},
         tags="splitting",
     )

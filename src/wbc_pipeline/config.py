@@ -1,0 +1,68 @@
+"""The configuration, in which a paper may choose its data set and protocols."""
+
+from typing import Any
+
+import click
+from kedro.config import OmegaConfigLoader
+from kedro.framework.project import pipelines
+from omegaconf import OmegaConf
+
+_ROLES = ("dataset", "boxes")
+
+
+class ConfigLoader(OmegaConfigLoader):
+    """Kedro's loader, which fills in what neither the command nor an environment says.
+
+    Where ``dataset``, ``boxes`` or ``protocols`` are null, as in ``conf/paper``, they are those of
+    the paper whose pipeline was asked for.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        self._read: dict[str, Any] = {}
+        super().__init__(*args, **kwargs)
+
+    def __getitem__(self, key: str) -> dict[str, Any]:
+        """Read a kind of configuration, once."""
+        if key == "globals":
+            return super().__getitem__(key)
+        if key not in self._read:
+            # Kedro would keep the resolver of the process's first loader.
+            OmegaConf.register_new_resolver("chosen", self._chosen, replace=True)
+            config = super().__getitem__(key)
+            self._read[key] = self._fill_in(config) if key == "parameters" else config
+        return self._read[key]
+
+    def _chosen(self, name: str) -> str:
+        return self["parameters"][name]
+
+    def _fill_in(self, parameters: dict[str, Any]) -> dict[str, Any]:
+        if parameters["dataset"] and parameters["protocols"]:
+            return parameters | {"boxes": parameters["boxes"] or parameters["dataset"]}
+        missing = [name for name in (*_ROLES, "protocols") if parameters.get(name) is None]
+        paper = _requested_paper()
+        own = parameters[paper]["paper"] if paper else {}
+        datasets = own.get("datasets", {})
+        classes = parameters["dataset"] or datasets.get("classes")
+        if classes is None:
+            raise click.ClickException(
+                "Nothing says which data set to take: this environment takes that of the paper, "
+                "and not one paper was asked for. Say it: --params=dataset=…"
+            )
+        boxes = datasets.get("boxes", classes) if parameters["dataset"] is None else classes
+        chosen = {
+            "dataset": classes,
+            "boxes": boxes,
+            "protocols": own.get("protocols", ["source"]),
+        }
+        return parameters | {name: chosen[name] for name in missing}
+
+
+def _requested_paper() -> str | None:
+    """Find the paper whose pipeline was asked for; None if none or several were."""
+    from wbc_pipeline.pipelines.papers import PAPERS
+
+    names = [paper.name for paper in PAPERS]
+    requested = pipelines._requested_pipelines or ["__default__"]
+    asked = {names[0] if name == "__default__" else name for name in requested}
+    papers = [name for name in names if name in asked]
+    return papers[0] if len(papers) == 1 else None

@@ -1,0 +1,7 @@
+"""The papers: the registry, the tree of parameters and the configuration loop over this tuple."""
+
+from wbc_pipeline.pipelines.blend import PAPER as BLEND
+from wbc_pipeline.pipelines.localize import PAPER as LOCALIZE
+from wbc_pipeline.pipelines.separable import PAPER as SEPARABLE
+
+PAPERS = (BLEND, SEPARABLE, LOCALIZE)

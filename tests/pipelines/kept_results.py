@@ -1,0 +1,25 @@
+"""Where the results that a command asked for lie."""
+
+import json
+from pathlib import Path
+
+import yaml
+
+PROJECT = Path(__file__).parents[2]
+
+
+def result_of(folder, name=""):
+    """Folder of a result that the last command asked for."""
+    places = json.loads((Path(folder) / "latest.json").read_text())
+    return Path(folder) / places[name]
+
+
+def write_times(data, pattern):
+    """When the files of a pattern were written."""
+    return {path: path.stat().st_mtime_ns for path in data.glob(pattern)}
+
+
+def variants_of(paper):
+    """Variants of a paper as ``conf/base`` names them."""
+    text = (PROJECT / f"conf/base/parameters_{paper}.yml").read_text()
+    return yaml.safe_load(text)[paper]["variants"]
