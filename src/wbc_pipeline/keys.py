@@ -129,8 +129,8 @@ def code_digest(*objects: Any) -> dict[str, str]:
         definition = _definitions(module).get(name)
         if name in texts or definition is None or _is_registry(definition):
             continue
-        texts[name] = "" if isinstance(definition, _Import) else _text(definition)
-        waiting += _used_by(module, definition)
+        texts[name], used = _content(module, definition)
+        waiting += used
     return {
         file_of(module).relative_to(_ROOT).as_posix(): digest(texts)
         for module, texts in sorted(seen.items())
@@ -202,6 +202,15 @@ def _imports(statement: ast.Import | ast.ImportFrom) -> dict[str, _Import]:
             _Import(inner, None) if is_module else _Import(origin, alias.name)
         )
     return found
+
+
+@cache  # each training of a command asks for much the same
+def _content(
+    module: str, definition: ast.AST | _Import
+) -> tuple[str, list[tuple[str, str | None]]]:
+    """Give a definition's text, empty for an import, and what it refers to."""
+    text = "" if isinstance(definition, _Import) else _text(definition)
+    return text, _used_by(module, definition)
 
 
 def _used_by(module: str, definition: ast.AST | _Import) -> list[tuple[str, str | None]]:

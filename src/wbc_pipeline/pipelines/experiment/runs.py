@@ -104,6 +104,7 @@ class Training:
     device: torch.device
     views: dict[str, ImageArray]
 
+    @cached_property
     def key(self) -> Key:
         """Everything that the result depends on; device and precision do not belong to it."""
         rows = digest({part: rows.tolist() for part, rows in self.run.rows.items()})
@@ -132,14 +133,14 @@ class Training:
         """
         if self.weights is not None or self.weights_asked != "auto":
             return None
-        key = self.key()
+        key = self.key
         weights = imagenet_digest(self.arguments["backbone"])
         return replace(key, data={**key.data, "weights": weights})
 
     def work(self) -> Task:
         """Describe the training."""
         return Task(
-            self.key(), self.fit, collective=True, resumes=True, instead=self.key_with_weights()
+            self.key, self.fit, collective=True, resumes=True, instead=self.key_with_weights()
         )
 
     def own_data(self) -> dict[str, str]:
@@ -164,7 +165,7 @@ class Training:
 
     def fit(self, folder: Path) -> None:
         """Train, tracked, and write what it leaves behind into the folder; resumes there."""
-        key = self.key()
+        key = self.key
         with track_run(key.as_dict()) as tracked:
             network = build_network(self.network, self.arguments, seed=self.run.seed)
             if self.weights is not None:
