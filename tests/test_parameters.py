@@ -113,7 +113,7 @@ def test_a_mistake_is_refused_and_named(load, runtime, expected):
 def test_a_metric_that_is_not_measured_is_refused(load):
     parameters = load(blend={"published": {"normal": {"accurcy": 1}}})
     with pytest.raises(ParameterError, match="accurcy"):
-        check_group(parameters, "blend")
+        check_group(check_parameters(parameters), "blend")
 
 
 @pytest.mark.parametrize(
@@ -126,31 +126,31 @@ def test_a_metric_that_is_not_measured_is_refused(load):
 def test_arguments_that_a_network_does_not_take_are_refused(load, arguments, expected):
     parameters = load(blend={"variants": {"blend": {"arguments": arguments}}})
     with pytest.raises(ParameterError, match=expected):
-        check_group(parameters, "blend")
+        check_group(check_parameters(parameters), "blend")
 
 
 @pytest.mark.parametrize("group", [*(paper.name for paper in PAPERS), "audit"])
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
 def test_shipped_networks_can_be_built(load, env, group):
     paper = "blend" if group == "audit" else group
-    check_group(load(env, pipeline=paper), group)
+    check_group(check_parameters(load(env, pipeline=paper)), group)
 
 
 def test_a_view_that_a_network_looks_at_and_a_paper_has_not_is_refused(load):
     parameters = load(separable={"variants": {"mixed": {"network": "blend_cnn"}}})
     with pytest.raises(ParameterError, match=r"mixed: blend_cnn looks at a view 'foreground'.*say"):
-        check_group(parameters, "separable")
+        check_group(check_parameters(parameters), "separable")
 
 
 def test_a_variant_that_a_paper_has_not_is_refused(load):
     with pytest.raises(ParameterError, match="blend has no variant 'mixed'; known are normal, "):
-        check_group(load(variants="mixed"), "blend")
+        check_group(check_parameters(load(variants="mixed")), "blend")
 
 
 def test_more_devices_than_the_machine_has_are_refused(load):
     parameters = load(device="cpu", blend={"trainer": {"devices": 64}})
     with pytest.raises(ParameterError, match="64"):
-        check_group(parameters, "blend")
+        check_group(check_parameters(parameters), "blend")
 
 
 @pytest.mark.parametrize("pipeline", ["ingestion", "audit"])

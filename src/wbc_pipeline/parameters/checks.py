@@ -8,17 +8,17 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from wbc_pipeline.datasets.source import Source
-from wbc_pipeline.parameters.schema import ParameterError, Parameters, refuse
+from wbc_pipeline.parameters.schema import ParameterError, SharedParameters, refuse
 from wbc_pipeline.training.options import StageOptions, merge_stages
 
 
-def check_group(parameters: dict[str, Any], group: str) -> None:
+def check_group(checked: SharedParameters, group: str) -> None:
     """Check device, printed metrics, networks and their weights of a group with variants.
 
     Parameters
     ----------
-    parameters
-        The whole tree, accepted by `check_parameters`.
+    checked
+        The whole tree; see `check_parameters`.
     group
         Whose variants are built, each once.
 
@@ -34,7 +34,6 @@ def check_group(parameters: dict[str, Any], group: str) -> None:
     from wbc_pipeline.models import network_class
     from wbc_pipeline.training.devices import check_devices, choose_device
 
-    checked = Parameters.model_validate(parameters)
     own = getattr(checked, group)
     localization = getattr(own, "localization", None)
     try:
@@ -140,7 +139,7 @@ def check_inputs(pipeline: Pipeline, catalog: CatalogProtocol, names: list[str])
         )
 
 
-def check_partial(pipeline: Pipeline, catalog: CatalogProtocol, parameters: dict[str, Any]) -> None:
+def check_partial(pipeline: Pipeline, catalog: CatalogProtocol, checked: SharedParameters) -> None:
     """Check that a part of a pipeline begins with what its parameters ask for.
 
     Raises
@@ -150,7 +149,6 @@ def check_partial(pipeline: Pipeline, catalog: CatalogProtocol, parameters: dict
     """
     if "splits" not in pipeline.inputs():
         return
-    checked = Parameters.model_validate(parameters)
     splits = catalog.load("splits")
     there = set(splits["protocol"]), set(splits["seed"])
     if there != (set(checked.protocols.root), set(range(checked.seeds))):

@@ -31,7 +31,7 @@ class ParameterHook:
     def after_context_created(self, context: Any) -> None:
         """Check YAML and ``--params`` together."""
         self._parameters = context.config_loader["parameters"]
-        check_parameters(self._parameters)
+        self._checked = check_parameters(self._parameters)
         current_policy.set(Policy(tuple(split_text(self._parameters["rerun"]))))
 
     @hook_impl(tryfirst=True)  # before anything is tracked
@@ -46,11 +46,11 @@ class ParameterHook:
             if name.endswith("source"):
                 checks.check_source(catalog[name].load(), self._parameters["sources"])
         checks.check_inputs(pipeline, catalog, run_params["pipeline_names"] or [])
-        checks.check_partial(pipeline, catalog, self._parameters)
+        checks.check_partial(pipeline, catalog, self._checked)
         for group in {
             node.namespace.split(".")[0] for node in pipeline.nodes if "training" in node.tags
         }:
-            checks.check_group(self._parameters, group)
+            checks.check_group(self._checked, group)
         if self._parameters["plan"]:
             from wbc_pipeline.planning import plan_pipelines
 

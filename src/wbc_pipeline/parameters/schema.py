@@ -112,8 +112,10 @@ def refuse(problem: str) -> ParameterError:
     return ParameterError(f"Parameters were refused:\n- {problem}")
 
 
-def check_parameters(parameters: dict[str, Any]) -> None:
-    """Check the whole tree of parameters.
+def check_parameters(parameters: dict[str, Any]) -> SharedParameters:
+    """Check the whole tree of parameters, and return it typed.
+
+    That takes half a second, as every chain of steps is built.
 
     Raises
     ------
@@ -121,7 +123,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
         Naming each parameter at fault, what is wrong with it, and the nearest known name.
     """
     try:
-        Parameters.model_validate(parameters)
+        return Parameters.model_validate(parameters)
     except ValidationError as error:
         lines = [_explain(problem) for problem in error.errors()]
         raise ParameterError("\n".join(["Parameters were refused:", *lines])) from None
