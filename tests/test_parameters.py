@@ -6,9 +6,8 @@ import pytest
 from click import ClickException
 from kedro.framework.startup import bootstrap_project
 
-from wbc_pipeline.parameters import ParameterError, check_parameters
 from wbc_pipeline.parameters.checks import check_group
-from wbc_pipeline.parameters.schema import Parameters
+from wbc_pipeline.parameters.schema import ParameterError, Parameters, check_parameters
 from wbc_pipeline.pipelines.papers import PAPERS
 
 PROJECT = Path(__file__).parents[1]

@@ -5,7 +5,15 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
-HEAVY = {"torch", "mlflow", "lightning", "sklearn", "cv2", "matplotlib"}
+HEAVY = {
+    "torch",
+    "mlflow",
+    "lightning",
+    "sklearn",
+    "cv2",
+    "matplotlib",
+    "pyarrow",
+}  # the last: pandas
 REPORT = f"import sys; print(*sorted({HEAVY} & set(sys.modules)))"
 
 

@@ -11,7 +11,8 @@ from wbc_pipeline.suggestions import suggestion
 class Options(BaseModel):
     """A group of parameters: immutable, and an unknown name is an error."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # A listing of pipelines validates nothing.
+    model_config = ConfigDict(extra="forbid", frozen=True, defer_build=True)
 
 
 def split_text(value: Any) -> Any:

@@ -15,7 +15,7 @@ import pytest
 import yaml
 from kept_results import result_of, write_times
 
-from wbc_pipeline.parameters import ParameterError
+from wbc_pipeline.parameters.schema import ParameterError
 from wbc_pipeline.planning import Plan
 from wbc_pipeline.sources import demo
 

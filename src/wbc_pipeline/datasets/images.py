@@ -4,13 +4,16 @@ import base64
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from kedro_datasets._typing import ImagePreview
 
 from wbc_pipeline.datasets.results import Result, ResultDataset, ResultsDataset
 from wbc_pipeline.keys import digest
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PIXELS_FILE = "images.npy"
 MASKS_FILE = "masks.npy"
@@ -43,7 +46,7 @@ class ImageArray:
         how = [self.result.key["params"], self.result.key["code"]]
         return digest([how, outcome.astype(object).to_numpy().tolist()])
 
-    def digest_files(self, rows: pd.DataFrame) -> str:
+    def digest_files(self, rows: "pd.DataFrame") -> str:
         """Digest which files rows of the manifest name, their bytes, and the pixels of masks."""
         masks = self.result.table("outcome").set_index("image_id")["mask_sha256"]
         masks = masks.reindex(rows["image_id"]).astype(object).tolist()
@@ -115,7 +118,7 @@ def _as_preview(png: bytes) -> ImagePreview:
     return ImagePreview(base64.b64encode(png).decode())
 
 
-def digest_files(rows: pd.DataFrame) -> str:
+def digest_files(rows: "pd.DataFrame") -> str:
     """Digest which files rows of a manifest name, and their bytes."""
     return digest(rows[["image_id", "sha256"]].to_numpy().tolist())
 

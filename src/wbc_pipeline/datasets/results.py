@@ -16,15 +16,17 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import pandas as pd
-from filelock import FileLock, Timeout
 from kedro.io import AbstractDataset, DatasetError
 
 from wbc_pipeline.keys import Key, digest, explain_change
 from wbc_pipeline.processes import FollowerError, first_process, process_rank
 from wbc_pipeline.provenance import provenance
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from filelock import FileLock
 
 KEY_FILE = "key.json"
 PROVENANCE_FILE = "provenance.json"
@@ -80,8 +82,10 @@ class Result:
         """Where, when and with which versions it was made; no part of the key."""
         return self.json(PROVENANCE_FILE.removesuffix(".json"))
 
-    def table(self, name: str) -> pd.DataFrame:
+    def table(self, name: str) -> "pd.DataFrame":
         """Read the parquet table of that name."""
+        import pandas as pd
+
         return pd.read_parquet(self.folder / f"{name}.parquet")
 
     def json(self, name: str) -> dict:
@@ -195,8 +199,10 @@ def working_folder(folder: Path) -> Path:
     return folder.with_name(f".{folder.name}.making")
 
 
-def _waiting_lock(path: Path, folder: Path) -> FileLock:
+def _waiting_lock(path: Path, folder: Path) -> "FileLock":
     """Take the lock; say so if that means waiting for another command."""
+    from filelock import FileLock, Timeout
+
     lock = FileLock(path)
     try:
         return lock.acquire(timeout=0)
@@ -349,6 +355,8 @@ def result_of_working_folder(making: Path) -> Path:
 
 
 def _is_worked_in(making: Path) -> bool:
+    from filelock import FileLock, Timeout
+
     folder = result_of_working_folder(making)
     lock = folder.with_name(f".{folder.name}.lock")
     if not lock.exists():

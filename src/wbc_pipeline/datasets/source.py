@@ -4,9 +4,12 @@ import hashlib
 import logging
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
 from kedro.io import AbstractDataset, DatasetError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +32,7 @@ class Source:
     raw: Path
     data: Path
 
-    def list_images(self, options: dict) -> pd.DataFrame:
+    def list_images(self, options: dict) -> "pd.DataFrame":
         """List the images, see `combined.list_sets`; ``options`` are those of all data sets.
 
         Raises
@@ -57,7 +60,7 @@ class Source:
 
         return sets_of_one_image_per_cell(self.name)
 
-    def list_originals(self) -> pd.DataFrame:
+    def list_originals(self) -> "pd.DataFrame":
         """List the photographs that the images of `copied_sets` are copies of.
 
         Raises
@@ -69,13 +72,13 @@ class Source:
 
         return list_originals(self.name, self.raw)
 
-    def list_boxes(self) -> pd.DataFrame:
+    def list_boxes(self) -> "pd.DataFrame":
         """List the annotated boxes, a row each; no rows if there are none."""
         from wbc_pipeline.sources.combined import list_boxes
 
         return list_boxes(self.name, self.raw)
 
-    def list_other_sets(self, options: dict) -> dict[str, pd.DataFrame]:
+    def list_other_sets(self, options: dict) -> "dict[str, pd.DataFrame]":
         """List the other data sets in the same folder, by name, with the ``sha256`` of each file.
 
         Left out are rendered images, and copies of unknown originals, which count no cells.

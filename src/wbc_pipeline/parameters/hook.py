@@ -10,8 +10,6 @@ from kedro.pipeline import Pipeline
 
 from wbc_pipeline.datasets.results import Policy, current_policy
 from wbc_pipeline.options import split_text
-from wbc_pipeline.parameters import checks
-from wbc_pipeline.parameters.schema import check_parameters
 from wbc_pipeline.processes import FirstProcess, is_launched, process_rank, share_folder
 
 if TYPE_CHECKING:
@@ -30,6 +28,8 @@ class ParameterHook:
     @hook_impl
     def after_context_created(self, context: Any) -> None:
         """Check YAML and ``--params`` together."""
+        from wbc_pipeline.parameters.schema import check_parameters
+
         self._parameters = context.config_loader["parameters"]
         self._checked = check_parameters(self._parameters)
         current_policy.set(Policy(tuple(split_text(self._parameters["rerun"]))))
@@ -39,6 +39,8 @@ class ParameterHook:
         self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol
     ) -> None:
         """Check runner, raw data, what the pipeline begins with, and networks to be trained."""
+        from wbc_pipeline.parameters import checks
+
         checks.check_runner(run_params["runner"])
         if "prune.plan" in pipeline.inputs():
             catalog["prune.plan"] = MemoryDataset(_plan_all(catalog), copy_mode="assign")

@@ -1,9 +1,11 @@
 """Nodes of the audit: measure images, look for leaks, price them, and report."""
 
+from __future__ import annotations
+
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
@@ -16,6 +18,8 @@ from wbc_pipeline.pipelines.reporting.nodes import describe_command, explain_kep
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.splitting.nodes import SplitError, check_splits, split_images
 from wbc_pipeline.pipelines.splitting.options import SplittingOptions
+
+pd = lazy.load("pandas")
 
 SHOWN_EMPTY = ("conflicts", "duplicate_images")  # that there are none is worth a line
 SHEET_ROWS, SHEET_COPIES = 12, 7  # of the contact sheet of copies under their originals

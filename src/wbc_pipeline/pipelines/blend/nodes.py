@@ -1,12 +1,16 @@
 """The blend paper's own figures."""
 
+from __future__ import annotations
+
 from typing import Any
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import run_name
+
+pd = lazy.load("pandas")
 
 GALLERY_CAPTION = (
     "One image per class: as it is, its segmented foreground, and what the blend shows to the "

@@ -1,14 +1,18 @@
 """Nodes that describe a paper's trainings and predictions, and combine them."""
 
+from __future__ import annotations
+
 from functools import partial
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
+
+pd = lazy.load("pandas")
 
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])

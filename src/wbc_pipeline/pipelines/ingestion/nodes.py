@@ -1,18 +1,22 @@
 """Nodes that list, decode and describe raw images."""
 
+from __future__ import annotations
+
 import logging
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 
+import lazy_loader as lazy
 import numpy as np
-import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray, image_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
+
+pd = lazy.load("pandas")
 
 _log = logging.getLogger(__name__)
 

@@ -1,12 +1,14 @@
 """Nodes that look for white cells, and the localization paper's own tables and figures."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import numpy as np
-import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
@@ -20,6 +22,8 @@ from wbc_pipeline.pipelines.preprocessing.nodes import make_view
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.training.options import merge_stages
+
+pd = lazy.load("pandas")
 
 PROTOCOL = "source"  # a photograph stands on one side
 BY = ["method", "part", "seed"]

@@ -1,13 +1,17 @@
 """Nodes that describe the making of views."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
 from wbc_pipeline.keys import Key
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
+
+pd = lazy.load("pandas")
 
 
 def make_views(

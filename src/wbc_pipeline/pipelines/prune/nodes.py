@@ -1,10 +1,14 @@
 """Nodes that find results which nothing asks for."""
 
+from __future__ import annotations
+
 from pathlib import Path
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.planning import Plan, folder_bytes
+
+pd = lazy.load("pandas")
 
 
 def list_unasked(plan: Plan, apply: bool) -> tuple[pd.DataFrame, list[Path]]:

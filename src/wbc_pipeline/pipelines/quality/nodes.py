@@ -1,12 +1,14 @@
 """Nodes that measure the image library: masks, boxes and restored images against annotations."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import lazy_loader as lazy
 import numpy as np
-import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
@@ -19,6 +21,8 @@ from wbc_pipeline.pipelines.quality.options import (
     RestorationOptions,
 )
 from wbc_pipeline.pipelines.reporting.nodes import describe_command, explain_kept
+
+pd = lazy.load("pandas")
 
 SHEET_SEVERITY = 3
 PRINTED = "printed in the paper"

@@ -1,13 +1,17 @@
 """Nodes that score predictions, draw figures and write the report."""
 
+from __future__ import annotations
+
 from typing import Any
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.results import Result, policy
 from wbc_pipeline.keys import Key, code_digest, run_name
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+
+pd = lazy.load("pandas")
 
 RUN = ["protocol", "seed", "fold"]
 RUN_KEYS = ["variant", "protocol", "seed"]

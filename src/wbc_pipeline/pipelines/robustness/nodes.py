@@ -1,10 +1,12 @@
 """Nodes that degrade test images, predict them, and draw how accuracy falls."""
 
+from __future__ import annotations
+
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import ImageArray, image_files, open_images
 from wbc_pipeline.datasets.results import Result, Task
@@ -13,6 +15,8 @@ from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.robustness.options import CurveOptions, RobustnessOptions
+
+pd = lazy.load("pandas")
 
 RUN_KEYS = ["variant", "protocol", "seed", "image_id"]  # of a prediction, whatever its condition
 _COLUMNS = ["row", "dataset", "image_id", "label", "source_group"]

@@ -1,9 +1,13 @@
 """Nodes that flag where no cell was found, and compare boxes with annotated ones."""
 
-import pandas as pd
+from __future__ import annotations
+
+import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.pipelines.roi.options import RoiOptions
+
+pd = lazy.load("pandas")
 
 _COUNTS = {0: "none", 1: "one", 2: "several"}
 

@@ -1,14 +1,18 @@
 """The separable paper's own tables and figures."""
 
+from __future__ import annotations
+
 from typing import Any
 
+import lazy_loader as lazy
 import numpy as np
-import pandas as pd
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.pipelines.separable.options import ShownOptions
+
+pd = lazy.load("pandas")
 
 NETWORK = "mixed"  # the variant of Table 1
 STAGE_SIZE = 160  # pixels of a picture in the figure of the stages

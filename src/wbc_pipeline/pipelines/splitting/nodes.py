@@ -1,17 +1,21 @@
 """Nodes that split, and the assertion that no split leaks."""
 
+from __future__ import annotations
+
 import logging
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import lazy_loader as lazy
 import numpy as np
-import pandas as pd
 
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
 from wbc_pipeline.keys import Key, code_digest, digest, run_name
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
+
+pd = lazy.load("pandas")
 
 _log = logging.getLogger(__name__)
 
