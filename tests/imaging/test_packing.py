@@ -205,3 +205,15 @@ def test_real_images_are_packed_whole(real_data, tmp_path):
     assert outcome["status"].eq("ok").all()
     assert set(zip(outcome["height"], outcome["width"], strict=True)) == {(240, 320)}
     assert np.load(tmp_path / "images.npy", mmap_mode="r").shape == (len(listing), 64, 64, 3)
+
+
+def test_warnings_of_listing_and_reading_stand_side_by_side(folder, tmp_path):
+    listing = listing_of(folder)
+    listing["warning"] = pd.Series(["found under another name: a.png", None] * 40, dtype="str")
+    outcome = pack_images(listing, tmp_path / "o" / "i.npy", image_size=8)
+    outcome["warning"] = pd.Series(["bits scaled: 12"] * 3 + [None] * 77, dtype="str")
+    warnings = build_manifest(listing, outcome)["warning"]
+    assert warnings[0] == "found under another name: a.png; bits scaled: 12"
+    assert warnings[1] == "bits scaled: 12"
+    assert warnings[4] == "found under another name: a.png"
+    assert pd.isna(warnings[5])

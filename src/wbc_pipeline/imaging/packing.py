@@ -31,6 +31,7 @@ MANIFEST_COLUMNS = (
     "width",
     "sha256",
     "status",
+    "warning",
 )
 
 _CHUNK = 64  # images per task: enough to hide the overhead of threads, 3 MB at 128 x 128
@@ -56,6 +57,7 @@ class _Outcome(NamedTuple):
     width: int | None = None
     sha256: str | None = None
     mask_sha256: str | None = None
+    warning: str | None = None
 
 
 class _Chunk(NamedTuple):
@@ -106,7 +108,8 @@ def pack_images(
     -------
     A row per row of ``listing``, in its order: ``image_id``; ``status``, ``"ok"`` or the reason why
     the file was refused; ``height`` and ``width`` of the file, upright, in pixels (Int32), and
-    ``sha256`` of its bytes, both missing if refused; and ``mask_sha256`` of the pixels of its mask.
+    ``sha256`` of its bytes, both missing if refused; ``mask_sha256`` of the pixels of its mask; and
+    ``warning``, what was assumed or mended in reading it.
 
     Raises
     ------
@@ -144,7 +147,7 @@ def pack_images(
         masks_target.unlink(missing_ok=True)
     table = pd.DataFrame(outcomes, columns=_Outcome._fields)
     table.insert(0, "image_id", listing["image_id"].to_numpy())
-    for name in ("sha256", "mask_sha256"):
+    for name in ("sha256", "mask_sha256", "warning"):
         table[name] = pd.Series([getattr(outcome, name) for outcome in outcomes], dtype="str")
     return table.astype({"height": "Int32", "width": "Int32", "status": "str"})
 
@@ -162,7 +165,8 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     Returns
     -------
     ``MANIFEST_COLUMNS``, a row per listed file in the listing's order. The rows whose ``status`` is
-    ``"ok"`` are, in this order, the rows of the packed array.
+    ``"ok"`` are, in this order, the rows of the packed array. A ``warning`` says what was assumed
+    or mended, in listing or reading, in a row that is used all the same; ``; `` parts several.
 
     Raises
     ------
@@ -171,7 +175,11 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     """
     if list(listing["image_id"]) != list(outcome["image_id"]):
         raise ValueError("The outcome belongs to another listing: pack the images of this one.")
-    joined = listing.reset_index(drop=True).join(outcome.drop(columns="image_id"))
+    joined = listing.drop(columns="warning").reset_index(drop=True)
+    joined = joined.join(outcome.drop(columns="image_id"))
+    listed, read = listing["warning"].reset_index(drop=True), outcome["warning"]
+    both = listed.notna() & read.notna()
+    joined["warning"] = listed.fillna(read).mask(both, listed + "; " + read)
     return joined[list(MANIFEST_COLUMNS)]
 
 

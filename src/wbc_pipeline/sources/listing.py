@@ -28,6 +28,7 @@ LISTING_COLUMNS = (
     "mask_levels",  # grey levels of [background, cytoplasm, nucleus], missing: 0, 128, 255; or of
     # [background, cell] where the mask does not tell the parts
     "problem",  # why the row cannot be used, found while listing; missing: nothing is known
+    "warning",  # what was assumed or mended in the row, which is used all the same
 )
 
 SOURCES = {
@@ -84,8 +85,8 @@ def list_source(
     -------
     DataFrame with ``LISTING_COLUMNS``, a row per image, sorted by ``image_id``. Text columns are
     of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None,
-    ``mask_levels`` lists of 2 or 3 or None. A ``problem`` is a short fixed phrase, then a colon and
-    the particulars, so that problems can be counted by what stands before the colon.
+    ``mask_levels`` lists of 2 or 3 or None. A ``problem`` or ``warning`` is a short fixed phrase,
+    then a colon and the particulars, so that they can be counted by what stands before the colon.
 
     Raises
     ------
@@ -147,7 +148,7 @@ def listing_digest(listing: pd.DataFrame) -> str:
     """Digest of what is listed and of the files behind it, without opening them.
 
     Two equal digests mean: the same images with the same labels, sources, domains, parts, boxes,
-    masks and problems, each file of the same size and time of change. Where the data set lies does
+    masks, problems and warnings, each file of the same size and time of change. Where the data set lies does
     not count. A file that is missing counts as missing; one with a problem is not looked at.
 
     Returns
