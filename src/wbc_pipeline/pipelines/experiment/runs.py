@@ -63,8 +63,9 @@ def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
     """
     row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
     for (protocol, seed, fold), split in splits.groupby(RUN, sort=False):
-        rows = split.groupby("part")["image_id"].agg(lambda ids: row_of[ids].to_numpy())
-        yield Run(str(protocol), int(seed), int(fold), rows.to_dict())
+        parts = split.groupby("part")["image_id"]
+        rows = {part: row_of[ids].to_numpy() for part, ids in parts}
+        yield Run(str(protocol), int(seed), int(fold), rows)
 
 
 @dataclass(frozen=True)
