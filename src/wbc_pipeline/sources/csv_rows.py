@@ -1,7 +1,7 @@
 """CSV files read strictly: every row knows its line, and what is no table is an error."""
 
 import csv
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -75,3 +75,29 @@ def _require_column(file: Path, column: str, known: Iterable[str]) -> None:
             f"No column {column!r} in {file}.{suggestion(column, known)} Its columns: {names}. "
             "Rename the column, or say which to read."
         )
+
+
+def column_beginning(start: str, file: Path, rows: Sequence[CsvRow]) -> str:
+    """Name the first column that begins with ``start``, in any case.
+
+    Parameters
+    ----------
+    start
+        In lower case.
+    file
+        The file, for the message.
+    rows
+        Of :func:`read_rows`.
+
+    Raises
+    ------
+    LayoutError
+        If there is no such column; the message names the file and its columns.
+    """
+    for name in rows[0].cells:
+        if name.strip().lower().startswith(start):
+            return name
+    raise LayoutError(
+        f"No column that begins with {start!r} in {file}; its columns: "
+        f"{', '.join(rows[0].cells)}. Take the table as it is in the download."
+    )

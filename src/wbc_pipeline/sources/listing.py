@@ -40,6 +40,8 @@ SOURCES = {
     "segmentation_wbc": "wbc_pipeline.sources.segmentation_wbc",
     "lisc": "wbc_pipeline.sources.lisc",
     "all_idb2": "wbc_pipeline.sources.all_idb2",
+    "raabin": "wbc_pipeline.sources.raabin",
+    "krd_wbc": "wbc_pipeline.sources.krd_wbc",
     "image_folder": "wbc_pipeline.sources.image_folder",
     "table": "wbc_pipeline.sources.table",
 }

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from wbc_pipeline.sources.csv_rows import read_rows
+from wbc_pipeline.sources.csv_rows import column_beginning, read_rows
 from wbc_pipeline.sources.listing import (
-    LayoutError,
     as_listing,
     relative_files,
     require_file,
@@ -99,18 +98,8 @@ def _row(folder: Path, stem: str, numbers: set[str], files: set[str]) -> dict[st
 def _class_numbers(table: Path) -> dict[str, set[str]]:
     """Class numbers by stem of the file; the tables name their columns differently."""
     rows = read_rows(table)
-    image, label = (_column(table, rows[0].cells, start) for start in ("image", "class"))
+    image, label = (column_beginning(start, table, rows) for start in ("image", "class"))
     numbers: dict[str, set[str]] = {}
     for _, cells in rows:
         numbers.setdefault(cells[image].strip().zfill(3), set()).add(cells[label].strip())
     return numbers
-
-
-def _column(table: Path, names: dict[str, str], start: str) -> str:
-    for name in names:
-        if name.strip().lower().startswith(start):
-            return name
-    raise LayoutError(
-        f"No column that begins with {start!r} in {table}; its columns: {', '.join(names)}. "
-        f"Take the table as it is in {PUBLIC_NAME}."
-    )
