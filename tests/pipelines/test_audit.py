@@ -1,5 +1,6 @@
 import json
 import shutil
+from importlib import resources
 
 import cv2
 import numpy as np
@@ -98,6 +99,23 @@ def test_an_audit_writes_down_the_source_and_split_of_each_file(audited):
     assert len(dealt)
     assert table.loc[dealt.index, "part"].equals(dealt["part"])
     assert table.groupby("source_group")["fold"].nunique().eq(1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["blood_cells", "segmentation_wbc", "lisc", "all_idb2"])
+def test_pinned_tables_are_made_again_as_they_are(run_pipeline, real_data, tmp_path, name):
+    kept = resources.files("wbc_pipeline.sources.pinned") / f"{name}.csv.gz"
+    run_pipeline(
+        "audit",
+        tmp_path,
+        dataset=name,
+        raw=str(real_data),
+        ingestion=AS_SHIPPED,
+        audit={"pin": {"rescaled": name in ("lisc", "all_idb2")}},
+        how={"to_nodes": ["audit.inspection.pin_sources"]},
+    )
+    made = tmp_path / "08_reporting" / name / "audit/pinned_sources.csv.gz"
+    pd.testing.assert_frame_equal(pd.read_csv(made), pd.read_csv(kept))
 
 
 def test_where_no_split_by_source_is_possible_none_is_written_down(caplog):

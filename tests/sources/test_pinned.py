@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from wbc_pipeline.sources import pinned
-from wbc_pipeline.sources.combined import pinned_copies
+from wbc_pipeline.sources.combined import list_originals, pinned_copies
 from wbc_pipeline.sources.listing import SOURCES
 
 PROJECT = Path(__file__).parents[2]
@@ -138,8 +138,13 @@ def test_what_is_certain_of_copies_is_read_as_it_was_written(
     pd.testing.assert_frame_equal(found.overlaps, expected, check_dtype=False)
 
 
-def test_pinned_sources_of_several_sets_have_the_ids_of_their_listing():
-    alone, beside = pinned_copies("blood_cells"), pinned_copies("blood_cells+lisc")
-    assert (beside.matches["source_id"] == "blood-cells/" + alone.matches["source_id"]).all()
-    assert (beside.overlaps["second"] == "blood-cells/" + alone.overlaps["second"]).all()
+@pytest.mark.parametrize("sets", ["blood_cells", "blood_cells+lisc"])
+def test_pinned_sources_have_the_ids_of_the_photographs(real_data, sets):
+    names = set(list_originals(sets, real_data)["source_id"])
+    found = pinned_copies(sets)
+    assert set(found.matches["source_id"]) <= names
+    assert {*found.overlaps["first"], *found.overlaps["second"]} <= names
+
+
+def test_sets_without_copies_have_no_pinned_ones():
     assert pinned_copies("lisc") is None
