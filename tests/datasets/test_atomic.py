@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 
 from wbc_pipeline.datasets.atomic import (
     AtomicCSVDataset,
+    AtomicGzipCSVDataset,
     AtomicParquetDataset,
     ReportItemsDataset,
 )
@@ -22,6 +23,16 @@ def test_a_table_is_saved_under_its_name_alone(tmp_path):
     dataset.save(pd.DataFrame({"a": [1]}))
     assert [path.name for path in tmp_path.iterdir()] == ["table.csv"]
     assert dataset.load().to_dict("list") == {"a": [1]}
+
+
+def test_a_compressed_table_has_the_same_bytes_each_time(tmp_path):
+    table = pd.DataFrame({"a": [1, 2], "b": ["ä", None]})
+    files = [tmp_path / name for name in ("first.csv.gz", "deeper/second.csv.gz")]
+    for file in files:
+        AtomicGzipCSVDataset(filepath=str(file)).save(table)
+    assert files[0].read_bytes() == files[1].read_bytes()
+    loaded = AtomicGzipCSVDataset(filepath=str(files[1])).load()
+    pd.testing.assert_frame_equal(loaded, table, check_dtype=False)
 
 
 def test_a_failed_save_keeps_the_old_file(tmp_path, monkeypatch):

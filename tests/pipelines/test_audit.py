@@ -1,4 +1,6 @@
 import json
+import shutil
+from importlib import resources
 
 import cv2
 import numpy as np
@@ -6,7 +8,8 @@ import pandas as pd
 import pytest
 
 from wbc_pipeline.pipelines.audit.nodes import split_for_audit, write_report
-from wbc_pipeline.pipelines.audit.options import CompareOptions
+from wbc_pipeline.pipelines.audit.options import CompareOptions, PinOptions
+from wbc_pipeline.pipelines.audit.tracing import pin_sources
 from wbc_pipeline.pipelines.splitting.nodes import SplitError
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
@@ -83,6 +86,69 @@ def test_every_protocol_that_the_data_allow_is_priced(audited):
     assert "filename was not compared" in (audited / "report.html").read_text()
 
 
+def test_an_audit_writes_down_the_source_and_split_of_each_file(audited):
+    table = pd.read_csv(audited / "pinned_sources.csv.gz").set_index("image_id")
+    layers = audited.parents[2]
+    manifest = pd.read_parquet(layers / "02_intermediate/demo/manifest.parquet")
+    manifest = manifest.set_index("image_id")
+    assert table["sha256"].equals(manifest["sha256"])
+    assert table["source"].equals(manifest["source_id"])
+    assert table["source_group"].equals(manifest["source_group"])
+    splits = pd.read_parquet(layers / "05_model_input/demo/audit/splits.parquet")
+    dealt = splits.query("protocol == 'source' and seed == 0").set_index("image_id")
+    assert len(dealt)
+    assert table.loc[dealt.index, "part"].equals(dealt["part"])
+    assert table.groupby("source_group")["fold"].nunique().eq(1).all()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["blood_cells", "segmentation_wbc", "lisc", "all_idb2"])
+def test_pinned_tables_are_made_again_as_they_are(run_pipeline, real_data, tmp_path, name):
+    kept = resources.files("wbc_pipeline.sources.pinned") / f"{name}.csv.gz"
+    run_pipeline(
+        "audit",
+        tmp_path,
+        dataset=name,
+        raw=str(real_data),
+        ingestion=AS_SHIPPED,
+        audit={"pin": {"rescaled": name in ("lisc", "all_idb2")}},
+        how={"to_nodes": ["audit.inspection.pin_sources"]},
+    )
+    made = tmp_path / "08_reporting" / name / "audit/pinned_sources.csv.gz"
+    pd.testing.assert_frame_equal(pd.read_csv(made), pd.read_csv(kept))
+
+
+def test_where_no_split_by_source_is_possible_none_is_written_down(caplog):
+    options = SplittingOptions(validation=0.15, test=0.15, folds=1, max_unknown=0.05)
+    images = table(["a", "b"]).assign(sha256="0", source_group=None)
+    sources, overlaps = pin_sources(images, {}, options, PinOptions(rescaled=False))
+    assert sources[["fold", "part"]].isna().all(axis=None)
+    assert len(sources) == len(images)
+    assert len(overlaps) == 0
+    assert "No 5-fold split stands in the pinned sources: A split by source needs" in caplog.text
+
+
+def test_pinned_sources_are_traced_without_the_photographs(
+    run_pipeline, few_photographs, tmp_path, caplog
+):
+    originals = few_photographs / "blood-cells/dataset-master/dataset-master/JPEGImages"
+    parameters = {"dataset": "blood_cells", "raw": str(few_photographs)}
+    how = {"to_nodes": ["audit.report.trace_sources"]}
+    reports = tmp_path / "data/08_reporting/blood_cells/audit"
+    first, *_ = sorted(originals.iterdir())
+    first.unlink()
+    first.write_bytes(b"")
+    run_pipeline("audit", tmp_path / "data", **parameters, how=how)
+    assert f"{first} is not shown beside its copies: empty file." in caplog.text
+    before = pd.read_csv(reports / "originals.csv")
+    shutil.rmtree(originals)
+    run_pipeline("audit", tmp_path / "data", **parameters, how=how)
+    assert "Copies are shown without their originals. No folder" in caplog.text
+    pd.testing.assert_frame_equal(pd.read_csv(reports / "originals.csv"), before)
+    assert before["labels_disagree"].eq(0).all()
+    assert before["copies"].max() > 100
+
+
 def test_a_second_audit_trains_nothing(run_pipeline, tmp_path, caplog):
     run_pipeline("audit", tmp_path)
     weights = list((tmp_path / "06_models").rglob("weights.safetensors"))
@@ -124,6 +190,7 @@ def test_an_audit_gets_by_with_odd_labels_sizes_and_rare_classes(run_pipeline, t
     )
     reports = tmp_path / "data/08_reporting/image_folder/audit"
     assert "single" in (reports / "classes.csv").read_text()
+    assert len(pd.read_csv(reports / "pinned_sources.csv.gz")) == 37
     predictions = pd.read_parquet(
         tmp_path / "data/07_model_output/image_folder/audit/predictions.parquet"
     )

@@ -2,6 +2,7 @@ import functools
 import json
 import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,9 @@ from wbc_pipeline.pipelines.ingestion import nodes
 from wbc_pipeline.sources import blood_cells
 
 CLASSES = ("basophil", "erythroblast", "monocyte", "myeloblast", "seg_neutrophil")
+
+
+RECOVERED = {"ingestion": {"recover": True}}  # though the files are the published ones
 
 
 def outputs(data, dataset):
@@ -44,7 +48,7 @@ def test_all_of_leukemia5_is_read(run_pipeline, real_data, tmp_path):
     assert sources["monocyte/MO_231316.jpg"] == sources["monocyte/MO_415531.jpg"]
 
 
-def test_the_photograph_behind_each_copy_is_recovered(run_pipeline, few_copies, tmp_path):
+def test_the_photograph_behind_each_copy_is_known(run_pipeline, few_copies, tmp_path):
     run_pipeline("ingestion", tmp_path, dataset="blood_cells", raw=str(few_copies))
     manifest, _ = outputs(tmp_path, "blood_cells")
     photographs = blood_cells.list_originals(few_copies).set_index("source_id")["label"]
@@ -57,11 +61,69 @@ def test_the_photograph_behind_each_copy_is_recovered(run_pipeline, few_copies, 
     assert (groups > 1).any()  # ... but cells that were photographed twice
 
 
+def assert_pinned_and_recovered_agree(run_pipeline, raw, folder, **ingestion):
+    tables = {}
+    for recover in (True, False):
+        data = folder / str(recover)
+        run_pipeline(
+            "audit",
+            data,
+            dataset="blood_cells",
+            raw=str(raw),
+            ingestion={"recover": recover, **ingestion},
+            how={"to_nodes": ["audit.report.trace_sources", "audit.inspection.pin_sources"]},
+        )
+        manifest = (data / "02_intermediate/blood_cells/manifest.parquet").read_bytes()
+        reports = data / "08_reporting/blood_cells/audit"
+        names = ("originals.csv", "copies.csv", "overlaps.csv", "pinned_sources.csv.gz")
+        tables[recover] = manifest, *(pd.read_csv(reports / name) for name in names)
+    assert tables[False][0] == tables[True][0]  # byte by byte
+    for pinned, recovered in zip(tables[False][1:], tables[True][1:], strict=True):
+        unlisted = pinned.columns.drop("transform", errors="ignore")  # a list: compared below
+        assert list(pinned.columns) == list(recovered.columns)
+        pd.testing.assert_frame_equal(pinned[unlisted], recovered[unlisted], rtol=0, atol=1e-3)
+    maps = [np.stack(table[2]["transform"].map(numbers)) for table in tables.values()]
+    np.testing.assert_allclose(*maps, rtol=0, atol=0.1)
+
+
+def numbers(text):
+    return np.array(text.strip("[]").replace(",", " ").split(), float)
+
+
+def test_pinned_and_recovered_sources_agree(run_pipeline, few_copies, tmp_path):
+    assert_pinned_and_recovered_agree(run_pipeline, few_copies, tmp_path)
+
+
+@pytest.mark.slow
+def test_pinned_and_recovered_sources_of_all_copies_agree(run_pipeline, real_data, tmp_path):
+    assert_pinned_and_recovered_agree(run_pipeline, real_data, tmp_path, image_size=128)
+
+
+def test_copies_that_differ_from_the_published_ones_are_recovered(
+    run_pipeline, few_photographs, tmp_path, caplog
+):
+    parameters = {"dataset": "blood_cells", "raw": str(few_photographs)}
+    run_pipeline("ingestion", tmp_path / "data", **parameters)
+    before, _ = outputs(tmp_path / "data", "blood_cells")
+    assert "pinned" not in caplog.text
+    file = Path(before["path"].iloc[0])
+    changed = file.read_bytes() + b"\n"  # after the end of the picture
+    file.unlink()  # a link to the real one
+    file.write_bytes(changed)
+    run_pipeline("ingestion", tmp_path / "data", **parameters)
+    manifest, _ = outputs(tmp_path / "data", "blood_cells")
+    assert (
+        f"1 of {len(manifest)} copies, such as {file}, are not the published files" in caplog.text
+    )
+    assert manifest["source_id"].isna().any()  # of most, no photograph is there
+    assert before["source_id"].notna().all()
+
+
 def test_an_interrupted_recovery_goes_on_where_it_was(
     run_pipeline, few_photographs, tmp_path, monkeypatch
 ):
     whole, halves = tmp_path / "whole", tmp_path / "halves"
-    parameters = {"dataset": "blood_cells", "raw": str(few_photographs)}
+    parameters = {"dataset": "blood_cells", "raw": str(few_photographs), **RECOVERED}
     monkeypatch.setattr(nodes, "_COPIES_AT_A_TIME", 40)
     run_pipeline("ingestion", whole, **parameters)
 
@@ -84,21 +146,25 @@ def test_an_interrupted_recovery_goes_on_where_it_was(
     pd.testing.assert_frame_equal(*(outputs(data, "blood_cells")[0] for data in (whole, halves)))
 
 
-def test_copies_without_their_photographs_keep_an_unknown_source(
+def test_copies_without_their_photographs_have_a_source_only_where_it_is_pinned(
     run_pipeline, few_photographs, tmp_path, caplog
 ):
     shutil.rmtree(few_photographs / "blood-cells/dataset-master")
-    run_pipeline("ingestion", tmp_path / "data", dataset="blood_cells", raw=str(few_photographs))
+    parameters = {"dataset": "blood_cells", "raw": str(few_photographs)}
+    run_pipeline("ingestion", tmp_path / "data", **parameters, **RECOVERED)
     manifest, _ = outputs(tmp_path / "data", "blood_cells")
     assert manifest["source_id"].isna().all()
     assert "sources of the copies stay unknown" in caplog.text
+    run_pipeline("ingestion", tmp_path / "data", **parameters)
+    manifest, _ = outputs(tmp_path / "data", "blood_cells")
+    assert manifest["source_group"].notna().all()  # they are pinned
 
 
 def test_copies_that_are_no_longer_there_are_no_longer_read(
     run_pipeline, few_photographs, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(nodes, "_COPIES_AT_A_TIME", 40)
-    parameters = {"dataset": "blood_cells", "raw": str(few_photographs)}
+    parameters = {"dataset": "blood_cells", "raw": str(few_photographs), **RECOVERED}
     run_pipeline("ingestion", tmp_path / "data", **parameters)
     recovery = tmp_path / "data/02_intermediate/blood_cells/recovery"
     before = {path: path.stat().st_mtime_ns for path in recovery.glob("*/*.parquet")}

@@ -1,6 +1,7 @@
 """Files that are replaced as a whole, never half-written, and remembered for the command."""
 
 import filecmp
+import gzip
 import json
 import os
 from collections.abc import Iterator
@@ -68,6 +69,20 @@ class _Atomic:
 
 class AtomicCSVDataset(_Atomic, CSVDataset):
     """A table as CSV."""
+
+
+class _GzipCSVDataset(CSVDataset):
+    """A table as compressed CSV: the same table gives the same bytes, whatever file and time."""
+
+    def save(self, data: pd.DataFrame) -> None:
+        content = data.to_csv(index=False, lineterminator="\n").encode()
+        file = Path(self._filepath)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(gzip.compress(content, mtime=0))
+
+
+class AtomicGzipCSVDataset(_Atomic, _GzipCSVDataset):
+    """A table as compressed CSV."""
 
 
 class AtomicParquetDataset(_Atomic, ParquetDataset):

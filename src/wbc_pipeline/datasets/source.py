@@ -11,6 +11,8 @@ from kedro.io import AbstractDataset, DatasetError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from wbc_pipeline.sources.pinned import PinnedCopies
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,6 +73,12 @@ class Source:
         from wbc_pipeline.sources.combined import list_originals
 
         return list_originals(self.name, self.raw)
+
+    def pinned_copies(self) -> "PinnedCopies | None":
+        """Read what is pinned of the images of `copied_sets`; None if not all of these are."""
+        from wbc_pipeline.sources.combined import pinned_copies
+
+        return pinned_copies(self.name)
 
     def list_boxes(self) -> "pd.DataFrame":
         """List the annotated boxes, a row each; no rows if there are none."""

@@ -69,7 +69,8 @@ def group_duplicates(
             other
             for other, view in zip(others, views, strict=True)
             if groups[other] != groups[row]  # what is joined already need not be compared
-            and _unit(_view(detail, view)) @ _unit(fine_detail(images[other])) >= similarity
+            and _unit(_view(detail[None], view)[0]) @ _unit(fine_detail(images[other]))
+            >= similarity
         ]
         if same:
             joined = groups[[row, *same]]
@@ -220,10 +221,10 @@ def _candidates(
     thumbnails: np.ndarray, shortlist: float
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """For each image the later ones that resemble one of its views, and which view that is."""
-    flat = np.array([_unit(thumbnail) for thumbnail in thumbnails])  # [N, 256]
+    flat = _units(thumbnails)
     for start in range(0, len(thumbnails), _BLOCK):
         block = thumbnails[start : start + _BLOCK]
-        views = np.stack([[_unit(_view(one, view)) for one in block] for view in _VIEWS])
+        views = np.stack([_units(_view(block, view)) for view in _VIEWS])  # [8, block, 256]
         best = views[0] @ flat[start:].T  # [block, later images]
         for view in views[1:]:
             np.maximum(best, view @ flat[start:].T, out=best)
@@ -265,9 +266,17 @@ def fine_detail(image: np.ndarray) -> np.ndarray:
     return evened.reshape(image.shape)  # OpenCV drops a single channel
 
 
-def _view(image: np.ndarray, view: int) -> np.ndarray:
-    """One of the 8 rotations and mirrorings of a square image."""
-    return np.rot90(image[:, ::-1] if view >= 4 else image, view % 4)
+def _view(images: np.ndarray, view: int) -> np.ndarray:
+    """One of the 8 rotations and mirrorings of square images, [N, S, S, …]."""
+    return np.rot90(images[:, :, ::-1] if view >= 4 else images, view % 4, axes=(1, 2))
+
+
+def _units(images: np.ndarray) -> np.ndarray:
+    """Like `_unit`, of many grey images at once: [N, S, S] to float32 [N, S * S]."""
+    number, *sides = images.shape
+    flat = images.reshape(number, np.prod(sides)).astype(np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
 
 
 def _unit(image: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from wbc_pipeline.sources.listing import LayoutError, as_listing, list_source, load_source
+from wbc_pipeline.sources.pinned import PinnedCopies, read_copies
 from wbc_pipeline.sources.voc import VocObject
 
 _ID_COLUMNS = ("source_id", "patient", "filename_group")  # unique within a data set only
@@ -86,6 +87,30 @@ def list_originals(dataset: str, raw: Path) -> pd.DataFrame:
         listing = load_source(name).list_originals(raw).assign(dataset=name)
         originals.append(_with_unique_ids(listing) if several else listing)
     return pd.concat(originals, ignore_index=True)
+
+
+def pinned_copies(dataset: str) -> PinnedCopies | None:
+    """Read what is pinned of the images of `copied_sets`, ids as in `list_sets`.
+
+    None if one of these sets is not pinned, or there are no such sets.
+    """
+    copied, several = copied_sets(dataset), len(set_names(dataset)) > 1
+    found = [read_copies(name) for name in copied]
+    if not found or None in found:
+        return None
+    for number, name in enumerate(copied if several else ()):
+        prefix = f"{_download(load_source(name), name)}/"
+        matches, overlaps, digest = found[number]
+        found[number] = PinnedCopies(
+            matches.assign(source_id=prefix + matches["source_id"]),
+            overlaps.assign(**{side: prefix + overlaps[side] for side in ("first", "second")}),
+            digest,
+        )
+    return PinnedCopies(
+        pd.concat([pinned.matches for pinned in found], ignore_index=True),
+        pd.concat([pinned.overlaps for pinned in found], ignore_index=True),
+        "+".join(pinned.digest for pinned in found),
+    )
 
 
 def list_boxes(dataset: str, raw: Path) -> pd.DataFrame:

@@ -12,7 +12,6 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.audit.options import CompareOptions, GuessOptions
-from wbc_pipeline.pipelines.ingestion.nodes import overlapping_originals, recovered_sources
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
 from wbc_pipeline.pipelines.reporting.nodes import describe_command, explain_kept
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
@@ -22,7 +21,6 @@ from wbc_pipeline.pipelines.splitting.options import SplittingOptions
 pd = lazy.load("pandas")
 
 SHOWN_EMPTY = ("conflicts", "duplicate_images")  # that there are none is worth a line
-SHEET_ROWS, SHEET_COPIES = 12, 7  # of the contact sheet of copies under their originals
 GUESSED = ["label", "domain"]
 GUESS_COLUMNS = [
     "target",
@@ -197,57 +195,6 @@ def price_leaks(
         "leak_price": figures.leak_price(metrics, dataset=dataset),
         "leaks": leaks,
         "leak_shares": figures.leak_shares(leaks, dataset=dataset),
-    }
-
-
-def trace_sources(
-    source: Source,
-    manifest: pd.DataFrame,
-    images: ImageArray,
-    recovery: dict[str, Result],
-    dataset: str,
-) -> tuple[pd.DataFrame, dict[str, Any]]:
-    """Say where sources were recovered from pixels, and which of them show one cell.
-
-    Returns
-    -------
-    copies
-        A row per copy: its original, how sure that is, and whether their labels agree.
-    items
-        ``originals``: how many originals the copies of each published part show. ``overlaps``: the
-        pairs of originals of one field of view, with their labels and parts. Three figures.
-    """
-    from wbc_pipeline.evaluation.audit import tracing
-    from wbc_pipeline.evaluation.figures import copies as figures
-    from wbc_pipeline.imaging.reading import read_image
-
-    def read(paths: pd.Series) -> list:
-        return [read_image(path, max_pixels=images.max_pixels).pixels for path in paths]
-
-    copies = recovered_sources(recovery)
-    if len(copies):
-        copies["label_agrees"] = tracing.check_labels(copies)
-    overlaps = tracing.describe_overlaps(manifest, overlapping_originals(recovery))
-    files = source.list_originals().set_index("source_id")["path"] if len(copies) else {}
-    shown = copies.sample(frac=1, random_state=0).groupby("source_id").head(SHEET_COPIES)
-    names = sorted(shown["source_id"].unique()) if len(shown) else []
-    names = names[:: max(len(names) // SHEET_ROWS, 1)][:SHEET_ROWS]
-    path_of = manifest.set_index("image_id")["path"]
-    rows = [shown[shown["source_id"] == name] for name in names]
-    return copies, {
-        "originals": tracing.count_originals(manifest, copies),
-        "recovery_sheet": figures.recovery_sheet(
-            read(files[names]) if names else [],
-            [read(path_of[row["image_id"]]) for row in rows],
-            [row["score"].tolist() for row in rows],
-            names,
-            dataset=dataset,
-        ),
-        "recovery_scores": figures.recovery_scores(copies, dataset=dataset),
-        "overlaps": overlaps,
-        "overlap_sheet": figures.overlap_sheet(
-            overlaps, lambda name: read([files[name]])[0], dataset=dataset
-        ),
     }
 
 

@@ -40,12 +40,24 @@ class CompareOptions(Options):
     min_sources: int = Field(gt=2)
 
 
+class PinOptions(Options):
+    """How sources are written down so that others can use them.
+
+    Parameters
+    ----------
+    rescaled
+        The files are rescaled copies of the published ones: their checksums are left out.
+    """
+
+    rescaled: bool
+
+
 class AuditOptions(ExperimentParameters):
     """Everything under ``audit`` in the parameters.
 
     Parameters
     ----------
-    compare, guess
+    compare, guess, pin
         See their classes.
     views, variants, train, trainer, score
         Those of the small network that measures the price of a leak.
@@ -53,3 +65,4 @@ class AuditOptions(ExperimentParameters):
 
     compare: CompareOptions
     guess: GuessOptions
+    pin: PinOptions

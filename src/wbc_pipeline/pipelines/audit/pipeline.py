@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.audit import nodes
+from wbc_pipeline.pipelines.audit import nodes, tracing
 from wbc_pipeline.pipelines.experiment.pipeline import experiment_pipeline
 from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
 
@@ -36,6 +36,11 @@ def _inspection_pipeline() -> Pipeline:
                 ["manifest", "params:audit.compare", "params:splitting"],
                 ["audit.splits", "audit.report.refused_protocols"],
             ),
+            step(
+                tracing.pin_sources,
+                ["manifest", "recovery", "params:splitting", "params:audit.pin"],
+                ["audit.pinned_sources", "audit.pinned_overlaps"],
+            ),
         ],
         tags="audit",
     )
@@ -62,7 +67,7 @@ def _report_pipeline() -> Pipeline:
                 ["audit.report.metrics", items("price_leaks")],
             ),
             step(
-                nodes.trace_sources,
+                tracing.trace_sources,
                 ["source", "manifest", "images", "recovery", "params:dataset"],
                 ["audit.report.copies", items("trace_sources")],
             ),

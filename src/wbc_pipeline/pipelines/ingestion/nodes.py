@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import lazy_loader as lazy
 import numpy as np
@@ -15,6 +16,9 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
+
+if TYPE_CHECKING:
+    from wbc_pipeline.sources.pinned import PinnedCopies
 
 pd = lazy.load("pandas")
 
@@ -119,13 +123,29 @@ def recover_sources(
     dict of str to Task
         ``originals`` makes the table ``overlaps``: pairs of photographs of one field of view.
         ``copies-…``, a thousand images each so that an interrupted search goes on where it was,
-        make the tables ``matches``. Nothing for a data set that is not made of copies.
+        make the tables ``matches``. Nothing for a data set that is not made of copies. Where the
+        package has pinned what would be found, nothing is searched: ``copies`` makes one table.
     """
     from wbc_pipeline.imaging import recovery
     from wbc_pipeline.sources.listing import MissingDataError, listing_digest
 
     if not source.copied_sets:
         return {}
+    outcome = images.result.table("outcome")
+    copies = listing.assign(sha256=outcome["sha256"])[outcome["status"] == "ok"]
+    copies = copies[copies["source_id"].isna() & copies["dataset"].isin(source.copied_sets)]
+    pinned = None if options.recover else source.pinned_copies()
+    if pinned is not None:
+        other = copies[~copies["sha256"].isin(pinned.matches["sha256"])]
+        if other.empty:
+            return _look_up_sources(copies, pinned)
+        _log.info(
+            "%d of %d copies, such as %s, are not the published files, whose sources are pinned: "
+            "all sources are recovered from the pixels.",
+            len(other),
+            len(copies),
+            other["path"].iloc[0],
+        )
     try:
         originals = source.list_originals()
     except MissingDataError as error:
@@ -165,19 +185,37 @@ def recover_sources(
         data={"originals": listing_digest(originals)},
         code=code_digest(recovery.index_originals, recovery.recover_sources),
     )
-    outcome = images.result.table("outcome")
-    copies = listing.assign(sha256=outcome["sha256"])[outcome["status"] == "ok"]
-    copies = copies[copies["source_id"].isna() & copies["dataset"].isin(source.copied_sets)]
     tasks = {"originals": Task(key, find_overlaps)}
     for start in range(0, len(copies), _COPIES_AT_A_TIME):
         part = copies.iloc[start : start + _COPIES_AT_A_TIME]
         title = f"Recovering sources {start + 1:,} to {start + len(part):,} of {len(copies):,}"
-        content = digest(part[["image_id", "label", "sha256"]].astype(str).to_numpy().tolist())
         tasks[f"copies-{start:06}"] = Task(
-            replace(key, data={**key.data, "copies": content}),
+            replace(key, data={**key.data, "copies": _content(part)}),
             partial(match, copies=part, title=title),
         )
     return tasks
+
+
+def _look_up_sources(copies: pd.DataFrame, pinned: PinnedCopies) -> dict[str, Task]:
+    """Describe the same tables as `recover_sources`, from what is pinned."""
+    from wbc_pipeline.sources.pinned import read_copies
+
+    def write_matches(folder: Path) -> None:
+        found = copies[["image_id", "label", "sha256"]].merge(pinned.matches, on="sha256")
+        found.drop(columns="sha256").to_parquet(folder / "matches.parquet")
+
+    def write_overlaps(folder: Path) -> None:
+        pinned.overlaps.to_parquet(folder / "overlaps.parquet")
+
+    key = Key(params={}, data={"pinned": pinned.digest}, code=code_digest(read_copies))
+    return {
+        "originals": Task(key, write_overlaps),
+        "copies": Task(replace(key, data={**key.data, "copies": _content(copies)}), write_matches),
+    }
+
+
+def _content(copies: pd.DataFrame) -> str:
+    return digest(copies[["image_id", "label", "sha256"]].astype(str).to_numpy().tolist())
 
 
 def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -83,6 +83,8 @@ class IngestionOptions(Options):
         Correlation of fine detail from which two images, turned or mirrored, show one cell.
     overlap_similarity
         The same where one image, shifted, turned or zoomed, covers another in part.
+    recover
+        Recover the sources of augmented copies from the pixels even where they are pinned.
     """
 
     image_size: int = Field(ge=8)
@@ -90,3 +92,4 @@ class IngestionOptions(Options):
     max_rejected: float = Field(ge=0, le=1)
     duplicate_similarity: float = Field(gt=0, le=1)
     overlap_similarity: float = Field(gt=0, le=1)
+    recover: bool
