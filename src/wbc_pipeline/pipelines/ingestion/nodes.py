@@ -180,7 +180,14 @@ def recover_sources(
     return tasks
 
 
-def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def describe_images(listing: pd.DataFrame, images: ImageArray) -> pd.DataFrame:
+    """Join what was listed with what came of reading it; see `packing.build_manifest`."""
+    from wbc_pipeline.imaging import packing
+
+    return packing.build_manifest(listing, images.result.table("outcome"))
+
+
+def list_boxes(source: Source, described: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List every annotated box, also of images that show several cells.
 
     Returns
@@ -192,20 +199,25 @@ def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd
     """
     from wbc_pipeline.imaging import packing
 
-    boxes, outside = packing.check_boxes(source.list_boxes(), manifest)
-    return boxes, pd.concat([packing.rejected(manifest), outside], ignore_index=True)
+    boxes, outside = packing.check_boxes(source.list_boxes(), described)
+    return boxes, pd.concat([packing.rejected(described), outside], ignore_index=True)
 
 
 def build_manifest(
     *,
     source: Source,
-    listing: pd.DataFrame,
-    images: ImageArray,
+    described: pd.DataFrame,
+    rejects: pd.DataFrame,
     duplicates: Result,
     recovery: dict[str, Result],
     options: IngestionOptions,
 ) -> pd.DataFrame:
-    """Join what was listed with what came of it, its recovered sources and its near-duplicates.
+    """Accept the images that were read, and join their recovered sources and near-duplicates.
+
+    Parameters
+    ----------
+    rejects
+        An input so that it is on disk by the time that too many refused images stop the run.
 
     Returns
     -------
@@ -217,13 +229,15 @@ def build_manifest(
     Raises
     ------
     RejectedImagesError
-        If more than the set share of files was refused, or a whole class.
+        If more than the set share of files was refused, or a whole class where none may be lost.
     """
     from wbc_pipeline.imaging import packing
     from wbc_pipeline.imaging.duplicates import group_sources
 
-    manifest = packing.build_manifest(listing, images.result.table("outcome"))
-    packing.check_rejected_share(manifest, options.max_rejected)
+    manifest = described.copy()
+    may_lose = options.lost_classes == "warn"
+    packing.check_rejected_share(manifest, options.max_rejected, may_lose_classes=may_lose)
+    _warn_of_what_was_mended(manifest)
     manifest["source_id"] = _fill_recovered(manifest, recovered_sources(recovery))
     sources = group_sources(
         manifest,
@@ -235,6 +249,22 @@ def build_manifest(
     place = manifest.columns.get_loc("source_id") + 1
     manifest.insert(place, "source_group", sources["source_group"])
     return manifest
+
+
+def _warn_of_what_was_mended(manifest: pd.DataFrame) -> None:
+    from wbc_pipeline.imaging import packing
+
+    for label in sorted(packing.lost_classes(manifest)):
+        _log.warning("Goes on without class %r: all of its images were refused.", label)
+    warnings = packing.accepted(manifest)["warning"].dropna()
+    if len(warnings):
+        _log.warning(
+            "%d images are used with a warning (%s); the first is %s. The manifest's column "
+            "`warning` has them all.",
+            len(warnings),
+            packing.count_reasons(warnings.str.split("; ").explode()),
+            warnings.iloc[0],
+        )
 
 
 def recovered_sources(recovery: dict[str, Result]) -> pd.DataFrame:
