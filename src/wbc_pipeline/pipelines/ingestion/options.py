@@ -27,7 +27,7 @@ def _as_text(name: Any) -> Any:
     """Take a whole number for text: on the command line a name such as 2024 arrives as one."""
     if isinstance(name, float | bool):  # 2024.10 has arrived as 2024.1, and yes as true
         raise ValueError(
-            "a name that reads as a number or as yes or no must stand in quotes, in "
+            f"{name} was read as a number or as yes or no; write such a name in quotes, in "
             "conf/local/parameters.yml"
         )
     return str(name) if isinstance(name, int) else name
