@@ -55,6 +55,7 @@ class FileFinder:
 
     def __init__(self, folder: Path, *, suffix: str = "", what: str = "file"):
         self._folder = folder
+        self._roots = dict.fromkeys([str(folder), os.path.realpath(folder)])
         self._suffix = suffix
         self._what = what
 
@@ -88,13 +89,12 @@ class FileFinder:
 
     def _inside(self, name: str) -> str | None:
         """Give the path relative to the folder; None if it leads out."""
-        home = str(self._folder)
-        if not _is_file(os.path.join(home, name)):
+        if not _is_file(os.path.join(self._folder, name)):
             name = name.replace("\\", "/")
             if PureWindowsPath(name).drive and not os.path.isabs(name):
                 return None  # a table from Windows, read on another system
-        full = Path(os.path.normpath(os.path.join(home, name)))
-        for root in (home, os.path.realpath(home)):
+        full = Path(os.path.normpath(os.path.join(self._folder, name)))
+        for root in self._roots:
             if full.is_relative_to(root):
                 return full.relative_to(root).as_posix()
         return None
