@@ -77,6 +77,15 @@ def test_an_empty_class_folder_is_warned_of(tmp_path, untouched, caplog):
     assert caplog.messages == [f"Class folders without any file: {tmp_path}/c, {tmp_path}/d."]
 
 
+def test_files_beside_the_class_folders_are_counted(tmp_path, untouched, caplog):
+    make(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "train/2.jpg", "notes.txt", ".hidden")
+    assert len(list_images(untouched(tmp_path), folder=".")) == 2
+    assert caplog.messages == [
+        "2 files beside the class folders belong to no class and are left out, such as "
+        f"{tmp_path}/notes.txt."
+    ]
+
+
 @pytest.mark.parametrize(
     ("names", "message"),
     [

@@ -274,6 +274,7 @@ def test_missing_files_are_no_reason_to_miss_a_class(tmp_path, untouched):
         (b"path,label\n", "has no rows"),
         (b"path,label\n\x81,x\n", "is not text. Save the table as CSV in UTF-8"),
         ("path,label\na,x\n".encode("utf-16")[:-1], "is not text"),
+        ("path,label\na,x\n".encode("utf-16-le"), "is not text"),
         (b'path,label\na.png,x\n"b.png,y\n', "is no table, see line 3"),
         (b"path,label\na.png,x\nb.png,c.png,y\n", "line 3: 3 cells under 2 columns"),
         (b"path,label,label\na,x,y\n", "two columns have the same name"),

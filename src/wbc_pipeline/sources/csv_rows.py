@@ -14,6 +14,7 @@ from wbc_pipeline.suggestions import suggestion
 _log = logging.getLogger(__name__)
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_WINDOWS = "cp1252"
 
 
 class CsvRow(NamedTuple):
@@ -70,16 +71,20 @@ def _read_text(file: Path) -> str:
     except OSError as error:
         raise LayoutError(f"{file} cannot be read: {error.strerror}. Mend or replace it.") from None
     utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-    try:
-        return data.decode("utf-16" if utf_16 else "utf-8-sig")
-    except UnicodeDecodeError:
-        pass
-    try:
-        text = data.decode("cp1252")
-    except UnicodeDecodeError:
-        text = "\0"
-    if utf_16 or "\0" in text:
-        raise LayoutError(f"{file} is not text. Save the table as CSV in UTF-8.")
+    for encoding in ["utf-16"] if utf_16 else ["utf-8-sig", _WINDOWS]:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text.partition("\n")[0]:
+            break
+        if encoding == _WINDOWS:
+            _warn_of_windows(file, text)
+        return text
+    raise LayoutError(f"{file} is not text. Save the table as CSV in UTF-8.")
+
+
+def _warn_of_windows(file: Path, text: str) -> None:
     strange = next(character for character in text if not character.isascii())
     _log.warning(
         "%s is not UTF-8 and was read as Latin-1 (Windows-1252): if letters such as %r look wrong, "
@@ -87,7 +92,6 @@ def _read_text(file: Path) -> str:
         file,
         strange,
     )
-    return text
 
 
 def _find_separator(text: str, columns: list[str]) -> str:

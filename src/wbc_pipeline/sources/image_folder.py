@@ -37,7 +37,7 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
     A class is a sub-folder, and its name the label. Where all sub-folders are called as parts are
     (``train``, ``Validation``, ``TestA``, …, see `.listing.published_part`), they are published
     parts and the class folders are below them. Files beside the class folders belong to no class
-    and are not listed; an empty class folder is warned of.
+    and are not listed; that is warned of, and an empty class folder too.
 
     Parameters
     ----------
@@ -90,7 +90,23 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
     _check_classes(home, {row["label"] for row in rows} - {None}, empty)
     if empty:
         _log.warning("Class folders without any file: %s.", ", ".join(empty))
+    _warn_of_files_beside({home, *(class_folder.parent for class_folder in class_folders)})
     return as_listing(rows)
+
+
+def _warn_of_files_beside(folders: set[Path]) -> None:
+    beside = [
+        entry.path
+        for folder in sorted(folders)
+        for entry in os.scandir(folder)
+        if is_visible(entry.name) and not entry.is_dir()
+    ]
+    if beside:
+        _log.warning(
+            "%d files beside the class folders belong to no class and are left out, such as %s.",
+            len(beside),
+            min(beside),
+        )
 
 
 def _check_classes(home: Path, labels: set[str], empty: list[str]) -> None:
