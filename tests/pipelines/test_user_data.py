@@ -1,6 +1,9 @@
 """Folders and tables as users bring them, from raw files to manifest, rejects and log."""
 
 import csv
+import subprocess
+import sys
+from pathlib import Path
 
 import click
 import cv2
@@ -9,6 +12,8 @@ import pandas as pd
 import pytest
 
 from wbc_pipeline.imaging.packing import RejectedImagesError
+
+PROJECT = Path(__file__).parents[2]
 
 
 def draw(folder, *names):
@@ -147,3 +152,24 @@ def test_a_wrong_layout_is_one_error_before_any_node(ingest, tmp_path, names, me
     with pytest.raises(click.ClickException, match=message):
         ingest(draw(tmp_path / "raw", *names))
     assert not (tmp_path / "data").exists()
+
+
+def test_the_command_line_says_a_wrong_layout_in_one_error(tmp_path, untouched):
+    raw = untouched(draw(tmp_path / "raw", "wrap/a/1", "wrap/b/1"))
+    parameters = f"dataset=image_folder,sources.image_folder.folder={raw},data={tmp_path}/data"
+    run = subprocess.run(
+        [sys.executable, "-m", "kedro", "run", "--env=test", f"--params={parameters}"],
+        cwd=PROJECT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    said = run.stdout + run.stderr
+    assert "Traceback" not in said
+    assert said.count("Error: ") == 1
+    assert said.rstrip().endswith(
+        f"Error: Only one class, 'wrap', in {raw}; there must be two or more to tell apart. If the "
+        f"folders in it (a, b) are the classes or parts, set `sources.image_folder.folder` to "
+        f"{raw}/wrap; else add a sub-folder per class."
+    )

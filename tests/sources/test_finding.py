@@ -60,8 +60,16 @@ def test_an_absolute_path_inside_the_folder_is_accepted(tmp_path, untouched):
     assert FileFinder(home).find(str(home / "a/1.png")) == Found("a/1.png")
     assert FileFinder(tmp_path / "link").find(str(home / "a/1.png")) == Found("a/1.png")
     assert FileFinder(tmp_path / "link").find(str(tmp_path / "link/a/1.png")) == Found("a/1.png")
+    assert FileFinder(home).find("../images/a/1.png") == Found("a/1.png")
     outside = FileFinder(home).find(str(tmp_path / "b.png"))
     assert outside.problem.startswith("path leads out of the folder: ")
+
+
+def test_a_folder_given_by_way_of_a_link_and_its_parent_is_the_one_that_the_system_means(tmp_path):
+    folder_of(tmp_path / "disk/images", "1.png")
+    (tmp_path / "disk/raw").mkdir()
+    (tmp_path / "raw").symlink_to(tmp_path / "disk/raw")
+    assert FileFinder(tmp_path / "raw/../images").find("1.png") == Found("1.png")
 
 
 @pytest.mark.parametrize(

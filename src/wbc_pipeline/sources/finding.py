@@ -55,7 +55,7 @@ class FileFinder:
 
     def __init__(self, folder: Path, *, suffix: str = "", what: str = "file"):
         self._folder = folder
-        self._roots = dict.fromkeys([str(folder), os.path.realpath(folder)])
+        self._real = os.path.realpath(folder)
         self._suffix = suffix
         self._what = what
 
@@ -93,8 +93,11 @@ class FileFinder:
             name = name.replace("\\", "/")
             if PureWindowsPath(name).drive and not os.path.isabs(name):
                 return None  # a table from Windows, read on another system
-        full = Path(os.path.normpath(os.path.join(self._folder, name)))
-        for root in self._roots:
+        path = Path(os.path.normpath(name))
+        if not path.is_absolute() and path.parts[:1] != ("..",):
+            return path.as_posix()
+        full = Path(os.path.normpath(os.path.join(self._real, path)))
+        for root in (os.path.normpath(self._folder), self._real):
             if full.is_relative_to(root):
                 return full.relative_to(root).as_posix()
         return None
