@@ -183,6 +183,12 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     return joined[list(MANIFEST_COLUMNS)]
 
 
+def count_warnings(manifest: pd.DataFrame) -> pd.Series:
+    """Count the rows of each kind of warning among those that are not refused, most first."""
+    warnings = accepted(manifest)["warning"].dropna().str.split("; ").explode()
+    return warnings.str.split(":").str[0].value_counts()
+
+
 def accepted(manifest: pd.DataFrame) -> pd.DataFrame:
     """Rows of the manifest that are in the packed array, numbered as there."""
     return manifest[manifest["status"] == "ok"].reset_index(drop=True)
@@ -237,7 +243,7 @@ def check_boxes(boxes: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFra
 
 
 def count_reasons(statuses: pd.Series) -> str:
-    """Count statuses or warnings by what stands before the colon, most frequent first.
+    """Count statuses by what stands before the colon, most frequent first.
 
     Examples
     --------

@@ -237,7 +237,10 @@ def build_manifest(
     manifest = described.copy()
     may_lose = options.lost_classes == "warn"
     packing.check_rejected_share(manifest, options.max_rejected, may_lose_classes=may_lose)
-    _warn_of_what_was_mended(manifest)
+    for label in sorted(packing.lost_classes(manifest)):
+        _log.warning("Goes on without class %r: all of its images were refused.", label)
+    for warning, count in packing.count_warnings(manifest).items():
+        _log.warning("%d x %s, see the column `warning` of the manifest", count, warning)
     manifest["source_id"] = _fill_recovered(manifest, recovered_sources(recovery))
     sources = group_sources(
         manifest,
@@ -249,22 +252,6 @@ def build_manifest(
     place = manifest.columns.get_loc("source_id") + 1
     manifest.insert(place, "source_group", sources["source_group"])
     return manifest
-
-
-def _warn_of_what_was_mended(manifest: pd.DataFrame) -> None:
-    from wbc_pipeline.imaging import packing
-
-    for label in sorted(packing.lost_classes(manifest)):
-        _log.warning("Goes on without class %r: all of its images were refused.", label)
-    warnings = packing.accepted(manifest)["warning"].dropna()
-    if len(warnings):
-        _log.warning(
-            "%d images are used with a warning (%s); the first is %s. The manifest's column "
-            "`warning` has them all.",
-            len(warnings),
-            packing.count_reasons(warnings.str.split("; ").explode()),
-            warnings.iloc[0],
-        )
 
 
 def recovered_sources(recovery: dict[str, Result]) -> pd.DataFrame:
