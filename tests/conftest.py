@@ -1,3 +1,4 @@
+import hashlib
 import os
 import sys
 from pathlib import Path
@@ -25,3 +26,27 @@ def import_path():
     before = list(sys.path)
     yield
     sys.path[:] = before
+
+
+@pytest.fixture
+def untouched():
+    """Watch folders of raw data, and assert at the end that they are as they were."""
+    before = {}
+
+    def watch(folder: Path) -> Path:
+        before.setdefault(folder, _digest(folder))
+        return folder
+
+    yield watch
+    for folder, digest in before.items():
+        assert _digest(folder) == digest, f"{folder} was written to"
+
+
+def _digest(folder: Path) -> str:
+    """Digest the names, contents and times of change of everything below a folder."""
+    digest = hashlib.sha256()
+    for path in sorted([folder, *folder.rglob("*")]):
+        content = path.read_bytes() if path.is_file() else b""
+        told = (str(path.relative_to(folder)), path.lstat().st_mtime_ns, content)
+        digest.update(repr(told).encode())
+    return digest.hexdigest()

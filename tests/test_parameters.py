@@ -36,9 +36,9 @@ def test_shipped_parameters_are_accepted(load, env):
 
 
 def test_names_and_lists_of_a_table_can_be_said_on_the_command_line(load):
-    table = {"file": 2024, "patient_column": 1, "classes": "SNE+BNE"}
+    table = {"file": 2024, "patient_column": 1, "suffix": 0, "classes": "SNE+BNE"}
     options = Parameters.model_validate(load(sources={"table": table})).sources.table
-    assert (options.file, options.patient_column) == ("2024", "1")
+    assert (options.file, options.patient_column, options.suffix) == ("2024", "1", "0")
     assert options.classes == ["SNE", "BNE"]
 
 
@@ -56,6 +56,13 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"blend": {"train": {"epochs": 0}}}, "blend.train.epochs: .*greater than 0"),
         ({"seeds": "many"}, "seeds: .*integer"),
         ({"dataset": "leukaemia"}, "dataset: .*Did you mean 'leukemia5'"),
+        ({"dataset": "leukemia"}, "dataset: .*Did you mean 'leukemia5'"),
+        ({"dataset": "demo+LISC"}, "dataset: .*Did you mean 'lisc'"),
+        ({"dataset": "lisc+originals"}, "dataset: .*Did you mean 'blood_cells_originals'"),
+        ({"b/c": "d"}, "b/c: there is no such parameter.*splits at commas.*conf/local"),
+        ({"sources": {"table": {"label_column": 7.1}}}, "label_column: .*7.1.* in quotes"),
+        ({"sources": {"image_folder": {"folder": True}}}, "folder: .* in quotes"),
+        ({"ingestion": {"lost_classes": "ignore"}}, "lost_classes: .*'error' or 'warn'"),
         ({"protocols": "random+random"}, "twice"),
         ({"splitting": {"folds": 0}}, "splitting.folds: .*greater than 0"),
         ({"preprocessing": {"backend": "thread"}}, "preprocessing.backend: .*'dask'"),

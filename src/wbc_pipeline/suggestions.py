@@ -11,8 +11,13 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     --------
     >>> suggestion("rezise", ["clahe", "resize"])
     " Did you mean 'resize'?"
+    >>> suggestion("WBC", ["leukemia5", "segmentation_wbc"])
+    " Did you mean 'segmentation_wbc'?"
     >>> suggestion("median", ["clahe", "resize"])
     ''
     """
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+    folded = {each.casefold(): each for each in known}
+    wanted = str(name).casefold()
+    close = difflib.get_close_matches(wanted, folded, n=1)
+    close = close or [each for each in folded if len(wanted) > 2 and wanted in each][:1]
+    return f" Did you mean {folded[close[0]]!r}?" if close else ""

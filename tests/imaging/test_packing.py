@@ -187,6 +187,18 @@ def test_a_class_that_lost_all_of_its_images_stops_the_run():
         check_rejected_share(manifest, 0.5)
 
 
+def test_a_class_may_be_lost_where_that_is_allowed_and_two_are_left():
+    manifest = manifest_of(["ok"] * 99 + ["empty file"], [*"ab"] * 49 + ["a", "c"])
+    with pytest.raises(RejectedImagesError, match=r"class c .*or go on .*lost_classes=warn`\.$"):
+        check_rejected_share(manifest, 0.5)
+    check_rejected_share(manifest, 0.5, may_lose_classes=True)
+    with pytest.raises(RejectedImagesError, match="max_rejected"):
+        check_rejected_share(manifest, 0, may_lose_classes=True)
+    one_left = manifest_of(["ok"] * 99 + ["empty file"], ["a"] * 99 + ["b"])
+    with pytest.raises(RejectedImagesError, match=r"class b .*Mend or remove these files\.$"):
+        check_rejected_share(one_left, 0.5, may_lose_classes=True)
+
+
 def test_files_of_a_doubtful_label_are_no_class_to_lose():
     manifest = manifest_of(["ok"] * 99 + ["label looks misspelt: 'A'"], ["a"] * 99 + [None])
     check_rejected_share(manifest, 0.05)

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wbc_pipeline.datasets.results import ResultsDataset
+from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
 from wbc_pipeline.pipelines.splitting.nodes import (
     SplitError,
     check_splits,
@@ -197,11 +198,67 @@ def test_a_published_validation_part_is_kept():
     assert splits.tolist() == images["published_part"].tolist()
 
 
-def test_a_class_with_too_few_sources_is_warned_of(caplog):
-    rare = manifest(1, 2, 1).assign(label="rare", source_id="r", source_group="r")
-    split(pd.concat([manifest(), rare], ignore_index=True), "source")
-    assert "No test image of class 'rare' (seed 0): it has 1 source(s)." in caplog.text
-    assert "No validation image of class 'rare'" in caplog.text
+def with_a_rare_class(images):
+    rare = manifest(1, 2, 1).assign(
+        label="rare", source_id="r", source_group="r", image_id=["r1", "r2"]
+    )
+    return pd.concat([images, rare], ignore_index=True)
+
+
+def test_a_class_with_too_few_sources_is_said_to_be_absent_once_however_many_seeds():
+    images = with_a_rare_class(manifest())
+    said = describe_absent_classes(split(images, "source", seeds=3), images)
+    assert said == [
+        f"Under the source protocol class 'rare' (2 images of 1 source) has {meaning}."
+        for meaning in (
+            "no validation image in 3 of 3 splits: no choice of an epoch or threshold looks at it "
+            "there",
+            "no test image in 3 of 3 splits: no score is measured on it there",
+        )
+    ]
+
+
+def test_a_class_that_only_the_published_test_part_has_is_said_where_splits_are_collected(
+    tmp_path, caplog
+):
+    images = manifest(published_part=["test", "train", "train"] * 60)
+    images.loc[images["label"] == "class2", "published_part"] = "test"
+    dataset = ResultsDataset(filepath=str(tmp_path))
+    dataset.save(deal_splits(images, Protocols(["published"]), 1, OPTIONS))
+    for _ in range(2):  # said by a command that finds the split dealt, too
+        caplog.clear()
+        collect_splits(dataset.load(), images)
+        assert (
+            "Under the published protocol class 'class2' (60 images of 20 sources) has no training "
+            "image: no network can learn it, and its recall can only be 0 there."
+        ) in caplog.messages
+
+
+def test_where_every_part_has_every_class_nothing_is_said():
+    images = manifest()
+    assert describe_absent_classes(split(images, "random", "source", seeds=2), images) == []
+
+
+@pytest.mark.parametrize(("cells", "folds"), [(4, 5), (20, 1000)])
+def test_more_folds_than_sources_is_one_error_that_says_how_many(cells, folds, caplog):
+    options = OPTIONS.model_copy(update={"folds": folds})
+    with pytest.raises(SplitError) as error:
+        split(manifest(cells), "source", options=options)
+    assert str(error.value) == (
+        f"`splitting.folds` is {folds}, but these images allow at most {cells} folds: each fold "
+        "tests sources of its own, and no class has more of them than 'class0'. Lower "
+        "`splitting.folds`, or add images of more sources."
+    )
+    assert caplog.messages == []
+
+
+def test_a_class_of_fewer_sources_than_folds_is_no_error():
+    images = with_a_rare_class(manifest(cells=5))
+    splits = split(images, "source", options=OPTIONS.model_copy(update={"folds": 5}))
+    check_splits(splits, images)
+    said = describe_absent_classes(splits, images)
+    assert any("no test image in 4 of 5 splits" in each for each in said)
+    assert any("no training image in 1 of 5 splits" in each for each in said)
 
 
 def test_photographs_of_one_cell_stay_on_one_side():

@@ -32,18 +32,78 @@ def test_part_folders_in_any_case_are_published_parts(tmp_path):
 
 
 @pytest.mark.parametrize(
+    ("folder", "part"),
+    [
+        ("Training", "train"),
+        ("train_set", "train"),
+        ("VALID", "validation"),
+        ("dev", "validation"),
+        ("testing", "test"),
+        ("Test Images", "test"),
+    ],
+)
+def test_parts_are_known_under_their_usual_names(tmp_path, untouched, folder, part):
+    make(tmp_path, f"{folder}/a/1.jpg", f"{folder}/b/2.jpg")
+    listing = list_images(untouched(tmp_path), folder=".")
+    assert listing["published_part"].tolist() == [part] * 2
+    assert listing["label"].tolist() == ["a", "b"]
+    assert listing["warning"].isna().all()
+
+
+def test_two_published_test_parts_are_test_and_keep_their_names(tmp_path, untouched):
+    make(
+        tmp_path,
+        *(f"{part}/{label}/1.jpg" for part in ("Train", "TestA", "TestB") for label in "ab"),
+    )
+    listing = list_images(untouched(tmp_path), folder=".")
+    assert listing["published_part"].value_counts().to_dict() == {"test": 4, "train": 2}
+    warnings = listing.set_index("image_id")["warning"].dropna()
+    assert warnings["TestA/a/1.jpg"] == "part taken for test: published as 'TestA'"
+    assert warnings["TestB/b/1.jpg"] == "part taken for test: published as 'TestB'"
+    assert len(warnings) == 4
+
+
+def test_part_folders_that_differ_by_case_are_both_listed(tmp_path):
+    make(tmp_path, "train/a/1.jpg", "Train/b/1.jpg")
+    if len(list(tmp_path.iterdir())) == 1:
+        pytest.skip("this file system does not tell cases apart")
+    assert len(list_images(tmp_path, folder=".")) == 2
+
+
+def test_an_empty_class_folder_is_warned_of(tmp_path, untouched, caplog):
+    make(tmp_path, "a/1.jpg", "b/1.jpg", "c/", "d/.hidden")
+    listing = list_images(untouched(tmp_path), folder=".")
+    assert listing["label"].tolist() == ["a", "b"]
+    assert caplog.messages == [f"Class folders without any file: {tmp_path}/c, {tmp_path}/d."]
+
+
+def test_files_beside_the_class_folders_are_counted(tmp_path, untouched, caplog):
+    make(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "train/2.jpg", "notes.txt", ".hidden")
+    assert len(list_images(untouched(tmp_path), folder=".")) == 2
+    assert caplog.messages == [
+        "2 files beside the class folders belong to no class and are left out, such as "
+        f"{tmp_path}/notes.txt."
+    ]
+
+
+@pytest.mark.parametrize(
     ("names", "message"),
     [
         (["1.jpg"], "No class folders in"),
-        (["a/1.jpg", "b/"], "class folder .*b is empty"),
+        (["a/", "b/"], r"No images in .*Without any file: .*/a, .*/b\."),
+        (["a/1.jpg", "b/"], r"Only one class, 'a', in .*Without any file: .*/b\."),
         (["a/1.jpg", "a/2.jpg"], "Only one class, 'a'"),
         (["train/a/1.jpg", "train/b/1.jpg", "extra/1.jpg"], "mixes the parts train .*: extra"),
+        (["Training/1.jpg", "testing/1.jpg"], "No class folders in .*/Training"),
+        (["train/train/a/1.jpg", "test/test/a/1.jpg"], "a part within a part.*folder` to .*/test"),
+        (["w/a/1.jpg", "w/b/1.jpg"], r"in it \(a, b\) are the classes .*folder` to .*/w;"),
+        (["w/Train/a/1.jpg", "w/TestA/a/1.jpg"], r"\(TestA, Train\) are .*folder` to .*/w;"),
     ],
 )
-def test_a_wrong_layout_names_the_folder_and_the_fix(tmp_path, names, message):
+def test_a_wrong_layout_names_the_folder_and_the_fix(tmp_path, untouched, names, message):
     make(tmp_path, *names)
     with pytest.raises(LayoutError, match=message) as error:
-        list_images(tmp_path, folder=".")
+        list_images(untouched(tmp_path), folder=".")
     assert str(tmp_path) in str(error.value)
 
 

@@ -3,6 +3,7 @@
 import filecmp
 import gzip
 import json
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from kedro_datasets.plotly import JSONDataset as PlotlyDataset
 from kedro_datasets.text import TextDataset
 
 from wbc_pipeline.processes import process_rank
+
+_log = logging.getLogger(__name__)
 
 
 @contextmanager
@@ -83,6 +86,19 @@ class _GzipCSVDataset(CSVDataset):
 
 class AtomicGzipCSVDataset(_Atomic, _GzipCSVDataset):
     """A table as compressed CSV."""
+
+
+class RejectsDataset(AtomicCSVDataset):
+    """Refused images and boxes, ``status`` the reason; counted in the log, with where they lie."""
+
+    def save(self, data: pd.DataFrame) -> None:
+        """Save as `AtomicCSVDataset` does, and say what was refused."""
+        super().save(data)
+        if len(data) and process_rank() == 0:
+            from wbc_pipeline.imaging.packing import count_reasons
+
+            counts = count_reasons(data["status"])
+            _log.warning("%d refused: %s. %s lists them.", len(data), counts, self._filepath)
 
 
 class AtomicParquetDataset(_Atomic, ParquetDataset):

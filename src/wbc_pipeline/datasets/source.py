@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,9 +33,15 @@ class Source:
     name: str
     raw: Path
     data: Path
+    _listings: "dict[str, pd.DataFrame]" = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     def list_images(self, options: dict) -> "pd.DataFrame":
         """List the images, see `combined.list_sets`; ``options`` are those of all data sets.
+
+        Under the same options they are listed once, so that a check before the first node and that
+        node see the same, and what is said about it is said once.
 
         Raises
         ------
@@ -46,7 +52,10 @@ class Source:
         """
         from wbc_pipeline.sources.combined import list_sets
 
-        return list_sets(self.name, self.raw, data=self.data, options=options)
+        asked = repr(options)
+        if asked not in self._listings:
+            self._listings[asked] = list_sets(self.name, self.raw, data=self.data, options=options)
+        return self._listings[asked].copy()
 
     @property
     def copied_sets(self) -> list[str]:

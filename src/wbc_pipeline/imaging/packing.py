@@ -166,7 +166,7 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     -------
     ``MANIFEST_COLUMNS``, a row per listed file in the listing's order. The rows whose ``status`` is
     ``"ok"`` are, in this order, the rows of the packed array. A ``warning`` says what was assumed
-    or mended, in listing or reading, in a row that is used all the same; ``; `` parts several.
+    or mended, in listing or reading, in a row that is used all the same; several are parted by semicolons.
 
     Raises
     ------
@@ -181,6 +181,12 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     both = listed.notna() & read.notna()
     joined["warning"] = listed.fillna(read).mask(both, listed + "; " + read)
     return joined[list(MANIFEST_COLUMNS)]
+
+
+def count_warnings(manifest: pd.DataFrame) -> pd.Series:
+    """Count the rows of each kind of warning among those that are not refused, most first."""
+    warnings = accepted(manifest)["warning"].dropna().str.split("; ").explode()
+    return warnings.str.split(":").str[0].value_counts()
 
 
 def accepted(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -236,7 +242,26 @@ def check_boxes(boxes: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFra
     return known.loc[inside, boxes.columns].reset_index(drop=True), rejects
 
 
-def check_rejected_share(manifest: pd.DataFrame, limit: float) -> None:
+def count_reasons(statuses: pd.Series) -> str:
+    """Count statuses by what stands before the colon, most frequent first.
+
+    Examples
+    --------
+    >>> count_reasons(pd.Series(["empty file", "file is missing: 'a'", "file is missing: 'b'"]))
+    '2 x file is missing, 1 x empty file'
+    """
+    reasons = statuses.str.partition(":")[0].value_counts()
+    return ", ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
+
+
+def lost_classes(manifest: pd.DataFrame) -> set[str]:
+    """Name the classes of which every image was refused."""
+    return set(manifest["label"].dropna()) - set(accepted(manifest)["label"].dropna())
+
+
+def check_rejected_share(
+    manifest: pd.DataFrame, limit: float, *, may_lose_classes: bool = False
+) -> None:
     """Stop if more than a share of the files was refused, or a whole class was.
 
     Parameters
@@ -245,6 +270,8 @@ def check_rejected_share(manifest: pd.DataFrame, limit: float) -> None:
         Of :func:`build_manifest`.
     limit
         Largest share of refused files that is fine, 0 to 1.
+    may_lose_classes
+        Whether a class may have lost all of its images, as long as two are left.
 
     Raises
     ------
@@ -253,30 +280,33 @@ def check_rejected_share(manifest: pd.DataFrame, limit: float) -> None:
         counts the reasons, names the first files, and says what to do.
     """
     refused = rejected(manifest)
-    lost = set(manifest["label"].dropna()) - set(accepted(manifest)["label"].dropna())
+    lost, left = lost_classes(manifest), accepted(manifest)["label"].nunique()
+    remedy = "Mend or remove these files"
     if len(manifest) == 0:
         raise RejectedImagesError("No image is listed: check the folder of the data set.")
     if len(refused) == len(manifest):
         problem = f"All {len(manifest):,} image files were refused"
-    elif lost:
-        problem = f"All image files of the class {', '.join(sorted(lost))} were refused"
+    elif lost and not (may_lose_classes and left > 1):
+        several = "classes" if len(lost) > 1 else "class"
+        problem = f"All image files of the {several} {'; '.join(sorted(lost))} were refused"
         refused = refused[refused["label"].isin(lost)]
+        if left > 1:
+            remedy += ", or go on without the class with `ingestion.lost_classes=warn`"
     elif len(refused) > limit * len(manifest):
         problem = (
             f"{len(refused):,} of {len(manifest):,} image files were refused, "
             f"{len(refused) / len(manifest):.2%} where `ingestion.max_rejected` allows {limit:.2%}"
         )
+        remedy += ", or raise `ingestion.max_rejected`"
     else:
         return
-    reasons = refused["status"].str.partition(":")[0].value_counts()
-    counts = ", ".join(f"{count:,} x {reason}" for reason, count in reasons.items())
+    counts = count_reasons(refused["status"])
     first = "; ".join(
         f"{row.path} ({row.status})" for row in refused.head(3).itertuples(index=False)
     )
-    remedy = "Mend or remove these files"
-    if problem.startswith(f"{len(refused):,} of"):
-        remedy += ", or raise `ingestion.max_rejected`"
-    raise RejectedImagesError(f"{problem}: {counts}. First files: {first}. {remedy}.")
+    raise RejectedImagesError(
+        f"{problem}: {counts}. First files: {first}. The table of rejects lists them all. {remedy}."
+    )
 
 
 def _files(listing: pd.DataFrame) -> list[_File]:

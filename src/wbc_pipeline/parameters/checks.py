@@ -9,6 +9,7 @@ from kedro.pipeline import Pipeline
 
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.parameters.schema import ParameterError, SharedParameters, refuse
+from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
 from wbc_pipeline.training.options import StageOptions, merge_stages
 
 
@@ -101,8 +102,15 @@ def _check_network(
             raise refuse(f"{where}.weights: {error}") from error
 
 
-def check_source(source: Source, options: dict[str, Any]) -> None:
+def check_source(source: Source, options: SourcesOptions) -> None:
     """Check that the raw data are there, before any node runs.
+
+    Parameters
+    ----------
+    source
+        What is to be listed.
+    options
+        The checked ones, in which a name such as 2024 is text.
 
     Raises
     ------
@@ -112,7 +120,7 @@ def check_source(source: Source, options: dict[str, Any]) -> None:
     from wbc_pipeline.sources.listing import LayoutError
 
     try:
-        source.list_images(options)
+        source.list_images(options.model_dump(exclude_none=True))
     except (LayoutError, OSError) as error:  # MissingDataError is one of the latter
         raise ParameterError(str(error)) from None
 

@@ -46,7 +46,7 @@ class ParameterHook:
             catalog["prune.plan"] = MemoryDataset(_plan_all(catalog), copy_mode="assign")
         for name in pipeline.inputs():
             if name.endswith("source"):
-                checks.check_source(catalog[name].load(), self._parameters["sources"])
+                checks.check_source(catalog[name].load(), self._checked.sources)
         checks.check_inputs(pipeline, catalog, run_params["pipeline_names"] or [])
         checks.check_partial(pipeline, catalog, self._checked)
         for group in {

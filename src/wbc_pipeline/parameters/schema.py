@@ -135,6 +135,11 @@ def _explain(problem: dict[str, Any]) -> str:
         return f"- {name}: {problem['msg']} (got {problem['input']!r})"
     known = _known_names(problem["loc"][:-1])
     hint = suggestion(str(problem["loc"][-1]), known) or f" Known are {', '.join(known)}."
+    if len(problem["loc"]) == 1:
+        hint += (
+            " If it is what follows a comma in a path or list: --params splits at commas; say such "
+            "a path in conf/local/parameters.yml, and write lists with +."
+        )
     return f"- {name}: there is no such parameter.{hint}"
 
 

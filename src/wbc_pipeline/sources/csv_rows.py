@@ -1,12 +1,20 @@
 """CSV files read strictly: every row knows its line, and what is no table is an error."""
 
+import codecs
 import csv
+import io
+import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from wbc_pipeline.sources.listing import LayoutError
 from wbc_pipeline.suggestions import suggestion
+
+_log = logging.getLogger(__name__)
+
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
+_WINDOWS = "cp1252"
 
 
 class CsvRow(NamedTuple):
@@ -17,10 +25,14 @@ class CsvRow(NamedTuple):
 
 
 def read_rows(file: Path, columns: Iterable[str] = ()) -> list[CsvRow]:
-    """Read a CSV file: UTF-8, separated by commas, quoted where needed, with a header.
+    """Read a CSV file with a header, as spreadsheets write it.
 
-    Cells are text as written, so ``NA`` is a label like any other. Cells missing at the end of a
-    row are empty; a row without any text is left out.
+    It may be separated by commas, semicolons or tabs: that counts under which the header has the
+    asked columns, else the most columns. It may be UTF-8, UTF-16 with a byte order mark, or
+    Latin-1 as Windows writes it (code page 1252), which is warned of, since a damaged UTF-8 file
+    reads as that too. Cells are text as written, so ``NA`` is a cell like any other; names of
+    columns are stripped. Cells missing at the end of a row are empty; a row without any text is
+    left out.
 
     Parameters
     ----------
@@ -33,29 +45,73 @@ def read_rows(file: Path, columns: Iterable[str] = ()) -> list[CsvRow]:
     ------
     LayoutError
         If the file cannot be read as such a table, has no rows, or lacks a column. The message
-        names the file and, as the case may be, the line, or the known columns and the nearest.
+        names the file and, as the case may be, the line, or the separator, the known columns and
+        the nearest.
     """
+    columns = list(columns)
+    text = _read_text(file)
+    separator = _find_separator(text, columns)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        with open(file, newline="", encoding="utf-8-sig") as text:
-            reader = csv.reader(text, strict=True)
-            rows = _parse(reader)
-    except UnicodeDecodeError:
-        raise LayoutError(f"{file} is not text in UTF-8. Save the table as CSV in UTF-8.") from None
+        rows = _parse(reader)
     except csv.Error as error:
         raise LayoutError(
             f"{file} is no table, see line {reader.line_num}: {error}. Mend that line."
         ) from None
-    except OSError as error:
-        raise LayoutError(f"{file} cannot be read: {error.strerror}. Mend or replace it.") from None
     if not rows:
         raise LayoutError(f"{file} has no rows. Give a CSV file with a header and a row per image.")
     for column in columns:
-        _require_column(file, column, rows[0].cells)
+        _require_column(file, column, rows[0].cells, separator)
     return rows
 
 
+def _read_text(file: Path) -> str:
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise LayoutError(f"{file} cannot be read: {error.strerror}. Mend or replace it.") from None
+    utf_16 = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    for encoding in ["utf-16"] if utf_16 else ["utf-8-sig", _WINDOWS]:
+        try:
+            text = data.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if "\0" in text.partition("\n")[0]:
+            break
+        if encoding == _WINDOWS:
+            _warn_of_windows(file, text)
+        return text
+    raise LayoutError(f"{file} is not text. Save the table as CSV in UTF-8.")
+
+
+def _warn_of_windows(file: Path, text: str) -> None:
+    strange = next(character for character in text if not character.isascii())
+    _log.warning(
+        "%s is not UTF-8 and was read as Latin-1 (Windows-1252): if letters such as %r look wrong, "
+        "save it as CSV in UTF-8.",
+        file,
+        strange,
+    )
+
+
+def _find_separator(text: str, columns: list[str]) -> str:
+    def fits(separator: str) -> tuple[bool, int]:
+        names = _header(text, separator)
+        return set(columns) <= set(names), len(names)
+
+    return max(_SEPARATORS, key=fits)
+
+
+def _header(text: str, separator: str) -> list[str]:
+    try:
+        header = next(csv.reader(io.StringIO(text, newline=""), delimiter=separator), [])
+    except csv.Error:
+        return []
+    return [name.strip() for name in header]
+
+
 def _parse(reader) -> list[CsvRow]:
-    header = next(reader, [])
+    header = [name.strip() for name in next(reader, [])]
     names = [name for name in header if name]
     if len(set(names)) < len(names):
         raise csv.Error("two columns have the same name")
@@ -68,13 +124,17 @@ def _named(header: list[str], cells: list[str]) -> dict[str, str]:
     return dict.fromkeys(header, "") | dict(zip(header, cells, strict=False))
 
 
-def _require_column(file: Path, column: str, known: Iterable[str]) -> None:
-    if column not in known:
-        names = ", ".join(map(repr, known))
-        raise LayoutError(
-            f"No column {column!r} in {file}.{suggestion(column, known)} Its columns: {names}. "
-            "Rename the column, or say which to read."
-        )
+def _require_column(file: Path, column: str, known: Iterable[str], separator: str) -> None:
+    if column in known:
+        return
+    names = list(filter(None, known))
+    told = f"Its columns, separated by {_SEPARATORS[separator]}: {', '.join(map(repr, names))}."
+    if len(names) == 1:
+        told = f"Its header has no comma, semicolon or tab that separates columns: {names[0]!r}."
+    raise LayoutError(
+        f"No column {column!r} in {file}.{suggestion(column, names)} {told} Rename the column, or "
+        "say which to read."
+    )
 
 
 def column_beginning(start: str, file: Path, rows: Sequence[CsvRow]) -> str:

@@ -1,5 +1,6 @@
 """Any folder of class folders, with or without ``train``, ``val`` and ``test`` above them."""
 
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,13 +9,16 @@ import pandas as pd
 
 from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import (
-    PARTS,
     LayoutError,
     as_listing,
     is_visible,
     not_given,
+    part_warning,
+    published_part,
     relative_files,
 )
+
+_log = logging.getLogger(__name__)
 
 PUBLIC_NAME = "your own images, in a folder with one sub-folder per class"
 FOLDER = "."  # the option ``folder`` says which
@@ -24,14 +28,16 @@ CAVEATS = (
 )
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
+_SHOWN = 3
+
 
 def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None) -> pd.DataFrame:
     """List every file below the class folders of ``folder``, whatever its extension.
 
-    A class is a sub-folder, and its name the label. Where all sub-folders are called ``train``,
-    ``val``, ``valid``, ``validation`` or ``test`` (in any case), they are published parts and the
-    class folders are below them. Files beside the class folders belong to no class and are not
-    listed.
+    A class is a sub-folder, and its name the label. Where all sub-folders are called as parts are
+    (``train``, ``Validation``, ``TestA``, …, see `.listing.published_part`), they are published
+    parts and the class folders are below them. Files beside the class folders belong to no class
+    and are not listed; that is warned of, and an empty class folder too.
 
     Parameters
     ----------
@@ -46,15 +52,15 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
     -------
     A listing (``sources.listing``) without ``source_id``, domain, boxes or masks. Files of a class
     that is not allowed or looks misspelt have a ``problem``, and no label, so that it does not
-    count as a class.
+    count as a class. Files of ``TestA`` and ``TestB``, which both are ``test``, have a ``warning``.
 
     Raises
     ------
     MissingDataError
         If the folder is not there.
     LayoutError
-        If it has no class folders, an empty one, or only one class; or part folders mixed with
-        others.
+        If it has no class folders, no files, or only one class; or part folders mixed with others
+        or within each other.
     """
     home = Path(raw) / Path(folder).expanduser()
     if not home.is_dir():
@@ -63,63 +69,103 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
             PUBLIC_NAME,
             "dataset=image_folder,sources.image_folder.folder=/your/folder",
         )
-    parts = _part_folders(home)
+    class_folders = _class_folders(home)
+    files = {class_folder: list(relative_files(class_folder)) for class_folder in class_folders}
     rows = [
         {
             "image_id": f"{class_folder.relative_to(home).as_posix()}/{name}",
             "path": f"{class_folder}/{name}",
             "label": class_folder.name,
-            "published_part": PARTS.get(part),
+            "published_part": part and published_part(part),
+            "warning": part and part_warning(part),
         }
-        for part, part_folder in parts.items()
-        for class_folder in _class_folders(part_folder)
-        for name in _files(class_folder)
+        for class_folder, part in class_folders.items()
+        for name in files[class_folder]
     ]
     labels = [row["label"] for row in rows]
     problems = label_problems(labels, classes=classes, option="sources.image_folder.classes")
     for row, problem in zip(rows, problems, strict=True):
         row["problem"], row["label"] = problem, None if problem else row["label"]
-    _check_classes(home, {row["label"] for row in rows} - {None})
+    empty = [str(class_folder) for class_folder, names in files.items() if not names]
+    _check_classes(home, {row["label"] for row in rows} - {None}, empty)
+    if empty:
+        _log.warning("Class folders without any file: %s.", ", ".join(empty))
+    _warn_of_files_beside({home, *(class_folder.parent for class_folder in class_folders)})
     return as_listing(rows)
 
 
-def _check_classes(home: Path, labels: set[str]) -> None:
+def _warn_of_files_beside(folders: set[Path]) -> None:
+    beside = [
+        entry.path
+        for folder in sorted(folders)
+        for entry in os.scandir(folder)
+        if is_visible(entry.name) and not entry.is_dir()
+    ]
+    if beside:
+        _log.warning(
+            "%d files beside the class folders belong to no class and are left out, such as %s.",
+            len(beside),
+            min(beside),
+        )
+
+
+def _check_classes(home: Path, labels: set[str], empty: list[str]) -> None:
+    emptied = f" Without any file: {', '.join(empty)}." if empty else ""
     if len(labels) == 1:
+        (label,) = labels
         raise LayoutError(
-            f"Only one class, {labels.pop()!r}, in {home}; there must be two or more to tell apart."
-            " Give the folder above it, or add a sub-folder per class."
+            f"Only one class, {label!r}, in {home}; there must be two or more to tell apart."
+            f"{emptied} {_advice(home, label)}"
         )
+    if not labels and empty:
+        raise LayoutError(f"No images in {home}.{emptied} Put the images of each class there.")
 
 
-def _part_folders(home: Path) -> dict[str | None, Path]:
-    names = {folder.name.lower(): folder for folder in _sub_folders(home)}
-    parts = {part: names[part] for part in PARTS if part in names}
-    if parts and len(parts) < len(_sub_folders(home)):
+def _advice(home: Path, label: str) -> str:
+    """Say what to do about one class: give the folder below where that wraps others."""
+    inside = _sub_folders(home / label) if (home / label).is_dir() else []
+    if len(inside) > 1:
+        names = ", ".join(folder.name for folder in inside[:_SHOWN])
+        more = ", …" if len(inside) > _SHOWN else ""
+        return (
+            f"If the folders in it ({names}{more}) are the classes or parts, set "
+            f"`sources.image_folder.folder` to {home / label}; else add a sub-folder per class."
+        )
+    return "Give the folder above it, or add a sub-folder per class."
+
+
+def _class_folders(home: Path) -> dict[Path, str | None]:
+    """Find the class folders, each with the name of the part folder that it lies in."""
+    folders = _sub_folders(home)
+    parts = [folder for folder in folders if published_part(folder.name)]
+    if not parts:
+        return dict.fromkeys(_required(home, folders))
+    if len(parts) < len(folders):
+        others = [folder.name for folder in folders if folder not in parts]
         raise LayoutError(
-            f"{home} mixes the parts {', '.join(parts)} with other folders: "
-            f"{', '.join(sorted(set(names) - set(parts)))}. Keep only part folders there, or only "
-            "class folders under other names."
+            f"{home} mixes the parts {', '.join(part.name for part in parts)} with other folders: "
+            f"{', '.join(others)}. Keep only part folders there, or only class folders under other "
+            "names."
         )
-    return parts or {None: home}
+    found = {}
+    for part in parts:
+        for folder in _required(part, _sub_folders(part)):
+            if published_part(folder.name):
+                raise LayoutError(
+                    f"{folder} is a part within a part, where class folders are expected. Move "
+                    f"what is in it up, or set `sources.image_folder.folder` to {part}."
+                )
+            found[folder] = part.name
+    return found
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    folders = _sub_folders(folder)
+def _required(folder: Path, folders: list[Path]) -> list[Path]:
     if not folders:
         raise LayoutError(
             f"No class folders in {folder}. Put the images of each class into a sub-folder named "
             "after the class."
         )
     return folders
-
-
-def _files(class_folder: Path) -> list[str]:
-    files = list(relative_files(class_folder))
-    if not files:
-        raise LayoutError(
-            f"The class folder {class_folder} is empty. Put images into it or remove the folder."
-        )
-    return files
 
 
 def _sub_folders(folder: Path) -> list[Path]:

@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -46,14 +47,20 @@ SOURCES = {
     "table": "wbc_pipeline.sources.table",
 }
 
-# Names of published parts that users give to folders and write into tables, in lower case.
+# Names of published parts that users give to folders and write into tables; in any case.
 PARTS = {
     "train": "train",
+    "training": "train",
     "val": "validation",
     "valid": "validation",
     "validation": "validation",
+    "dev": "validation",
     "test": "test",
+    "testing": "test",
+    "testA": "test",
+    "testB": "test",
 }
+_PART_OF_WORD = {word.lower(): part for word, part in PARTS.items()}
 
 _LISTS = ["box", "mask_levels"]
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
@@ -150,8 +157,9 @@ def listing_digest(listing: pd.DataFrame) -> str:
     """Digest of what is listed and of the files behind it, without opening them.
 
     Two equal digests mean: the same images with the same labels, sources, domains, parts, boxes,
-    masks, problems and warnings, each file of the same size and time of change. Where the data set lies does
-    not count. A file that is missing counts as missing; one with a problem is not looked at.
+    masks, problems and warnings, each file of the same size and time of change. Where the data set
+    lies does not count. A file that is missing counts as missing; one with a problem is not looked
+    at.
 
     Returns
     -------
@@ -167,6 +175,25 @@ def listing_digest(listing: pd.DataFrame) -> str:
         files = [] if row["problem"] else [path] if pd.isna(mask) else [path, mask]
         digest.update(repr((list(row.values()), [_stamp(file) for file in files])).encode())
     return digest.hexdigest()
+
+
+def published_part(name: str) -> str | None:
+    """Tell which part a folder or a cell of a table names; None if none.
+
+    Examples
+    --------
+    >>> [published_part(name) for name in ("TRAIN", "Test A", "validation_set", "monocyte")]
+    ['train', 'test', 'validation', None]
+    """
+    word = re.sub(r"[\s_-]", "", name).lower()
+    return _PART_OF_WORD.get(re.sub("(set|data|images)$", "", word))
+
+
+def part_warning(name: str) -> str | None:
+    """Say so where a published part is one of several that become one, such as ``TestA``."""
+    if re.fullmatch(r"test[\s_-]*[ab]", name.strip(), re.IGNORECASE):
+        return f"part taken for test: published as {name.strip()!r}"
+    return None
 
 
 def relative_files(folder: Path) -> Iterator[str]:

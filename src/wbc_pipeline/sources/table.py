@@ -1,15 +1,26 @@
 """Your own images, listed in a CSV file: a path and a label in each row, and what else is known."""
 
-import posixpath
+import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 import pandas as pd
 
 from wbc_pipeline.sources.csv_rows import read_rows
+from wbc_pipeline.sources.finding import FileFinder, Found
+from wbc_pipeline.sources.identifiers import clean_ids, reads_as_missing
 from wbc_pipeline.sources.labels import label_problems
-from wbc_pipeline.sources.listing import PARTS, LayoutError, as_listing, not_given
+from wbc_pipeline.sources.listing import (
+    PARTS,
+    LayoutError,
+    as_listing,
+    not_given,
+    part_warning,
+    published_part,
+)
+
+_log = logging.getLogger(__name__)
 
 PUBLIC_NAME = "your own images, listed in a CSV file"
 FOLDER = "."  # the options ``file`` and ``images`` say which
@@ -18,6 +29,9 @@ CAVEATS = (
     "by the source protocol.",
 )
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless the table or near-duplicates say otherwise
+
+_IDS = {"source_id": "source", "patient": "patient", "domain": "domain"}
+_NO_PATH = Found("", "path missing")
 
 
 def list_images(
@@ -41,34 +55,38 @@ def list_images(
     raw
         Folder that ``file`` and ``images`` are relative to.
     file
-        The CSV file: UTF-8, separated by commas, with a header.
+        The CSV file, as spreadsheets write it (:mod:`.csv_rows`), with a header.
     images
         Folder that the paths are relative to; None for that of the file.
     path_column, label_column
-        Columns of the images' paths and of their labels.
+        Columns of the images' paths and of their labels. How a path finds its file, see
+        :class:`.finding.FileFinder`.
     source_column, patient_column, part_column, domain_column
-        Columns of the physical cell, of the patient, of the published part (train, val, valid,
-        validation or test, in any case) and of the stain or laboratory; None if there is none.
-        Empty cells are missing.
+        Columns of the physical cell, of the patient, of the published part
+        (`.listing.published_part`) and of the stain or laboratory; None if there is none. Empty
+        cells are missing, and so is ``NaN`` and the like, with a warning; see
+        `.identifiers.clean_ids` for ids that look alike.
     suffix
         Appended to each path, for tables of ids such as ``01234`` for ``01234.jpg``.
     classes
-        The labels that are allowed; None for all but those that look misspelt.
+        The labels that are allowed; None for all but ``NaN`` and the like and those that look
+        misspelt.
 
     Returns
     -------
     A listing (``sources.listing``) without boxes or masks; ``image_id`` is the path, followed by
     ``#line 7`` where an earlier row has the same or none is given. A ``problem`` have rows whose
-    path is missing or leads out of the folder, whose label is missing, not allowed or looks
-    misspelt, whose part is unknown, that repeat an earlier row, or that name a file which another
-    row labels differently. Doubtful labels are left out, so that they do not count as classes.
+    path is missing, leads out of the folder, or to no file or several, whose label is missing, not
+    allowed or looks misspelt, whose part is unknown, that repeat an earlier row, or that name a
+    file which another row labels differently. Doubtful labels are left out, so that they do not
+    count as classes. Labels, ids and parts are stripped of blanks at their ends.
 
     Raises
     ------
     MissingDataError
         If the file or the folder is not there.
     LayoutError
-        If the file is no such table, lacks a column, or has only one class.
+        If the file is no such table, lacks a column, has only one class, or parts for labels.
     """
     table = _existing_file(raw, file)
     home = table.parent if images is None else _existing_folder(raw, images)
@@ -80,28 +98,43 @@ def list_images(
         "published_part": part_column,
         "domain": domain_column,
     }
-    rows = _read(table, columns, suffix)
-    doubts = label_problems(rows["label"], classes=classes, option="sources.table.classes")
-    rows["problem"] = _first_problem(rows, doubts)
-    _check_classes(table, rows)
+    cells = _read(table, columns)
+    finder = FileFinder(home, suffix=suffix)
+    found = [finder.find(path) if path else _NO_PATH for path in cells["path"]]
+    ids = {field: clean_ids(cells[field], what) for field, what in _IDS.items()}
+    doubts = _label_doubts(cells["label"], classes)
+    _check_labels(table, label_column, cells["label"], doubts)
+    rows = cells.assign(
+        path=[each.path for each in found], **{field: clean for field, (clean, _) in ids.items()}
+    )
+    rows["problem"] = _first_of(
+        [each.problem for each in found],
+        [_part_problem(part) for part in rows["published_part"]],
+        doubts,
+        _repetitions(rows),
+    )
+    rows["warning"] = _joined(
+        [each.warning for each in found],
+        [part_warning(part) for part in rows["published_part"]],
+        *(warnings for _, warnings in ids.values()),
+    )
+    _warn_of_unknown_patients(table, patient_column, rows["patient"])
     rows["label"] = rows["label"].where([doubt is None for doubt in doubts])
     rows["image_id"] = _image_ids(rows)
     rows["path"] = [str(home / path) if path else str(table) for path in rows["path"]]
-    rows["published_part"] = rows["published_part"].str.strip().str.lower().map(PARTS)
+    rows["published_part"] = [published_part(part) for part in rows["published_part"]]
     return as_listing(rows.replace("", None))
 
 
-def _read(table: Path, columns: dict[str, str | None], suffix: str) -> pd.DataFrame:
+def _read(table: Path, columns: dict[str, str | None]) -> pd.DataFrame:
     """Read the columns under our names, and the ``line`` of each row; empty where missing."""
     rows = read_rows(table, filter(None, columns.values()))
-    cells = pd.DataFrame(
-        {
-            field: pd.Series([row.cells.get(column, "") for row in rows], dtype=object)
-            for field, column in columns.items()
-        }
-    )
-    cells["path"] = [_spelled(path, suffix) for path in cells["path"]]
-    return cells.assign(line=[row.line for row in rows])
+    cells = {
+        field: [row.cells.get(column, "") for row in rows] for field, column in columns.items()
+    }
+    for field in cells.keys() - {"path"}:
+        cells[field] = [cell.strip() for cell in cells[field]]
+    return pd.DataFrame({**cells, "line": [row.line for row in rows]}, dtype=object)
 
 
 def _existing_file(raw: Path, file: str) -> Path:
@@ -122,38 +155,44 @@ def _existing_folder(raw: Path, images: str) -> Path:
     return home
 
 
-def _spelled(path: str, suffix: str) -> str:
-    """Normalise a path, so that two spellings are one file; empty if missing."""
-    return posixpath.normpath(path + suffix) if path else ""
-
-
-def _path_problem(path: str) -> str | None:
-    if not path:
-        return "path missing"
-    if "\0" in path:
-        return f"path that no file can have: {path!r}"
-    # A table from Windows may use its separators and drives, and another system may run us.
-    foreign = PureWindowsPath(path)
-    if foreign.anchor or ".." in foreign.parts:
-        return f"path leads out of the folder: {path!r}; give it relative to the folder of images"
-    return None
+def _label_doubts(labels: Sequence[str], classes: Sequence[str] | None) -> list[str | None]:
+    option = "sources.table.classes"
+    empty = [classes is None and reads_as_missing(label) for label in labels]
+    known = ["" if none else label for label, none in zip(labels, empty, strict=True)]
+    doubts = label_problems(known, classes=classes, option=option)
+    return [
+        f"label missing: {label!r} reads as no value; to keep it, list every class in `{option}`"
+        if none
+        else doubt
+        for label, none, doubt in zip(labels, empty, doubts, strict=True)
+    ]
 
 
 def _part_problem(part: str) -> str | None:
-    if not part or part.strip().lower() in PARTS:
+    if not part or published_part(part):
         return None
     return f"unknown part: {part!r} is none of {', '.join(PARTS)}"
 
 
-def _first_problem(rows: pd.DataFrame, doubts: Sequence[str | None]) -> list[str | None]:
-    reasons = zip(
-        map(_path_problem, rows["path"]),
-        map(_part_problem, rows["published_part"]),
-        doubts,
-        _repetitions(rows),
-        strict=True,
-    )
-    return [next(filter(None, row), None) for row in reasons]
+def _first_of(*reasons: Sequence[str | None]) -> list[str | None]:
+    return [next(filter(None, row), None) for row in zip(*reasons, strict=True)]
+
+
+def _joined(*warnings: Sequence[str | None]) -> list[str | None]:
+    return ["; ".join(filter(None, row)) or None for row in zip(*warnings, strict=True)]
+
+
+def _warn_of_unknown_patients(table: Path, column: str | None, patients: pd.Series) -> None:
+    unknown = (patients == "").sum()
+    if column is not None and unknown:
+        _log.warning(
+            "%d of %d rows of %s have no patient (column %r): each counts as a patient of its own, "
+            "so that one who has several such rows may stand on two sides of a split.",
+            unknown,
+            len(patients),
+            table,
+            column,
+        )
 
 
 def _repetitions(rows: pd.DataFrame) -> list[str | None]:
@@ -181,10 +220,18 @@ def _image_ids(rows: pd.DataFrame) -> list[str]:
     return list(rows["path"].where(~repeated, rows["path"] + "#line " + rows["line"].astype(str)))
 
 
-def _check_classes(table: Path, rows: pd.DataFrame) -> None:
-    usable = set(rows.loc[rows["problem"].isna(), "label"])
+def _check_labels(
+    table: Path, column: str, labels: Sequence[str], doubts: Sequence[str | None]
+) -> None:
+    usable = {label for label, doubt in zip(labels, doubts, strict=True) if doubt is None}
     if len(usable) == 1:
         raise LayoutError(
             f"Only one class, {usable.pop()!r}, in {table}; there must be two or more to tell "
             "apart. Add rows of another class, or say which column holds the label."
+        )
+    if usable and all(map(published_part, usable)):
+        raise LayoutError(
+            f"The labels in column {column!r} of {table} are names of parts: "
+            f"{', '.join(sorted(usable))}. Set `sources.table.label_column` to the column of the "
+            f"classes, and `sources.table.part_column` to {column}."
         )

@@ -218,7 +218,14 @@ def _content(copies: pd.DataFrame) -> str:
     return digest(copies[["image_id", "label", "sha256"]].astype(str).to_numpy().tolist())
 
 
-def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def describe_images(listing: pd.DataFrame, images: ImageArray) -> pd.DataFrame:
+    """Join what was listed with what came of reading it; see `packing.build_manifest`."""
+    from wbc_pipeline.imaging import packing
+
+    return packing.build_manifest(listing, images.result.table("outcome"))
+
+
+def list_boxes(source: Source, described: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List every annotated box, also of images that show several cells.
 
     Returns
@@ -230,20 +237,25 @@ def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd
     """
     from wbc_pipeline.imaging import packing
 
-    boxes, outside = packing.check_boxes(source.list_boxes(), manifest)
-    return boxes, pd.concat([packing.rejected(manifest), outside], ignore_index=True)
+    boxes, outside = packing.check_boxes(source.list_boxes(), described)
+    return boxes, pd.concat([packing.rejected(described), outside], ignore_index=True)
 
 
 def build_manifest(
     *,
     source: Source,
-    listing: pd.DataFrame,
-    images: ImageArray,
+    described: pd.DataFrame,
+    rejects: pd.DataFrame,
     duplicates: Result,
     recovery: dict[str, Result],
     options: IngestionOptions,
 ) -> pd.DataFrame:
-    """Join what was listed with what came of it, its recovered sources and its near-duplicates.
+    """Accept the images that were read, and join their recovered sources and near-duplicates.
+
+    Parameters
+    ----------
+    rejects
+        An input so that it is on disk by the time that too many refused images stop the run.
 
     Returns
     -------
@@ -255,13 +267,18 @@ def build_manifest(
     Raises
     ------
     RejectedImagesError
-        If more than the set share of files was refused, or a whole class.
+        If more than the set share of files was refused, or a whole class where none may be lost.
     """
     from wbc_pipeline.imaging import packing
     from wbc_pipeline.imaging.duplicates import group_sources
 
-    manifest = packing.build_manifest(listing, images.result.table("outcome"))
-    packing.check_rejected_share(manifest, options.max_rejected)
+    manifest = described.copy()
+    may_lose = options.lost_classes == "warn"
+    packing.check_rejected_share(manifest, options.max_rejected, may_lose_classes=may_lose)
+    for label in sorted(packing.lost_classes(manifest)):
+        _log.warning("Goes on without class %r: all of its images were refused.", label)
+    for warning, count in packing.count_warnings(manifest).items():
+        _log.warning("%d x %s, see the column `warning` of the manifest", count, warning)
     manifest["source_id"] = _fill_recovered(manifest, recovered_sources(recovery))
     sources = group_sources(
         manifest,

@@ -1,6 +1,6 @@
 """Parameters of the sources and of ingestion."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
@@ -23,8 +23,18 @@ class PbcOptions(Options):
     labels: Literal["coarse", "fine"]
 
 
-# On the command line a name such as 2024 arrives as a number, and a list is written with ``+``.
-Name = Annotated[str, BeforeValidator(lambda name: str(name) if isinstance(name, int) else name)]
+def _as_text(name: Any) -> Any:
+    """Take a whole number for text: on the command line a name such as 2024 arrives as one."""
+    if isinstance(name, float | bool):  # 2024.10 has arrived as 2024.1, and yes as true
+        raise ValueError(
+            f"{name} was read as a number or as yes or no; write such a name in quotes, in "
+            "conf/local/parameters.yml"
+        )
+    return str(name) if isinstance(name, int) else name
+
+
+# On the command line a list is written with ``+``.
+Name = Annotated[str, BeforeValidator(_as_text)]
 Names = Annotated[
     list[Name], BeforeValidator(lambda names: names.split("+") if isinstance(names, str) else names)
 ]
@@ -48,7 +58,7 @@ class TableOptions(Options):
     patient_column: Name | None = None
     part_column: Name | None = None
     domain_column: Name | None = None
-    suffix: str = ""
+    suffix: Name = ""
     classes: Names | None = None
 
 
@@ -79,6 +89,9 @@ class IngestionOptions(Options):
         An image of more is refused before it is decoded.
     max_rejected
         Share of refused files above which the run stops.
+    lost_classes
+        Whether a class whose images were all refused stops the run (``error``), or is left out with
+        a warning (``warn``).
     duplicate_similarity
         Correlation of fine detail from which two images, turned or mirrored, show one cell.
     overlap_similarity
@@ -90,6 +103,7 @@ class IngestionOptions(Options):
     image_size: int = Field(ge=8)
     max_pixels: int = Field(gt=0)
     max_rejected: float = Field(ge=0, le=1)
+    lost_classes: Literal["error", "warn"]
     duplicate_similarity: float = Field(gt=0, le=1)
     overlap_similarity: float = Field(gt=0, le=1)
     recover: bool

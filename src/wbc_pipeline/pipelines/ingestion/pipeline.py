@@ -21,29 +21,29 @@ def create_pipeline(role: str = "") -> Pipeline:
         return node(func, inputs, outputs, name=func.__name__, namespace=named("ingestion"))
 
     source, listing, images = (named(name) for name in ("source", "listing", "images"))
-    manifest, duplicates, recovery = (
-        named(name) for name in ("manifest", "duplicates", "recovery")
-    )
+    described, rejects, manifest = (named(name) for name in ("described", "rejects", "manifest"))
+    duplicates, recovery = named("duplicates"), named("recovery")
     options = "params:ingestion"
     return Pipeline(
         [
             step(nodes.list_images, [source, "params:sources"], listing),
             step(nodes.pack_images, [listing, options], images),
+            step(nodes.describe_images, [listing, images], described),
+            step(nodes.list_boxes, [source, described], [named("boxes"), rejects]),
             step(nodes.find_duplicates, [source, listing, images, options], duplicates),
             step(nodes.recover_sources, [source, listing, images, options], recovery),
             step(
                 nodes.build_manifest,
                 {
                     "source": source,
-                    "listing": listing,
-                    "images": images,
+                    "described": described,
+                    "rejects": rejects,
                     "duplicates": duplicates,
                     "recovery": recovery,
                     "options": options,
                 },
                 manifest,
             ),
-            step(nodes.list_boxes, [source, manifest], [named("boxes"), named("rejects")]),
         ],
         tags="ingestion",
     )

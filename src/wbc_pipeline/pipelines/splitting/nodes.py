@@ -13,6 +13,7 @@ import numpy as np
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
 from wbc_pipeline.keys import Key, code_digest, digest, run_name
+from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
 pd = lazy.load("pandas")
@@ -69,6 +70,8 @@ def deal_splits(
 def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataFrame:
     """Put the splits of this command together and assert that none leaks; see ``design``: splits.
 
+    Classes that some part lacks are warned of, once per protocol, class and part.
+
     Raises
     ------
     SplitError
@@ -76,6 +79,8 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     """
     splits = pd.concat([result.table("splits") for result in dealt.values()], ignore_index=True)
     check_splits(splits, manifest)
+    for said in describe_absent_classes(splits, manifest):
+        _log.warning("%s", said)
     return splits
 
 
@@ -113,7 +118,7 @@ def split_images(
     ------
     SplitError
         If the data set lacks what a protocol needs, or a class has too few images. A class of
-        fewer sources than parts is warned of, as some part then lacks it.
+        fewer sources than parts is missing in some part, see `describe_absent_classes`.
     """
     images = _labelled(manifest)
     folds = [
@@ -210,6 +215,13 @@ def _split_by_source(images: pd.DataFrame, options: SplittingOptions, seed: int)
     groups, labels = known["source_group"], known["label"]
     if options.folds == 1:
         return [_allocate_groups(groups, labels, _shares(options), seed)]
+    sources = known.groupby("label")["source_group"].nunique()
+    if sources.max() < options.folds:
+        raise SplitError(
+            f"`splitting.folds` is {options.folds}, but these images allow at most {sources.max()} "
+            "folds: each fold tests sources of its own, and no class has more of them than "
+            f"{sources.idxmax()!r}. Lower `splitting.folds`, or add images of more sources."
+        )
     names = range(options.folds)
     fold_of = _allocate_groups(groups, labels, dict.fromkeys(names, 1 / options.folds), seed)
     return [_test_on(fold_of == fold, known, options, seed) for fold in names]
@@ -323,7 +335,7 @@ def _allocate_groups(
     """Deal groups of images out to parts so that every class stands in every part if it can.
 
     Several orders are tried where groups of several classes make the first fail, which puts the
-    first group of a class into the training part. What still lacks is warned of.
+    first group of a class into the training part.
     """
     random = np.random.default_rng(seed)
     counts = pd.crosstab(groups, labels)
@@ -333,18 +345,10 @@ def _allocate_groups(
         absent = _absent_classes(counts, parts, list(shares))
         # A class of fewer groups than parts has to lack somewhere.
         avoidable = sum((counts[label] > 0).sum() >= len(shares) for label, _ in absent)
-        dealt.append(((avoidable, len(absent)), parts, absent))
+        dealt.append(((avoidable, len(absent)), parts))
         if not avoidable:
             break
-    _, parts, absent = min(dealt, key=lambda deal: deal[0])
-    for label, part in absent:
-        _log.warning(
-            "No %s image of class %r (seed %d): it has %d source(s).",
-            part,
-            label,
-            seed,
-            (counts[label] > 0).sum(),
-        )
+    _, parts = min(dealt, key=lambda deal: deal[0])
     return groups.map(dict(zip(counts.index, parts, strict=True)))
 
 

@@ -1,0 +1,57 @@
+"""Which classes a split leaves out of a part, in words."""
+
+from __future__ import annotations
+
+import lazy_loader as lazy
+
+pd = lazy.load("pandas")
+
+_MEANING = {
+    "train": "no training image{}: no network can learn it, and its recall can only be 0 there",
+    "validation": "no validation image{}: no choice of an epoch or threshold looks at it there",
+    "test": "no test image{}: no score is measured on it there",
+}
+
+
+def describe_absent_classes(splits: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
+    """Say which classes have no image in a part of a split, and what that means for scores.
+
+    Parameters
+    ----------
+    splits
+        See ``design``: splits.
+    manifest
+        With ``image_id``, ``label`` and ``source_group``.
+
+    Returns
+    -------
+    A sentence per protocol, part, and class that the part lacks.
+
+    Examples
+    --------
+    >>> manifest = pd.DataFrame({"image_id": [*"pqrs"], "label": [*"aaab"], "source_group": None})
+    >>> splits = manifest[["image_id"]].assign(protocol="published", seed=0, fold=0)
+    >>> splits["part"] = ["train", "validation", "test", "test"]
+    >>> describe_absent_classes(splits, manifest)[0]
+    "Under the published protocol class 'b' (1 image of 1 source) has no training image: no \
+network can learn it, and its recall can only be 0 there."
+    """
+    rows = splits.merge(manifest[["image_id", "label", "source_group"]], on="image_id")
+    rows["source_group"] = rows["source_group"].fillna(rows["image_id"])
+    classes = rows.groupby("label").agg({"image_id": "nunique", "source_group": "nunique"})
+    cells = pd.MultiIndex.from_product([_MEANING, classes.index])
+    said = []
+    for protocol, dealt in rows.groupby("protocol", sort=False):
+        held = dealt.groupby(["seed", "fold", "part", "label"]).size().unstack(["part", "label"])
+        absent = held.reindex(columns=cells).isna().sum()
+        for (part, label), times in absent[absent > 0].items():
+            images, sources = classes.loc[label]
+            size = f"{_count(images, 'image')} of {_count(sources, 'source')}"
+            where = f" in {times} of {len(held)} splits" if len(held) > 1 else ""
+            meaning = _MEANING[part].format(where)
+            said.append(f"Under the {protocol} protocol class {label!r} ({size}) has {meaning}.")
+    return said
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,74 @@
+"""Ids of patients, cells and stains as people write them: with blanks, as NaN, in two spellings."""
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
+
+_NO_VALUE = {"nan", "na", "n/a", "<na>", "none", "null"}
+
+
+def reads_as_missing(text: str) -> bool:
+    """Whether a cell holds what programs write for no value.
+
+    Examples
+    --------
+    >>> [reads_as_missing(text) for text in ("NaN", "None", "n/a", "", "Nanette")]
+    [True, True, True, False, False]
+    """
+    return text.lower() in _NO_VALUE
+
+
+def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None]]:
+    """Strip ids, empty those that mean no value, and give look-alikes one spelling.
+
+    Ids that differ only by case, spaces, hyphens or underscores become the most frequent of them:
+    were they two people, a split would keep them together for nothing; were they one and stayed
+    apart, that person would stand on both sides. Between two digits a separator counts, so ``P1-1``
+    and ``P11`` are two.
+
+    Parameters
+    ----------
+    ids
+        One per row; empty where missing.
+    what
+        Whose ids they are, for the warnings.
+
+    Returns
+    -------
+    ids
+        The cleaned ones.
+    warnings
+        Per row, what was changed that was more than blanks at its ends; else None.
+
+    Examples
+    --------
+    >>> clean_ids(["P1", "P1 ", "p-1", "nan"], "patient")
+    (['P1', 'P1', 'P1', ''], [None, None, "patient taken for one spelled alike: 'p-1' for 'P1'", \
+"patient missing: 'nan' reads as no value"])
+    """
+    stripped = [text.strip() for text in ids]
+    missing = [reads_as_missing(text) for text in stripped]
+    kept = ["" if lost else text for text, lost in zip(stripped, missing, strict=True)]
+    counts = Counter(filter(None, kept))
+    spelling: dict[str, str] = {}
+    for text in sorted(counts, key=lambda text: (-counts[text], text)):
+        spelling.setdefault(_key(text), text)
+    cleaned = [spelling[_key(text)] if text else "" for text in kept]
+    warnings: list[str | None] = []
+    for text, clean in zip(stripped, cleaned, strict=True):
+        if text and not clean:
+            warnings.append(f"{what} missing: {text!r} reads as no value")
+        elif text != clean:
+            warnings.append(f"{what} taken for one spelled alike: {text!r} for {clean!r}")
+        else:
+            warnings.append(None)
+    return cleaned, warnings
+
+
+def _key(text: str) -> str:
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = re.sub(r"(?<=\d)[\s_-]+(?=\d)", ".", folded)
+    if not any(map(str.isalpha, folded)):
+        return folded  # of numbers, -1 and 1 are two
+    return re.sub(r"[\s_-]+", "", folded)
