@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.references import split_reference
 from wbc_pipeline.suggestions import suggestion
 
 LISTING_COLUMNS = (
@@ -24,9 +25,11 @@ LISTING_COLUMNS = (
     "domain",  # stain or laboratory
     "published_part",
     "box",  # [xmin, ymin, xmax, ymax] in pixels of the file
-    "mask_path",
-    "mask_levels",  # grey levels of [background, cytoplasm, nucleus], missing: 0, 128, 255; or of
-    # [background, cell] where the mask does not tell the parts
+    "mask_path",  # absolute; or a reference into an annotation file (``references``)
+    "mask_levels",  # which value is which part, as JSON (``imaging.mask_levels``); missing: the
+    # masks tell
+    "annotated",  # what masks and boxes belong to if an EXIF tag turns the image: "file" as stored,
+    # "upright", or the size that the annotation declares, as "640 x 480"; missing: not known
     "problem",  # why the row cannot be used, found while listing; missing: nothing is known
     "warning",  # what was assumed or mended in the row, which is used all the same
 )
@@ -53,7 +56,6 @@ PARTS = {
     "test": "test",
 }
 
-_LISTS = ["box", "mask_levels"]
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -84,9 +86,9 @@ def list_source(
     Returns
     -------
     DataFrame with ``LISTING_COLUMNS``, a row per image, sorted by ``image_id``. Text columns are
-    of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None,
-    ``mask_levels`` lists of 2 or 3 or None. A ``problem`` or ``warning`` is a short fixed phrase,
-    then a colon and the particulars, so that they can be counted by what stands before the colon.
+    of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None. A
+    ``problem`` or ``warning`` is a short fixed phrase, then a colon and the particulars, so that
+    they can be counted by what stands before the colon.
 
     Raises
     ------
@@ -132,7 +134,7 @@ def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
     rows = rows.astype(object).where(rows.notna(), None)
     for path in rows["path"]:
         _check_utf8(path)
-    for name in rows.columns.drop(_LISTS):  # unlike astype, this keeps None in pandas 2
+    for name in rows.columns.drop("box"):  # unlike astype, this keeps None in pandas 2
         rows[name] = pd.Series(rows[name].tolist(), dtype="str", index=rows.index)
     rows = rows.sort_values("image_id", ignore_index=True)
     twice = rows["image_id"][rows["image_id"].duplicated()]
@@ -148,8 +150,9 @@ def listing_digest(listing: pd.DataFrame) -> str:
     """Digest of what is listed and of the files behind it, without opening them.
 
     Two equal digests mean: the same images with the same labels, sources, domains, parts, boxes,
-    masks, problems and warnings, each file of the same size and time of change. Where the data set lies does
-    not count. A file that is missing counts as missing; one with a problem is not looked at.
+    masks, problems and warnings, each file of the same size and time of change. Where the data set
+    lies does not count. A file that is missing counts as missing; one with a problem is not looked
+    at.
 
     Returns
     -------
@@ -159,10 +162,10 @@ def listing_digest(listing: pd.DataFrame) -> str:
     known = known.where(known.notna(), None).to_dict("records")
     digest = hashlib.sha256()
     for row, path, mask in zip(known, listing["path"], listing["mask_path"], strict=True):
-        for name in _LISTS:
-            if row[name] is not None:
-                row[name] = [float(number) for number in row[name]]
-        files = [] if row["problem"] else [path] if pd.isna(mask) else [path, mask]
+        if row["box"] is not None:
+            row["box"] = [float(number) for number in row["box"]]
+        mask_file, row["mask_in_file"] = (None, None) if pd.isna(mask) else split_reference(mask)
+        files = [] if row["problem"] else [path] if mask_file is None else [path, mask_file]
         digest.update(repr((list(row.values()), [_stamp(file) for file in files])).encode())
     return digest.hexdigest()
 

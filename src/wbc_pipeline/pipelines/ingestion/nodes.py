@@ -180,20 +180,25 @@ def recover_sources(
     return tasks
 
 
-def list_boxes(source: Source, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def list_boxes(
+    source: Source, manifest: pd.DataFrame, options: SourcesOptions
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List every annotated box, also of images that show several cells.
 
     Returns
     -------
     boxes
-        Those that lie in an image that was not refused.
+        Those that lie in an image that was not refused, in pixels of the upright image.
     rejects
-        A row per refused image, and per box that does not lie in its image, with the reason.
+        A row per refused image, per box that does not lie in its image and per annotation that
+        cannot be used, with the reason.
     """
     from wbc_pipeline.imaging import packing
+    from wbc_pipeline.imaging.boxes import place_boxes
 
-    boxes, outside = packing.check_boxes(source.list_boxes(), manifest)
-    return boxes, pd.concat([packing.rejected(manifest), outside], ignore_index=True)
+    annotated = source.list_boxes(options.model_dump(exclude_none=True))
+    boxes, unfit = place_boxes(annotated, manifest)
+    return boxes, pd.concat([packing.rejected(manifest), unfit], ignore_index=True)
 
 
 def build_manifest(
@@ -224,6 +229,8 @@ def build_manifest(
 
     manifest = packing.build_manifest(listing, images.result.table("outcome"))
     packing.check_rejected_share(manifest, options.max_rejected)
+    for warning, count in packing.count_warnings(manifest).items():
+        _log.warning("%s: %s images, see the column `warning` of the manifest.", warning, count)
     manifest["source_id"] = _fill_recovered(manifest, recovered_sources(recovery))
     sources = group_sources(
         manifest,

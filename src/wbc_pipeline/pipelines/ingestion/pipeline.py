@@ -43,7 +43,11 @@ def create_pipeline(role: str = "") -> Pipeline:
                 },
                 manifest,
             ),
-            step(nodes.list_boxes, [source, manifest], [named("boxes"), named("rejects")]),
+            step(
+                nodes.list_boxes,
+                [source, manifest, "params:sources"],
+                [named("boxes"), named("rejects")],
+            ),
         ],
         tags="ingestion",
     )
