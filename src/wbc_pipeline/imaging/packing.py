@@ -207,7 +207,7 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
 def count_warnings(manifest: pd.DataFrame) -> pd.Series:
     """Count the rows of each kind of warning among those that are not refused, most first."""
     warnings = accepted(manifest)["warning"].dropna().str.split("; ").explode()
-    return warnings.str.partition(":")[0].value_counts()
+    return warnings.str.split(":").str[0].value_counts()
 
 
 def join_warnings(*warnings: str | None) -> str | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations.common import Box
 from wbc_pipeline.sources.listing import LayoutError, as_listing, list_source, load_source
-from wbc_pipeline.sources.voc import VocObject
 
 _ID_COLUMNS = ("source_id", "patient", "filename_group")  # unique within a data set only
 
@@ -105,7 +105,7 @@ def list_boxes(dataset: str, raw: Path, *, options: Mapping[str, Any]) -> pd.Dat
         file.
     """
     names = set_names(dataset)
-    tables = [pd.DataFrame(columns=["image_id", *VocObject._fields])]
+    tables = [pd.DataFrame(columns=["image_id", *Box._fields])]
     for name in names:
         if hasattr(load_source(name), "list_boxes"):
             boxes = load_source(name).list_boxes(raw, **options.get(name, {}))

@@ -1,11 +1,14 @@
 """Any folder of class folders, with or without ``train``, ``val`` and ``test`` above them."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations import attach
+from wbc_pipeline.sources.annotations.attach import Levels, Side
 from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import (
     PARTS,
@@ -25,7 +28,17 @@ CAVEATS = (
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
 
-def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None) -> pd.DataFrame:
+def list_images(
+    raw: Path,
+    *,
+    folder: str,
+    classes: Sequence[str] | None = None,
+    masks: str | None = None,
+    mask_levels: Levels | None = None,
+    boxes: str | None = None,
+    box_names: str | None = None,
+    annotations: Side | None = None,
+) -> pd.DataFrame:
     """List every file below the class folders of ``folder``, whatever its extension.
 
     A class is a sub-folder, and its name the label. Where all sub-folders are called ``train``,
@@ -41,10 +54,15 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
         The folder of class folders, relative to ``raw`` or absolute.
     classes
         The labels that are allowed; None for all but those that look misspelt.
+    masks
+        Folder of masks, each called as its image, in sub-folders as the images or in none; beside
+        the class folders it is no class.
+    mask_levels, boxes, box_names, annotations
+        See `table.list_images`; a folder of annotations beside the class folders is no class.
 
     Returns
     -------
-    A listing (``sources.listing``) without ``source_id``, domain, boxes or masks. Files of a class
+    A listing (``sources.listing``) without ``source_id``, domain or ``box``. Files of a class
     that is not allowed or looks misspelt have a ``problem``, and no label, so that it does not
     count as a class.
 
@@ -63,7 +81,10 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
             PUBLIC_NAME,
             "dataset=image_folder,sources.image_folder.folder=/your/folder",
         )
-    parts = _part_folders(home)
+    mask_home = attach.own_place(raw, masks, "sources.image_folder.masks")
+    found = attach.read_own(raw, boxes, box_names, "sources.image_folder")
+    beside = {mask_home, attach.own_place(raw, boxes, "sources.image_folder.boxes")} - {None}
+    parts = _part_folders(home, beside)
     rows = [
         {
             "image_id": f"{class_folder.relative_to(home).as_posix()}/{name}",
@@ -72,7 +93,7 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
             "published_part": PARTS.get(part),
         }
         for part, part_folder in parts.items()
-        for class_folder in _class_folders(part_folder)
+        for class_folder in _class_folders(part_folder, beside)
         for name in _files(class_folder)
     ]
     labels = [row["label"] for row in rows]
@@ -80,7 +101,27 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
     for row, problem in zip(rows, problems, strict=True):
         row["problem"], row["label"] = problem, None if problem else row["label"]
     _check_classes(home, {row["label"] for row in rows} - {None})
-    return as_listing(rows)
+    if mask_home is not None:
+        of_image = attach.find_masks(mask_home, [row["image_id"] for row in rows])
+        for row in rows:
+            row["mask_path"] = of_image.get(row["image_id"])
+            row["warning"] = None if row["mask_path"] else "mask missing: none is called so"
+    table = pd.DataFrame(rows, dtype=object)
+    return as_listing(attach.annotate(table, found, levels=mask_levels, side=annotations))
+
+
+def list_boxes(
+    raw: Path, *, boxes: str | None = None, box_names: str | None = None, **options: Any
+) -> pd.DataFrame:
+    """List the boxes of the folder's images, see `annotations.attach.list_boxes`.
+
+    Parameters
+    ----------
+    raw, boxes, box_names, options
+        See `list_images`.
+    """
+    rows = list_images(raw, boxes=boxes, box_names=box_names, **options)
+    return attach.list_boxes(rows, attach.read_own(raw, boxes, box_names, "sources.image_folder"))
 
 
 def _check_classes(home: Path, labels: set[str]) -> None:
@@ -91,10 +132,11 @@ def _check_classes(home: Path, labels: set[str]) -> None:
         )
 
 
-def _part_folders(home: Path) -> dict[str | None, Path]:
-    names = {folder.name.lower(): folder for folder in _sub_folders(home)}
+def _part_folders(home: Path, beside: Collection[Path]) -> dict[str | None, Path]:
+    folders = _sub_folders(home, beside)
+    names = {folder.name.lower(): folder for folder in folders}
     parts = {part: names[part] for part in PARTS if part in names}
-    if parts and len(parts) < len(_sub_folders(home)):
+    if parts and len(parts) < len(folders):
         raise LayoutError(
             f"{home} mixes the parts {', '.join(parts)} with other folders: "
             f"{', '.join(sorted(set(names) - set(parts)))}. Keep only part folders there, or only "
@@ -103,8 +145,8 @@ def _part_folders(home: Path) -> dict[str | None, Path]:
     return parts or {None: home}
 
 
-def _class_folders(folder: Path) -> list[Path]:
-    folders = _sub_folders(folder)
+def _class_folders(folder: Path, beside: Collection[Path]) -> list[Path]:
+    folders = _sub_folders(folder, beside)
     if not folders:
         raise LayoutError(
             f"No class folders in {folder}. Put the images of each class into a sub-folder named "
@@ -122,7 +164,8 @@ def _files(class_folder: Path) -> list[str]:
     return files
 
 
-def _sub_folders(folder: Path) -> list[Path]:
+def _sub_folders(folder: Path, beside: Collection[Path]) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_dir() and is_visible(entry.name)]
-    return [folder / name for name in sorted(names)]
+    folders = [folder / name for name in sorted(names)]
+    return [one for one in folders if one.absolute() not in beside]

@@ -56,6 +56,12 @@ PARTS = {
     "test": "test",
 }
 
+# In lower case; where a folder of a published set holds other files too.
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    *(".jp2", ".ppm", ".heic", ".heif", ".avif"),
+}
+
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 

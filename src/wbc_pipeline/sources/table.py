@@ -4,9 +4,13 @@ import posixpath
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path, PureWindowsPath
+from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations import attach
+from wbc_pipeline.sources.annotations.attach import Levels, Side
+from wbc_pipeline.sources.annotations.common import plain_path
 from wbc_pipeline.sources.csv_rows import read_rows
 from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import PARTS, LayoutError, as_listing, not_given
@@ -33,6 +37,12 @@ def list_images(
     domain_column: str | None = None,
     suffix: str = "",
     classes: Sequence[str] | None = None,
+    mask_column: str | None = None,
+    masks: str | None = None,
+    mask_levels: Levels | None = None,
+    boxes: str | None = None,
+    box_names: str | None = None,
+    annotations: Side | None = None,
 ) -> pd.DataFrame:
     """List the rows of a table of images.
 
@@ -54,10 +64,20 @@ def list_images(
         Appended to each path, for tables of ids such as ``01234`` for ``01234.jpg``.
     classes
         The labels that are allowed; None for all but those that look misspelt.
+    mask_column, masks
+        Column of the masks' paths, empty where there is none, and the folder that they are relative
+        to; None for that of the images.
+    mask_levels
+        Which value of a mask is what, see `annotations.attach.levels_text`; None to recognise it.
+    boxes, box_names
+        A file or folder of annotations and that of the names of their classes, see
+        `annotations.attach.read_annotations`. Its polygons are the masks of images without one.
+    annotations
+        ``file`` or ``upright``: what masks and boxes belong to where an EXIF tag turns an image.
 
     Returns
     -------
-    A listing (``sources.listing``) without boxes or masks; ``image_id`` is the path, followed by
+    A listing (``sources.listing``) without ``box``; ``image_id`` is the path, followed by
     ``#line 7`` where an earlier row has the same or none is given. A ``problem`` have rows whose
     path is missing or leads out of the folder, whose label is missing, not allowed or looks
     misspelt, whose part is unknown, that repeat an earlier row, or that name a file which another
@@ -79,6 +99,7 @@ def list_images(
         "patient": patient_column,
         "published_part": part_column,
         "domain": domain_column,
+        "mask_path": mask_column,
     }
     rows = _read(table, columns, suffix)
     doubts = label_problems(rows["label"], classes=classes, option="sources.table.classes")
@@ -88,7 +109,25 @@ def list_images(
     rows["image_id"] = _image_ids(rows)
     rows["path"] = [str(home / path) if path else str(table) for path in rows["path"]]
     rows["published_part"] = rows["published_part"].str.strip().str.lower().map(PARTS)
-    return as_listing(rows.replace("", None))
+    mask_home = attach.own_place(raw, masks, "sources.table.masks") or home
+    rows["mask_path"] = [str(mask_home / path) if path else None for path in rows["mask_path"]]
+    found = attach.read_own(raw, boxes, box_names, "sources.table")
+    rows = rows.replace("", None)
+    return as_listing(attach.annotate(rows, found, levels=mask_levels, side=annotations))
+
+
+def list_boxes(
+    raw: Path, *, boxes: str | None = None, box_names: str | None = None, **options: Any
+) -> pd.DataFrame:
+    """List the boxes of the table's images, see `annotations.attach.list_boxes`.
+
+    Parameters
+    ----------
+    raw, boxes, box_names, options
+        See `list_images`.
+    """
+    rows = list_images(raw, boxes=boxes, box_names=box_names, **options)
+    return attach.list_boxes(rows, attach.read_own(raw, boxes, box_names, "sources.table"))
 
 
 def _read(table: Path, columns: dict[str, str | None], suffix: str) -> pd.DataFrame:
@@ -101,6 +140,7 @@ def _read(table: Path, columns: dict[str, str | None], suffix: str) -> pd.DataFr
         }
     )
     cells["path"] = [_spelled(path, suffix) for path in cells["path"]]
+    cells["mask_path"] = [_spelled(plain_path(path), "") for path in cells["mask_path"]]
     return cells.assign(line=[row.line for row in rows])
 
 
@@ -145,9 +185,15 @@ def _part_problem(part: str) -> str | None:
     return f"unknown part: {part!r} is none of {', '.join(PARTS)}"
 
 
+def _mask_problem(path: str) -> str | None:
+    problem = _path_problem(path) if path else None
+    return problem and f"mask: {problem}"
+
+
 def _first_problem(rows: pd.DataFrame, doubts: Sequence[str | None]) -> list[str | None]:
     reasons = zip(
         map(_path_problem, rows["path"]),
+        map(_mask_problem, rows["mask_path"]),
         map(_part_problem, rows["published_part"]),
         doubts,
         _repetitions(rows),
