@@ -2,6 +2,8 @@ import json
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from pycocotools import mask as coco
 
 from wbc_pipeline.imaging.coco_masks import draw_object
@@ -17,9 +19,9 @@ def polygon(xmin, ymin, xmax, ymax):
 
 
 def runs(mask):
-    flat = mask.ravel(order="F")
-    changes = np.flatnonzero(np.diff(flat.astype(int), prepend=0, append=flat[-1] ^ 1)).tolist()
-    counts = np.diff([0, *changes]).tolist()
+    flat = mask.ravel(order="F").astype(int)
+    starts = np.flatnonzero(np.diff(flat, prepend=0))  # COCO begins with a run of 0, maybe empty
+    counts = np.diff([0, *starts, flat.size]).tolist()
     return {"size": list(mask.shape), "counts": counts}
 
 
@@ -33,6 +35,14 @@ def test_polygons_and_run_lengths_are_drawn_alike(segmentation):
     assert np.array_equal(draw_object(segmentation, 20, 30), SQUARE)
 
 
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0, 1))
+def test_run_lengths_round_trip(seed, share):
+    mask = np.random.default_rng(seed).random((20, 30)) < share
+    for segmentation in (runs(mask), compressed(mask)):
+        assert np.array_equal(draw_object(segmentation, 20, 30), mask)
+
+
 @pytest.mark.parametrize(
     ("segmentation", "reason"),
     [
@@ -43,7 +53,7 @@ def test_polygons_and_run_lengths_are_drawn_alike(segmentation):
         ({"size": [30, 20], "counts": [600]}, "run lengths of another size"),
         ({"size": [20, 30], "counts": [500]}, "run lengths that do not fill their image: 500"),
         ({"size": [20, 30], "counts": [700, -100]}, "run lengths that do not fill"),
-        ({"size": [20, 30], "counts": "zzzzz"}, "object that cannot be drawn"),
+        ({"size": [20, 30], "counts": "zzzzz"}, "run lengths that do not fill"),
         ({"counts": [600]}, "object that cannot be drawn"),
         ("polygon", "object that cannot be drawn"),
     ],

@@ -12,6 +12,7 @@ from annotation_files import write_coco, write_yolo
 from kept_results import result_of
 from PIL import Image
 
+from wbc_pipeline.sources.blood_cells_originals import FOLDER
 from wbc_pipeline.sources.listing import list_source
 
 LEVELS = np.uint8([0, 128, 255])
@@ -159,7 +160,7 @@ def test_an_image_that_exif_turns_has_its_boxes_turned_or_rejected(
 
 
 def test_masks_beside_a_folder_of_classes_are_read_by_their_names(run_pipeline, cells, tmp_path):
-    rows = list(csv.DictReader(open(cells / "images.csv")))
+    rows = pd.read_csv(cells / "images.csv").to_dict("records")
     home = tmp_path / "folder"
     for row in rows:
         for kind, file in (("images", row["path"]), ("masks", row["mask"])):
@@ -177,3 +178,45 @@ def test_masks_beside_a_folder_of_classes_are_read_by_their_names(run_pipeline, 
     )
     assert [json.loads(text) for text in told["mask_levels"]] == [levels] * 20
     assert recognised["mask_levels"].tolist() == told["mask_levels"].tolist()
+
+
+def annotate(home, number, size, *objects):
+    boxes = "".join(
+        f"<object><name>WBC</name><bndbox><xmin>{xmin}</xmin><ymin>{ymin}</ymin>"
+        f"<xmax>{xmax}</xmax><ymax>{ymax}</ymax></bndbox></object>"
+        for xmin, ymin, xmax, ymax in objects
+    )
+    size = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>"
+    file = home / "Annotations" / f"BloodImage_{number:05}.xml"
+    file.write_text(f"<annotation>{size}{boxes}</annotation>")
+
+
+def test_voc_boxes_of_turned_photographs_are_turned_or_refused(run_pipeline, tmp_path):
+    home = tmp_path / "raw" / FOLDER
+    (home / "JPEGImages").mkdir(parents=True)
+    (home / "Annotations").mkdir()
+    rng, lines = np.random.default_rng(0), [",Image,Category"]
+    for number in range(8):
+        exif = Image.Exif()
+        exif[0x112] = {1: 6, 2: 3}.get(number, 1)
+        pixels = rng.integers(0, 255, (48, 64, 3), np.uint8)
+        name = f"BloodImage_{number:05}.{'JPG' if number == 3 else 'jpeg'}"
+        Image.fromarray(pixels).save(home / "JPEGImages" / name, "JPEG", exif=exif)
+        lines.append(f",{number},{('EOSINOPHIL', 'MONOCYTE')[number // 4]}")
+        annotate(home, number, (64, 48), (4, 6, 14, 26))
+    annotate(home, 4, (64, 48), (0.1, 0.2, 0.5, 0.6))
+    (home / "labels.csv").write_text("\n".join(lines))
+    before, data = folder_digest(tmp_path / "raw"), tmp_path / "data"
+    options = {"dataset": "blood_cells_originals", "raw": str(tmp_path / "raw")}
+    run_pipeline("ingestion", data, **options, ingestion={"max_rejected": 0.5})
+    place = data / "02_intermediate/blood_cells_originals"
+    manifest = pd.read_parquet(place / "manifest.parquet").set_index("image_id")
+    assert manifest.loc["JPEGImages/BloodImage_00001.jpeg", "box"].tolist() == [22, 4, 42, 14]
+    refused = manifest.loc[manifest["status"] != "ok", "status"].to_dict()
+    assert list(refused) == [f"JPEGImages/BloodImage_0000{number}.jpeg" for number in (2, 4)]
+    assert refused["JPEGImages/BloodImage_00002.jpeg"].startswith("box of an image that its EXIF")
+    assert refused["JPEGImages/BloodImage_00004.jpeg"].startswith("box between 0 and 1, where")
+    boxes = pd.read_parquet(place / "boxes.parquet").set_index("image_id")
+    assert boxes.loc["JPEGImages/BloodImage_00001.jpeg", "xmin":].tolist() == [22, 4, 42, 14]
+    assert boxes.loc["JPEGImages/BloodImage_00003.JPG", "xmin":].tolist() == [4, 6, 14, 26]
+    assert folder_digest(tmp_path / "raw") == before

@@ -91,9 +91,7 @@ def draw_object(segmentation: Any, height: int, width: int) -> np.ndarray:
 
     try:
         if isinstance(segmentation, Mapping):
-            runs = _checked_runs(segmentation, height, width)
-            if isinstance(runs["counts"], list):
-                runs = coco.frPyObjects(runs, height, width)
+            runs = coco.frPyObjects(_checked_runs(segmentation, height, width), height, width)
         else:
             for polygon in segmentation:
                 _check_polygon(polygon, height, width)
@@ -106,16 +104,32 @@ def draw_object(segmentation: Any, height: int, width: int) -> np.ndarray:
 
 
 def _checked_runs(runs: Mapping, height: int, width: int) -> dict:
+    """Give run lengths as a list; pycocotools believes whatever it is given."""
     if list(runs["size"]) != [height, width]:
         raise UnreadableImageError(
             f"run lengths of another size than their image: {runs['size']} against {height, width}"
         )
     counts = runs["counts"]
-    if isinstance(counts, list) and (min(counts, default=0) < 0 or sum(counts) != height * width):
-        raise UnreadableImageError(
-            f"run lengths that do not fill their image: {sum(counts)} pixels"
-        )
+    counts = _expand(counts) if isinstance(counts, str) else list(counts)
+    if min(counts, default=0) < 0 or sum(counts) != height * width:
+        raise UnreadableImageError(f"run lengths that do not fill their image: {sum(counts)}")
     return {"size": [height, width], "counts": counts}
+
+
+def _expand(text: str) -> list[int]:
+    """Expand compressed run lengths: five bits a letter, from the third on as differences."""
+    counts, number, shift = [], 0, 0
+    for letter in text:
+        bits = ord(letter) - 48
+        number |= (bits & 0x1F) << shift
+        shift += 5
+        if bits & 0x20:  # more of this number follows
+            continue
+        if bits & 0x10:
+            number -= 1 << shift
+        counts.append(number + (counts[-2] if len(counts) > 2 else 0))
+        number, shift = 0, 0
+    return counts
 
 
 def _check_polygon(polygon: list[float], height: int, width: int) -> None:
