@@ -118,7 +118,7 @@ def test_what_is_wrong_with_masks_and_boxes_is_said(run_pipeline, cells, tmp_pat
         "00.png": "mask empty: no pixel of a cell",
         "02.png": "fewer than 16 bits used: 12, scaled by these",
     }
-    assert "mask empty: 1 images" in caplog.text
+    assert "1 x mask empty, see the column `warning`" in caplog.text
     rejects = pd.read_csv(data / "02_intermediate/table/rejects.csv").set_index("image_id")
     assert rejects["status"]["01.png"].startswith(
         "mask unreadable: values of the mask not recognised: 9; say with `mask_levels`"

@@ -17,12 +17,13 @@ from wbc_pipeline.sources.listing import LayoutError, MissingDataError, listing_
         ("elsewhere/b.png", ["y/b.png"]),
         ("b", ["y/b.png"]),
         ("c.v1", ["y/c.v1.png"]),
+        ("c.v2", []),
         ("a", ["x/a.png", "y/a.png"]),
         ("d", []),
     ],
 )
 def test_an_image_is_found_by_as_much_of_its_path_as_tells_it_apart(name, found):
-    assert Names(["x/a.png", "y/a.png", "y/b.png", "y/c.v1.png"]).find(name) == found
+    assert Names(["x/a.png", "y/a.png", "y/b.png", "y/c.v1.png", "y/c.png"]).find(name) == found
 
 
 def touch(folder, *names):
@@ -105,11 +106,12 @@ def test_outlines_are_masks_and_the_declared_size_is_known(tmp_path):
 def test_outlines_that_may_be_no_cells_are_refused_until_it_is_said(tmp_path):
     write_coco(tmp_path / "coco.json", {"a.png": [("platelet", [2, 2, 8, 8])]})
     options = {"file": "images.csv", "boxes": "coco.json"}
-    listing = table.list_images(own_table(tmp_path), **options)
+    rows = [("a.png", "x", ""), ("b.png", "y", ""), ("c.png", "", "")]  # one has another problem
+    listing = table.list_images(own_table(tmp_path, rows), **options)
     reason = "outlined objects that may be no cells: platelet; say with `mask_levels`"
     assert listing["problem"][0].startswith(reason)
     listing = table.list_images(tmp_path, **options, mask_levels={"cell": "Platelet"})
-    assert listing["problem"].isna().all()
+    assert listing["problem"].fillna("").tolist() == ["", "", "label missing"]
     assert json.loads(listing["mask_levels"][0]) == {"cell": ["platelet"]}
 
 

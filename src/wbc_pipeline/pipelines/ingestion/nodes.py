@@ -230,7 +230,7 @@ def build_manifest(
     manifest = packing.build_manifest(listing, images.result.table("outcome"))
     packing.check_rejected_share(manifest, options.max_rejected)
     for warning, count in packing.count_warnings(manifest).items():
-        _log.warning("%s: %s images, see the column `warning` of the manifest.", warning, count)
+        _log.warning("%d x %s, see the column `warning` of the manifest", count, warning)
     manifest["source_id"] = _fill_recovered(manifest, recovered_sources(recovery))
     sources = group_sources(
         manifest,

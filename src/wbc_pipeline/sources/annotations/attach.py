@@ -11,7 +11,12 @@ import pandas as pd
 
 from wbc_pipeline.sources.annotations import coco, csv_boxes, voc, yolo
 from wbc_pipeline.sources.annotations.common import Annotation, plain_name, unreadable
-from wbc_pipeline.sources.listing import LayoutError, MissingDataError, relative_files
+from wbc_pipeline.sources.listing import (
+    IMAGE_SUFFIXES,
+    LayoutError,
+    MissingDataError,
+    relative_files,
+)
 
 Side = Literal["file", "upright"]
 Levels = Mapping[str, int | str | list[int]]
@@ -62,8 +67,8 @@ def read_annotations(place: Path, names_file: Path | None = None) -> list[Annota
 class Names:
     """Paths among which one is looked for by its path, or by as much of it as tells it apart.
 
-    A path fits if it is the same; else if it is the same without suffixes; else, by its last part
-    alone, if no other has that; at last by that without suffix.
+    A path fits if it is the same; else if it is the same without an image's suffix; else by its
+    last part; at last by that without suffix.
     """
 
     def __init__(self, paths: Iterable[str]):
@@ -74,17 +79,16 @@ class Names:
 
     def find(self, name: str) -> list[str]:
         """Give the paths that fit best: none, one, or several that cannot be told apart."""
-        bare = [name, name, *[PurePosixPath(name).name] * 2]  # a name without suffix may have dots
-        for known, keys in zip(self._by_key, zip(_keys(name), bare, strict=True), strict=True):
-            for key in keys:
-                if key in known:
-                    return known[key]
-        return []
+        keys = zip(self._by_key, _keys(name), strict=True)
+        return next((known[key] for known, key in keys if key in known), [])
 
 
 def _keys(path: str) -> tuple[str, str, str, str]:
-    plain = PurePosixPath(path)
-    return path, str(plain.with_suffix("")) if plain.name else path, plain.name, plain.stem
+    name = PurePosixPath(path).name
+    suffix = PurePosixPath(path).suffix
+    has_suffix = suffix.lower() in IMAGE_SUFFIXES  # `cell.1` has none
+    bare = path.removesuffix(suffix) if has_suffix else path
+    return path, bare, name, PurePosixPath(bare).name
 
 
 def find_masks(folder: Path, image_ids: Iterable[str]) -> dict[str, str]:
@@ -133,8 +137,8 @@ def _add_annotations(
         if annotation.mask is None or pd.notna(rows.at[row, "mask_path"]):
             continue
         unknown = annotation.outlined - {name for of in names.values() for name in of}
-        if unknown and levels is None:
-            rows.at[row, "problem"] = rows.at[row, "problem"] or (
+        if unknown and levels is None and pd.isna(rows.at[row, "problem"]):
+            rows.at[row, "problem"] = (
                 f"outlined objects that may be no cells: {', '.join(sorted(unknown))}; say with "
                 "`mask_levels` which are nucleus, cytoplasm and cell"
             )
