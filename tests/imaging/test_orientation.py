@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
@@ -16,6 +16,7 @@ orientations = st.integers(1, 8)
 sides = st.integers(1, 9)
 
 
+@settings(deadline=None)
 @given(orientations, sides, sides)
 def test_an_image_turns_as_pillow_turns_it(orientation, height, width):
     pixels = np.arange(height * width, dtype=np.uint8).reshape(height, width)
@@ -24,6 +25,7 @@ def test_an_image_turns_as_pillow_turns_it(orientation, height, width):
     assert np.array_equal(turn_upright(pixels, orientation), ImageOps.exif_transpose(image))
 
 
+@settings(deadline=None)
 @given(orientations, st.data())
 def test_a_mask_and_a_box_turn_with_their_image(orientation, data):
     height, width = data.draw(sides), data.draw(sides)

@@ -195,6 +195,7 @@ def test_sixteen_bits_are_scaled_by_those_that_are_used(kind, bits, tmp_path):
     assert image.warning == warning
 
 
+@settings(deadline=None)
 @given(st.integers(0, 65535))
 def test_the_largest_of_the_used_bits_is_white_and_nothing_turns_black(largest):
     samples = np.uint16([0, largest])
