@@ -187,7 +187,7 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     -------
     ``MANIFEST_COLUMNS``, a row per listed file in the listing's order. The rows whose ``status`` is
     ``"ok"`` are, in this order, the rows of the packed array. A ``warning`` says what was assumed
-    or mended, in listing or reading, in a row that is used all the same; ``; `` parts several.
+    or mended, in listing or reading, in a row that is used all the same; semicolons part several.
 
     Raises
     ------
