@@ -2,6 +2,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 from wbc_pipeline.imaging.packing import (
     MANIFEST_COLUMNS,
@@ -9,6 +10,7 @@ from wbc_pipeline.imaging.packing import (
     accepted,
     build_manifest,
     check_rejected_share,
+    count_warnings,
     independent_sources,
     pack_images,
     rejected,
@@ -96,7 +98,7 @@ def test_masks_are_packed_beside_and_unknown_where_there_is_none(folder, tmp_pat
     outcome = pack_images(listing, tmp_path / "o" / "images.npy", image_size=20)
     masks = np.load(tmp_path / "o" / "masks.npy")
     assert masks.shape == (38, 20, 20)
-    assert (masks[0, :10] == 2).all() and (masks[0, 10:] == 0).all() and (masks[1:] == 255).all()
+    assert (masks[0, :10] == 3).all() and (masks[0, 10:] == 0).all() and (masks[1:] == 255).all()
     assert outcome["status"][4] == "mask of another size than its image: 30 x 9 against 30 x 20"
     assert outcome["status"][6] == "mask unreadable: not an image"
 
@@ -105,7 +107,7 @@ def test_masks_are_packed_by_the_levels_that_the_listing_tells(folder, tmp_path)
     (tmp_path / "masks").mkdir()
     cv2.imwrite(str(tmp_path / "masks" / "a.png"), np.full((20, 30), 29, np.uint8))
     listing = listing_of(folder, {0: tmp_path / "masks" / "a.png"})
-    listing.at[0, "mask_levels"] = [255, 29, 179]
+    listing.at[0, "mask_levels"] = '{"background": 255, "cytoplasm": 29, "nucleus": 179}'
     pack_images(listing, tmp_path / "o" / "images.npy", image_size=20)
     assert (np.load(tmp_path / "o" / "masks.npy")[0] == 1).all()
 
@@ -229,3 +231,103 @@ def test_warnings_of_listing_and_reading_stand_side_by_side(folder, tmp_path):
     assert warnings[1] == "bits scaled: 12"
     assert warnings[4] == "found under another name: a.png"
     assert pd.isna(warnings[5])
+
+
+def listing_with_masks(folder, *masks):
+    """An image of 12 x 10 pixels for each mask."""
+    rows = []
+    for number, mask in enumerate(masks):
+        for kind, pixels in (("image", np.full((10, 12, 3), 90, np.uint8)), ("mask", mask)):
+            Image.fromarray(pixels).save(folder / f"{kind}{number}.png")
+        rows.append({"image_id": str(number), "path": str(folder / f"image{number}.png")})
+        rows[-1]["mask_path"] = str(folder / f"mask{number}.png")
+    return as_listing(rows)
+
+
+def halves(left, right):
+    return np.repeat(np.uint8([[left] * 6 + [right] * 6]), 10, axis=0)
+
+
+def test_one_mask_with_all_parts_tells_how_to_take_those_that_lack_one(tmp_path):
+    masks = [halves(0, 1), halves(0, 255), halves(1, 2), halves(0, 0)]
+    outcome = pack_images(listing_with_masks(tmp_path, *masks), tmp_path / "i.npy", image_size=12)
+    parts = [np.unique(mask).tolist() for mask in np.load(tmp_path / "masks.npy")]
+    assert parts == [[0, 1], [0, 3], [1, 2], [0]]
+    assert outcome["mask_levels"].tolist()[0] == '{"background": 0, "cytoplasm": 1, "nucleus": 2}'
+    assert outcome["mask_levels"].tolist()[1] == '{"background": 0, "cell": 255}'
+
+
+def test_empty_masks_are_said_and_counted(tmp_path):
+    listing = listing_with_masks(tmp_path, halves(0, 0), halves(0, 1), halves(0, 0))
+    manifest = build_manifest(listing, pack_images(listing, tmp_path / "i.npy", image_size=12))
+    empty = "mask empty: no pixel of a cell"
+    assert manifest["warning"].fillna("").tolist() == [empty, "", empty]
+    assert count_warnings(manifest).to_dict() == {"mask empty": 2}
+
+
+def test_values_that_are_not_recognised_are_listed_in_the_reason(tmp_path):
+    listing = listing_with_masks(tmp_path, halves(3, 7), halves(0, 1))
+    outcome = pack_images(listing, tmp_path / "i.npy", image_size=12)
+    reason = "mask unreadable: values of the mask not recognised: 3, 7; say with `mask_levels`"
+    assert outcome["status"][0].startswith(reason)
+    assert outcome["status"][1] == "ok"
+
+
+def test_a_mask_without_a_tag_turns_with_its_image_and_the_manifest_says_so(tmp_path):
+    tag = Image.Exif()
+    tag[0x112] = 6
+    pixels = np.zeros((10, 12, 3), np.uint8)
+    pixels[:5] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=tag)
+    Image.fromarray(pixels[..., 0] // 200).save(tmp_path / "mask.png")
+    row = {
+        "image_id": "a",
+        "path": str(tmp_path / "a.png"),
+        "mask_path": str(tmp_path / "mask.png"),
+    }
+    outcome = pack_images(as_listing([row]), tmp_path / "i.npy", image_size=12)
+    (image,), (mask,) = np.load(tmp_path / "i.npy"), np.load(tmp_path / "masks.npy")
+    assert outcome["warning"].tolist() == ["mask turned with its image: EXIF orientation 6"]
+    assert (image[:, 7:, 0] > 150).all() and (image[:, :5, 0] < 50).all()  # the top is right now
+    assert np.array_equal(mask == 3, image[..., 0] > 100)
+
+
+@pytest.mark.parametrize("orientation", [3, 6, 8])
+def test_a_box_of_a_turned_image_is_turned_or_its_row_is_refused(orientation, tmp_path):
+    tag = Image.Exif()
+    tag[0x112] = orientation
+    pixels = np.zeros((10, 12, 3), np.uint8)
+    pixels[1:4, 2:9] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=tag)
+    row = {"image_id": "a", "path": str(tmp_path / "a.png"), "box": [2, 1, 9, 4]}
+    for annotated in ("file", "12 x 10, file"):
+        listing = as_listing([row | {"annotated": annotated}])
+        outcome = pack_images(listing, tmp_path / "i.npy", image_size=12)
+        upright = read_image(tmp_path / "a.png").pixels
+        xmin, ymin, xmax, ymax = map(int, outcome["box"][0])
+        assert (upright[ymin:ymax, xmin:xmax] == 200).all()
+        assert upright.sum() == upright[ymin:ymax, xmin:xmax].sum()
+    outcome = pack_images(as_listing([row]), tmp_path / "i.npy", image_size=12)
+    assert outcome["status"][0].startswith("box of an image that its EXIF tag turns: orientation")
+
+
+def test_a_mask_of_a_turned_square_is_refused_unless_its_side_is_said(tmp_path):
+    tag = Image.Exif()
+    tag[0x112] = 3
+    Image.new("RGB", (12, 12)).save(tmp_path / "a.png", exif=tag)
+    Image.fromarray(halves(0, 1)).resize((12, 12), 0).save(tmp_path / "mask.png")
+    row = {
+        "image_id": "a",
+        "path": str(tmp_path / "a.png"),
+        "mask_path": str(tmp_path / "mask.png"),
+    }
+    statuses, left = {}, {}
+    for said in (None, "file", "upright"):
+        outcome = pack_images(
+            as_listing([row | {"annotated": said}]), tmp_path / "i.npy", image_size=12
+        )
+        statuses[said] = outcome["status"][0]
+        left[said] = np.load(tmp_path / "masks.npy")[:, 0, 0].tolist()
+    assert statuses[None].startswith("mask of an image that its EXIF tag turns: orientation 3")
+    assert (statuses["file"], statuses["upright"]) == ("ok", "ok")
+    assert (left["file"], left["upright"]) == ([3], [0])

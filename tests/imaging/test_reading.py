@@ -7,11 +7,15 @@ import zlib
 import cv2
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, features
 
-from wbc_pipeline.imaging.reading import UnreadableImageError, read_image, read_mask
+from wbc_pipeline.imaging.deep import scale_to_eight_bits, used_bits
+from wbc_pipeline.imaging.orientation import turn_upright
+from wbc_pipeline.imaging.reading import read_image
+from wbc_pipeline.imaging.refusals import UnreadableImageError
 
 # Smooth, so that lossy formats keep it; every channel, row and column differs, so that swapped
 # channels or a wrong turn show.
@@ -85,7 +89,7 @@ REFUSED = {
     "tiff of pages": (encode(RGB, "TIFF", **FRAMES), "more than one picture"),
     "bomb": (with_size(PNG, 60000, 60000), "more pixels than the cap: 3,600,000,000"),
     "postscript": (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "not an image"),
-    "32-bit float": (encode(Image.new("F", (9, 9)), "TIFF"), "32-bit samples"),
+    "32-bit integers": (encode(Image.new("I", (9, 9)), "TIFF"), "signed samples"),
 }
 
 
@@ -94,7 +98,7 @@ def test_every_kind_of_file_becomes_8_bit_rgb(kind, tmp_path):
     data, expected = READABLE[kind]
     path = tmp_path / "image.txt"  # the name says nothing
     path.write_bytes(data)
-    pixels, sha256 = read_image(path)
+    pixels, sha256, *_ = read_image(path)
     assert (pixels.dtype, pixels.shape) == (np.uint8, expected.shape)
     assert np.abs(pixels.astype(int) - expected).mean() < 3
     assert sha256 == hashlib.sha256(data).hexdigest()
@@ -146,23 +150,127 @@ def test_damage_never_raises_anything_but_the_refusal(data, start, tmp_path_fact
     path = tmp_path_factory.getbasetemp() / "damaged"
     path.write_bytes(damaged[: data.draw(st.integers(0, len(damaged)))])
     try:
-        pixels, _ = read_image(path, max_pixels=1_000_000)
+        pixels = read_image(path, max_pixels=1_000_000).pixels
     except UnreadableImageError as reason:
         assert str(reason)
     else:
         assert pixels.dtype == np.uint8 and pixels.shape[2] == 3
 
 
-@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "LA", "1"])
-def test_a_mask_of_any_mode_keeps_its_grey_levels(mode, tmp_path):
-    levels = np.zeros((20, 30), np.uint8)
-    levels[5:15] = 255
-    Image.fromarray(levels).convert(mode).save(tmp_path / "mask.png")
-    assert np.array_equal(read_mask(tmp_path / "mask.png"), levels)
+def deep(largest):
+    """16-bit RGB whose largest value is ``largest``, and what it should look like."""
+    return (PIXELS.astype(np.uint32) * largest // PIXELS.max()).astype(np.uint16)
 
 
-def test_the_masks_of_a_real_set_keep_their_three_levels(real_data):
-    folder = real_data / "segmentation_WBC" / "Dataset 1"
-    mask, image = read_mask(folder / "001.png"), read_image(folder / "001.bmp").pixels
-    assert mask.shape == image.shape[:2]
-    assert len(np.unique(mask)) == 3
+def tiff(samples, **options):
+    file = io.BytesIO()
+    tifffile.imwrite(file, samples, **options)
+    return file.getvalue()
+
+
+DEEP = {
+    "grey png": lambda samples: encode_cv2(".png", samples[..., 0]),
+    "grey tiff": lambda samples: tiff(samples[..., 0]),
+    "big-endian grey tiff": lambda samples: tiff(samples[..., 0], byteorder=">"),
+    "rgb png": lambda samples: encode_cv2(".png", samples[..., ::-1]),
+    "rgb tiff": lambda samples: tiff(samples, photometric="rgb"),
+    "big-endian rgb tiff": lambda samples: tiff(samples, photometric="rgb", byteorder=">"),
+    "compressed rgb tiff": lambda samples: tiff(samples, photometric="rgb", compression="zlib"),
+}
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("kind", DEEP)
+def test_sixteen_bits_are_scaled_by_those_that_are_used(kind, bits, tmp_path):
+    samples = deep(2**bits - 1)
+    (tmp_path / "deep").write_bytes(DEEP[kind](samples))
+    image = read_image(tmp_path / "deep")
+    expected = np.rint(samples / (2**bits - 1) * 255)
+    if kind.split()[-2] == "grey":
+        samples[..., 1:] = samples[..., :1]
+        bits = used_bits(samples)
+        expected = np.repeat(np.rint(samples[..., :1] / (2**bits - 1) * 255), 3, axis=2)
+    assert np.abs(image.pixels - expected).max() <= 1
+    warning = f"fewer than 16 bits used: {bits}, scaled by these" if bits < 16 else None
+    assert image.warning == warning
+
+
+@settings(deadline=None)
+@given(st.integers(0, 65535))
+def test_the_largest_of_the_used_bits_is_white_and_nothing_turns_black(largest):
+    samples = np.uint16([0, largest])
+    scaled = scale_to_eight_bits(samples, used_bits(samples))
+    assert scaled[0] == 0 and scaled[1] >= min(largest, 63)
+
+
+def test_sixteen_bits_with_transparency_lie_on_white(tmp_path):
+    samples = np.dstack([deep(4095), np.full((48, 64), 32768, np.uint16)])
+    (tmp_path / "deep.png").write_bytes(encode_cv2(".png", samples[..., [2, 1, 0, 3]]))
+    expected = samples[..., :3] / 4095 * 255 / 2 + 127.5
+    assert np.abs(read_image(tmp_path / "deep.png").pixels - expected).max() <= 1
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("kind", ["jpeg", "png", "tiff", "16-bit tiff", "16-bit png"])
+def test_every_orientation_is_turned_upright_and_told(kind, orientation, tmp_path):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    upright = turn_upright(PIXELS, orientation)
+    if kind == "16-bit tiff":
+        tag = (274, "H", 1, orientation, True)
+        data = tiff(PIXELS.astype(np.uint16) * 257, photometric="rgb", extratags=[tag])
+    elif kind == "16-bit png":
+        png = encode_cv2(".png", PIXELS[..., ::-1].astype(np.uint16) * 257)
+        body = b"eXIf" + exif.tobytes().removeprefix(b"Exif\0\0")
+        chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+        data = png[:33] + chunk + png[33:]
+    else:
+        data = encode(RGB, kind, exif=exif, **({"quality": 95} if kind == "jpeg" else {}))
+    (tmp_path / "image").write_bytes(data)
+    image = read_image(tmp_path / "image")
+    assert image.orientation == orientation
+    assert image.pixels.shape == upright.shape
+    assert np.abs(image.pixels.astype(int) - upright).mean() < 3
+
+
+NAMED = {
+    "16-bit planes": (
+        tiff(np.moveaxis(deep(65535), 2, 0).copy(), photometric="rgb", planarconfig="separate"),
+        "16-bit colours in separate planes: save them interleaved",
+    ),
+    "16-bit white is zero": (
+        tiff(deep(65535)[..., 0], photometric="miniswhite"),
+        "16-bit samples whose zero is white: save",
+    ),
+    "signed 16 bits": (tiff(GREY.astype(np.int16)), "signed samples, .*: 16 bits, save unsigned"),
+    "signed 8 bits": (tiff(GREY.astype(np.int8)), "signed samples, .*: 8 bits"),
+    "float 16": (tiff(GREY.astype(np.float16)), "floating-point samples, .*: 16 bits"),
+    "float 32": (tiff(GREY.astype(np.float32)), "floating-point samples, .*: 32 bits"),
+    "float 64": (tiff(GREY.astype(np.float64)), "floating-point samples, .*: 64 bits"),
+    "float rgb": (tiff(PIXELS.astype(np.float32), photometric="rgb"), "floating-point samples"),
+    "unsigned 32": (tiff(GREY.astype(np.uint32)), "32-bit samples"),
+    "heic": (b"\0\0\0\x18ftypheic\0\0\0\0" + b"\0" * 99, "HEIC, .*convert it to PNG or JPEG"),
+    "heif": (b"\0\0\0\x18ftypmif1\0\0\0\0" + b"\0" * 99, "HEIC, .*convert it to PNG or JPEG"),
+    "broken avif": (b"\0\0\0\x18ftypavif\0\0\0\0" + b"\0" * 99, "AVIF, .*convert it to PNG or"),
+    "over the cap": (with_size(PNG, 60000, 60000), "cap of 50,000,000 that `ingestion.max_pixels`"),
+}
+
+
+@pytest.mark.parametrize("kind", NAMED)
+def test_a_refusal_names_the_kind_of_file_and_the_remedy(kind, tmp_path):
+    data, reason = NAMED[kind]
+    (tmp_path / "image").write_bytes(data)
+    with pytest.raises(UnreadableImageError, match=reason):
+        read_image(tmp_path / "image")
+
+
+def test_8_bit_planes_are_read_right(tmp_path):
+    planes = np.moveaxis(PIXELS, 2, 0).copy()
+    (tmp_path / "a.tif").write_bytes(tiff(planes, photometric="rgb", planarconfig="separate"))
+    assert np.array_equal(read_image(tmp_path / "a.tif").pixels, PIXELS)
+
+
+@pytest.mark.skipif(not features.check("avif"), reason="this Pillow reads no AVIF")
+def test_avif_is_read(tmp_path):
+    RGB.save(tmp_path / "a.avif", quality=95)
+    assert np.abs(read_image(tmp_path / "a.avif").pixels.astype(int) - PIXELS).mean() < 4

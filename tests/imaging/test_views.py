@@ -210,10 +210,10 @@ def test_a_mask_follows_its_image(tmp_path_factory, steps, x, y, radius):
     write_view(build_chain(steps), images, folder / "view" / "view.npy", progress=False)
     (view,), (mask,) = (np.load(folder / "view" / f"{name}.npy") for name in ("view", "masks"))
     assert mask.shape == view.shape[:2]
-    assert set(np.unique(mask)) <= {0, 2}
+    assert set(np.unique(mask)) <= {0, 3}
     is_cell = view[..., 0].astype(int) - view[..., 1] > 15  # red beyond green: violet
     edge = cv2.dilate(mask, np.ones((5, 5))) != cv2.erode(mask, np.ones((5, 5)))
-    np.testing.assert_array_equal(is_cell[~edge], mask[~edge] == 2)
+    np.testing.assert_array_equal(is_cell[~edge], mask[~edge] == 3)
 
 
 def test_masks_of_packed_images_are_scaled_and_unknown_ones_stay_unknown(tmp_path, packed):
@@ -234,7 +234,7 @@ def test_masks_of_packed_images_are_scaled_and_unknown_ones_stay_unknown(tmp_pat
 def test_a_file_without_a_mask_among_others_has_an_unknown_one(tmp_path, files):
     masks = [str(tmp_path / "mask.png"), None, np.nan]
     cv2.imwrite(masks[0], np.full((60, 80), 29, np.uint8))
-    levels = [[255, 29, 179], None, None]
+    levels = ['{"background": 255, "cytoplasm": 29}', None, np.nan]
     (tmp_path / "view").mkdir()
     images = FileImages(files, mask_paths=masks, mask_levels=levels, max_pixels=10**6)
     write_view(CELL, images, tmp_path / "view" / "view.npy")

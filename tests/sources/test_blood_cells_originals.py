@@ -85,3 +85,21 @@ def test_labels_without_their_columns_are_an_error(home):
     (home / "labels.csv").write_text("image,category\n1,NEUTROPHIL\n")
     with pytest.raises(LayoutError, match=r"'Image' in .*labels\.csv\. Did you mean 'image'"):
         list_images(home.parents[2])
+
+
+def test_photographs_are_listed_whatever_the_case_of_their_suffix(home):
+    photographs = home / "JPEGImages"
+    (photographs / "BloodImage_00000.jpg").rename(photographs / "BloodImage_00000.JPG")
+    (photographs / "BloodImage_00001.jpg").rename(photographs / "BloodImage_00001.jpeg")
+    listing = list_by_source(home)
+    assert [name.partition(".")[2] for name in listing["image_id"]] == ["JPG", "jpeg", "jpg"]
+    assert listing["label"].dropna().tolist() == ["neutrophil, basophil", "eosinophil"]
+    assert listing["box"].tolist() == [None, [1, 2, 3, 4], None]
+
+
+def test_the_size_that_an_annotation_declares_is_known(home):
+    file = home / "Annotations" / "BloodImage_00001.xml"
+    size = "<annotation><size><width>640</width><height>480</height></size>"
+    file.write_text(file.read_text().replace("<annotation>", size))
+    annotated = list_by_source(home)["annotated"]
+    assert annotated.fillna("").tolist() == ["", "640 x 480", ""]

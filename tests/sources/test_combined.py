@@ -117,13 +117,17 @@ def test_copies_and_their_originals_name_a_photograph_by_one_id(tmp_path, monkey
     )
     assert source.copied_sets == ["blood_cells"]
     assert source.sets_of_one_image_per_cell == ["blood_cells_originals"]
-    assert source.list_boxes()["image_id"].isin(listed["image_id"]).all()
+    assert source.list_boxes({})["image_id"].isin(listed["image_id"]).all()
     assert Source("blood_cells", tmp_path, tmp_path).list_originals()["source_id"][0] == "Image_0"
 
 
 def test_sets_without_boxes_have_no_rows_of_boxes(tmp_path):
-    assert list(list_boxes("lisc+demo", tmp_path).columns) == ["image_id", "name", *demo.BOX]
-    assert len(list_boxes("lisc", tmp_path)) == 0
+    assert list(list_boxes("lisc+demo", tmp_path, options={}).columns) == [
+        "image_id",
+        "name",
+        *demo.BOX,
+    ]
+    assert len(list_boxes("lisc", tmp_path, options={})) == 0
 
 
 def test_caveats_of_several_sets_name_the_set():

@@ -61,7 +61,7 @@ def test_leaving_a_domain_out_of_the_smallest_set_leaves_cells_of_each_class(tmp
 def test_mask_files_have_the_grey_levels_of_a_listing_without_levels(listing):
     mask = cv2.imread(listing["mask_path"][0], cv2.IMREAD_UNCHANGED)
     assert set(np.unique(mask)) == {0, 128, 255}
-    assert "mask_levels" not in listing
+    assert set(listing["mask_levels"]) == {'{"background": 0, "cytoplasm": 128, "nucleus": 255}'}
 
 
 def test_published_parts_share_no_cell_and_cover_every_class(listing):

@@ -89,11 +89,11 @@ class Source:
 
         return pinned_copies(self.name)
 
-    def list_boxes(self) -> "pd.DataFrame":
-        """List the annotated boxes, a row each; no rows if there are none."""
+    def list_boxes(self, options: dict) -> "pd.DataFrame":
+        """List the annotated boxes, see `combined.list_boxes`; ``options`` as in `list_images`."""
         from wbc_pipeline.sources.combined import list_boxes
 
-        return list_boxes(self.name, self.raw)
+        return list_boxes(self.name, self.raw, options=options)
 
     def list_other_sets(self, options: dict) -> "dict[str, pd.DataFrame]":
         """List the other data sets in the same folder, by name, with the ``sha256`` of each file.

@@ -85,7 +85,7 @@ def background_features(images: np.ndarray, masks: np.ndarray | None = None) -> 
     images
         RGB, uint8, ``[N, S, S, 3]``; may be memory-mapped.
     masks
-        uint8, ``[N, S, S]``, see `masks.label_mask`. Where there is none, or no cell in it,
+        uint8, ``[N, S, S]``, see `masks.read_labelled_mask`. Where there is none, or no cell in it,
         `canny_mask` finds the cell.
 
     Returns

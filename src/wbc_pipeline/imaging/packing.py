@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,8 +12,11 @@ import numpy as np
 import pandas as pd
 
 from wbc_pipeline.imaging.arrays import ArrayFile, map_chunks, resize_to, split_rows, unfinished
-from wbc_pipeline.imaging.masks import UNKNOWN, read_labelled_mask, resize_mask
-from wbc_pipeline.imaging.reading import MAX_PIXELS, FileImage, UnreadableImageError, read_image
+from wbc_pipeline.imaging.boxes import upright_box
+from wbc_pipeline.imaging.mask_levels import levels_from_clues
+from wbc_pipeline.imaging.masks import UNKNOWN, find_clues, read_labelled_mask, resize_mask
+from wbc_pipeline.imaging.reading import MAX_PIXELS, read_image
+from wbc_pipeline.imaging.refusals import UnreadableImageError
 
 MANIFEST_COLUMNS = (
     "dataset",
@@ -27,8 +31,10 @@ MANIFEST_COLUMNS = (
     "box",
     "mask_path",
     "mask_levels",
+    "annotated",
     "height",
     "width",
+    "orientation",
     "sha256",
     "status",
     "warning",
@@ -47,14 +53,18 @@ class _File(NamedTuple):
     path: str
     box: Sequence[float] | None
     mask_path: str | None
-    mask_levels: Sequence[int] | None
+    mask_levels: str | None
+    annotated: str | None
     problem: str | None
 
 
 class _Outcome(NamedTuple):
     status: str
+    box: Sequence[float] | None = None
+    mask_levels: str | None = None
     height: int | None = None
     width: int | None = None
+    orientation: int | None = None
     sha256: str | None = None
     mask_sha256: str | None = None
     warning: str | None = None
@@ -97,8 +107,8 @@ def pack_images(
         Larger files are refused before they are decoded.
     masks_target
         Where the masks go if any row has one: uint8 ``[N, S, S]``, rows as in ``target``, see
-        `masks.label_mask`; 255 throughout where an image has no mask. Default ``masks.npy`` beside
-        ``target``. If no row has a mask, a file of an earlier run there is removed.
+        `masks.read_labelled_mask`; 255 throughout where an image has no mask. Default ``masks.npy``
+        beside ``target``. If no row has a mask, a file of an earlier run there is removed.
     workers
         Threads; None for one per core.
     progress
@@ -108,8 +118,10 @@ def pack_images(
     -------
     A row per row of ``listing``, in its order: ``image_id``; ``status``, ``"ok"`` or the reason why
     the file was refused; ``height`` and ``width`` of the file, upright, in pixels (Int32), and
-    ``sha256`` of its bytes, both missing if refused; ``mask_sha256`` of the pixels of its mask; and
-    ``warning``, what was assumed or mended in reading it.
+    ``sha256`` of its bytes, both missing if refused; ``orientation``, by which its EXIF tag turned
+    it upright, 1 to 8; ``box`` of the upright image; ``mask_levels``, given or recognised from all
+    masks of the listing; ``mask_sha256`` of the pixels of its mask; and ``warning``, what was
+    assumed or mended in reading it.
 
     Raises
     ------
@@ -119,7 +131,10 @@ def pack_images(
     target = Path(target)
     masks_target = Path(masks_target or target.with_name("masks.npy"))
     with_masks = bool(listing["mask_path"].notna().any())
-    chunks = split_rows(_files(listing), _CHUNK)
+    files, doubts = _with_levels(
+        _files(listing), max_pixels=max_pixels, workers=workers, progress=progress
+    )
+    chunks = split_rows(files, _CHUNK)
     shape = (len(listing), image_size, image_size)
     outcomes: list[_Outcome] = []
     kept = 0
@@ -147,9 +162,15 @@ def pack_images(
         masks_target.unlink(missing_ok=True)
     table = pd.DataFrame(outcomes, columns=_Outcome._fields)
     table.insert(0, "image_id", listing["image_id"].to_numpy())
-    for name in ("sha256", "mask_sha256", "warning"):
-        table[name] = pd.Series([getattr(outcome, name) for outcome in outcomes], dtype="str")
-    return table.astype({"height": "Int32", "width": "Int32", "status": "str"})
+    table["warning"] = [
+        join_warnings(doubt, outcome.warning)
+        for doubt, outcome in zip(doubts, outcomes, strict=True)
+    ]
+    for name in ("mask_levels", "sha256", "mask_sha256", "warning"):
+        table[name] = pd.Series(table[name].tolist(), dtype="str")
+    table["box"] = pd.Series([outcome.box for outcome in outcomes], dtype=object)
+    numbers = dict.fromkeys(("height", "width", "orientation"), "Int32")
+    return table.astype({**numbers, "status": "str"})
 
 
 def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame:
@@ -175,7 +196,7 @@ def build_manifest(listing: pd.DataFrame, outcome: pd.DataFrame) -> pd.DataFrame
     """
     if list(listing["image_id"]) != list(outcome["image_id"]):
         raise ValueError("The outcome belongs to another listing: pack the images of this one.")
-    joined = listing.drop(columns="warning").reset_index(drop=True)
+    joined = listing.drop(columns=["box", "mask_levels", "warning"]).reset_index(drop=True)
     joined = joined.join(outcome.drop(columns="image_id"))
     listed, read = listing["warning"].reset_index(drop=True), outcome["warning"]
     both = listed.notna() & read.notna()
@@ -187,6 +208,11 @@ def count_warnings(manifest: pd.DataFrame) -> pd.Series:
     """Count the rows of each kind of warning among those that are not refused, most first."""
     warnings = accepted(manifest)["warning"].dropna().str.split("; ").explode()
     return warnings.str.split(":").str[0].value_counts()
+
+
+def join_warnings(*warnings: str | None) -> str | None:
+    """Put warnings of one row into one text; None if there are none."""
+    return "; ".join(warning for warning in warnings if warning) or None
 
 
 def accepted(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -208,38 +234,6 @@ def independent_sources(images: pd.DataFrame) -> pd.Series:
         Rows of a manifest, with ``source_group`` and ``image_id``.
     """
     return images["source_group"].fillna(images["image_id"])
-
-
-def check_boxes(boxes: pd.DataFrame, manifest: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Separate annotated boxes inside their images from those outside.
-
-    Parameters
-    ----------
-    boxes
-        ``image_id``, ``name``, ``xmin``, ``ymin``, ``xmax``, ``ymax`` (pixels of the file), a row
-        per box.
-    manifest
-        Of :func:`build_manifest`; boxes of images that were refused are left out.
-
-    Returns
-    -------
-    boxes
-        Those that lie in their image.
-    rejects
-        A row per box that does not: ``image_id``, ``path`` and ``status``, the reason.
-    """
-    images = accepted(manifest)[["image_id", "path", "height", "width"]]
-    known = boxes.merge(images, on="image_id")
-    inside = (known[["xmin", "ymin"]] >= 0).all(axis=1)
-    inside &= (known["xmax"] <= known["width"]) & (known["ymax"] <= known["height"])
-    outside = known[~inside]
-    reasons = [
-        f"box outside the image: {box.name} [{box.xmin:g}, {box.ymin:g}, {box.xmax:g}, "
-        f"{box.ymax:g}] in {box.width} x {box.height}"
-        for box in outside.itertuples(index=False)
-    ]
-    rejects = outside[["image_id", "path"]].assign(status=pd.Series(reasons, outside.index, "str"))
-    return known.loc[inside, boxes.columns].reset_index(drop=True), rejects
 
 
 def count_reasons(statuses: pd.Series) -> str:
@@ -322,38 +316,68 @@ def _read_chunk(files: list[_File], *, image_size: int, max_pixels: int, masks: 
     outcomes, kept = [], 0
     for file in files:
         try:
-            (pixels, sha256), mask = _read_file(file, max_pixels)
+            image, mask, outcome = _read_file(file, max_pixels)
         except UnreadableImageError as reason:
-            outcomes.append(_Outcome(str(reason)))
+            outcomes.append(_Outcome(str(reason), file.box, file.mask_levels))
             continue
-        mask_sha256 = None
         if mask is not None:
             packed_masks[kept] = resize_mask(mask, shape[1:])
-            mask_sha256 = hashlib.sha256(mask.tobytes()).hexdigest()
-        resize_to(pixels, images[kept])
-        outcomes.append(_Outcome("ok", *pixels.shape[:2], sha256, mask_sha256))
+        resize_to(image, images[kept])
+        outcomes.append(outcome)
         kept += 1
     return _Chunk(outcomes, images[:kept], packed_masks[:kept] if masks else None)
 
 
-def _read_file(file: _File, max_pixels: int) -> tuple[FileImage, np.ndarray | None]:
+def _read_file(file: _File, max_pixels: int) -> tuple[np.ndarray, np.ndarray | None, _Outcome]:
     if file.problem is not None:
         raise UnreadableImageError(file.problem)
     image = read_image(file.path, max_pixels=max_pixels)
-    shape = image.pixels.shape[:2]
+    height, width = shape = image.pixels.shape[:2]
+    turn = {"orientation": image.orientation, "annotated": file.annotated}
+    box, parts, mask_sha256, warning = None, None, None, image.warning
     if file.box is not None:
-        _check_box(file.box, shape)
-    if file.mask_path is None:
-        return image, None
-    mask = read_labelled_mask(file.mask_path, shape, levels=file.mask_levels, max_pixels=max_pixels)
-    return image, mask
+        box = list(upright_box(file.box, shape=shape, **turn))
+    if file.mask_path is not None:
+        parts, doubt = read_labelled_mask(
+            file.mask_path, shape, levels=file.mask_levels, max_pixels=max_pixels, **turn
+        )
+        mask_sha256 = hashlib.sha256(parts.tobytes()).hexdigest()
+        warning = join_warnings(warning, doubt)
+    outcome = _Outcome(
+        "ok",
+        box,
+        file.mask_levels,
+        height,
+        width,
+        image.orientation,
+        image.sha256,
+        mask_sha256,
+        warning,
+    )
+    return image.pixels, parts, outcome
 
 
-def _check_box(box: Sequence[float], shape: tuple[int, int]) -> None:
-    xmin, ymin, xmax, ymax = box
-    height, width = shape
-    sides = ", ".join(f"{side:g}" for side in box)
-    if not (xmin >= 0 and ymin >= 0 and xmax <= width and ymax <= height):
-        raise UnreadableImageError(f"box outside the image: [{sides}] in {width} x {height}")
-    if not (xmin < xmax and ymin < ymax):
-        raise UnreadableImageError(f"box without area: [{sides}]")
+def _with_levels(
+    files: list[_File], *, max_pixels: int, workers: int | None, progress: bool
+) -> tuple[list[_File], list[str | None]]:
+    """Recognise the levels of masks that come without, from all of them; and what is doubtful."""
+    without = [
+        row
+        for row, file in enumerate(files)
+        if file.problem is None and file.mask_path is not None and file.mask_levels is None
+    ]
+    doubts: list[str | None] = [None] * len(files)
+    if not without:
+        return files, doubts
+    chunks = split_rows([files[row].mask_path for row in without], _CHUNK)
+    clues = map_chunks(
+        partial(find_clues, max_pixels=max_pixels),
+        chunks,
+        title="Recognising masks",
+        workers=workers,
+        progress=progress,
+    )
+    recognised = levels_from_clues(chain.from_iterable(clues))
+    for row, (levels, doubt) in zip(without, recognised, strict=True):
+        files[row], doubts[row] = files[row]._replace(mask_levels=levels), doubt
+    return files, doubts

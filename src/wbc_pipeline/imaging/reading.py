@@ -19,35 +19,44 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from wbc_pipeline.imaging.deep import deep_samples, scale_to_eight_bits, used_bits
+from wbc_pipeline.imaging.orientation import TAG, UPRIGHT, turn_upright, valid_orientation
+from wbc_pipeline.imaging.refusals import UnreadableImageError, odd_tiff, unknown_kind
+
 MAX_PIXELS = 50_000_000
 
-_PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM")
+_PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM", "AVIF")
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 … SOF15
+_JPEG_HEAD = 200_000  # bytes in which the tags of a JPEG stand
 _BYTES_PER_PIXEL = 16  # no format read here needs more, so a larger file is no such image
 
 
-class UnreadableImageError(ValueError):
-    """A file that cannot be used; the message is the reason.
-
-    A reason is a short fixed sentence, then, where it helps, a colon and the particulars of the
-    file: reasons can be counted by what stands before the colon.
-    """
-
-
 class FileImage(NamedTuple):
-    """Pixels of a file and the digest of its bytes."""
+    """Pixels of a file, the digest of its bytes, and how it was read."""
 
-    pixels: np.ndarray  # [H, W, 3] uint8, RGB
+    pixels: np.ndarray  # [H, W, 3] uint8, RGB, upright
     sha256: str
+    orientation: int  # EXIF, 1 to 8; by which the pixels were turned
+    warning: str | None  # what was assumed in reading it
+
+
+class _Decoded(NamedTuple):
+    pixels: np.ndarray
+    orientation: int = UPRIGHT
+    warning: str | None = None
 
 
 def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> FileImage:
     """Read an image file as 8-bit RGB.
 
-    Grey is replicated, palettes are resolved, CMYK is converted, 16 bits are scaled to 8 (65535
-    becomes 255), transparent pixels are laid over white, as the background of a slide is white, and
-    the EXIF orientation is applied.
+    Grey is replicated, palettes are resolved, CMYK is converted, transparent pixels are laid over
+    white, as the background of a slide is white, and the EXIF orientation is applied.
+
+    16 bits are scaled to 8 by those that are used: the smallest of 8, 10, 12, 14 and 16 bits that
+    holds the largest value of the file decides, so that 4095 of a 12-bit camera becomes 255, as
+    65535 does where all bits are used. A picture that is truly that dark is brightened by this;
+    the warning says that fewer than 16 bits were used, so that it can be looked at.
 
     Parameters
     ----------
@@ -58,7 +67,9 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> File
 
     Returns
     -------
-    ``pixels``, uint8 ``[H, W, 3]`` in RGB order, 0 to 255; ``sha256`` of the bytes of the file.
+    ``pixels``, uint8 ``[H, W, 3]`` in RGB order, 0 to 255; ``sha256`` of the bytes of the file;
+    the EXIF ``orientation`` that was applied, 1 to 8; and a ``warning``, if fewer than 16 bits are
+    used.
 
     Raises
     ------
@@ -66,31 +77,19 @@ def read_image(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> File
         If the file is missing, not permitted, no image, incomplete, animated or over the cap; the
         message is the reason.
     """
-    data = _read_bytes(path, max_pixels)
-    return FileImage(_decode(data, max_pixels), hashlib.sha256(data).hexdigest())
+    data = read_bytes(path, max_pixels)
+    pixels, orientation, warning = _decode(data, max_pixels)
+    return FileImage(pixels, hashlib.sha256(data).hexdigest(), orientation, warning)
 
 
-def read_mask(path: str | os.PathLike, *, max_pixels: int = MAX_PIXELS) -> np.ndarray:
-    """Read a mask file as one 8-bit channel, values as stored.
-
-    Colours and palettes are turned grey, transparency is ignored, the EXIF orientation is applied.
-
-    Returns
-    -------
-    uint8 ``[H, W]``.
+def read_bytes(path: str | os.PathLike, max_pixels: int) -> bytes:
+    """Read a regular file that is not too large for an image of so many pixels.
 
     Raises
     ------
     UnreadableImageError
-        As :func:`read_image`.
+        If it is missing, not permitted, empty, too large or no regular file.
     """
-    image = _open_with_pillow(_read_bytes(path, max_pixels), max_pixels)
-    if image.mode.startswith("I;16"):
-        return _eight_bit(image)
-    return np.array(image.convert("RGB").convert("L"))  # exact for grey, drops transparency
-
-
-def _read_bytes(path: str | os.PathLike, max_pixels: int) -> bytes:
     try:
         status = os.stat(path)
         if stat.S_ISDIR(status.st_mode):
@@ -98,7 +97,10 @@ def _read_bytes(path: str | os.PathLike, max_pixels: int) -> bytes:
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableImageError("not a regular file")
         if status.st_size > _BYTES_PER_PIXEL * max_pixels + 1_000_000:
-            raise UnreadableImageError(f"file too large: {status.st_size:,} bytes")
+            raise UnreadableImageError(
+                f"file too large: {status.st_size:,} bytes for an image of at most "
+                f"{max_pixels:,} pixels; `ingestion.max_pixels` sets that cap"
+            )
         with open(path, "rb", buffering=0) as file:
             data = file.read()
     except FileNotFoundError:
@@ -113,16 +115,25 @@ def _read_bytes(path: str | os.PathLike, max_pixels: int) -> bytes:
     return data
 
 
-def _decode(data: bytes, max_pixels: int) -> np.ndarray:
+def _decode(data: bytes, max_pixels: int) -> _Decoded:
     if _is_plain(data, max_pixels):
         try:
-            pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB)
+            pixels = cv2.imdecode(
+                np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+            )
         except cv2.error:
             pixels = None
         if pixels is None:
             raise UnreadableImageError("cannot be decoded")
-        return pixels
-    return _rgb(_open_with_pillow(data, max_pixels))
+        orientation = _jpeg_orientation(data)
+        return _Decoded(turn_upright(pixels, orientation), orientation)
+    image, orientation = open_upright(data, max_pixels)
+    samples = deep_samples(image, data, orientation)
+    if samples is None:
+        return _Decoded(_rgb(image), orientation)
+    bits = used_bits(samples[..., :3] if samples.ndim == 3 else samples)
+    warning = f"fewer than 16 bits used: {bits}, scaled by these" if bits < 16 else None
+    return _Decoded(_eight_bit_rgb(samples, bits), orientation, warning)
 
 
 def _is_plain(data: bytes, max_pixels: int) -> bool:
@@ -158,6 +169,16 @@ def _is_plain_jpeg(data: bytes, max_pixels: int) -> bool:
     return False
 
 
+def _jpeg_orientation(data: bytes) -> int:
+    if not data.startswith(b"\xff\xd8") or b"Exif\0\0" not in data[:_JPEG_HEAD]:
+        return UPRIGHT
+    try:
+        with Image.open(io.BytesIO(data), formats=("JPEG",)) as image:
+            return valid_orientation(image.getexif().get(TAG))
+    except Exception:  # Pillow raises nearly anything on damaged tags, which turn nothing
+        return UPRIGHT
+
+
 def _is_plain_png(data: bytes, max_pixels: int) -> bool:
     width, height, bits, colour = struct.unpack_from(">IIBB", data, 16)
     _check_size(height, width, max_pixels)
@@ -191,21 +212,36 @@ def _is_plain_bmp(data: bytes, max_pixels: int) -> bool:
     return True
 
 
-def _open_with_pillow(data: bytes, max_pixels: int) -> Image.Image:
-    """Open, check and fully load an image of any format, turned upright."""
+def open_upright(data: bytes, max_pixels: int) -> tuple[Image.Image, int]:
+    """Open, check and fully load an image of any format.
+
+    Returns
+    -------
+    The image, turned upright, and the EXIF orientation that it was turned by, 1 to 8.
+
+    Raises
+    ------
+    UnreadableImageError
+        As `read_image`.
+    """
     try:
         image = Image.open(io.BytesIO(data), formats=_PILLOW_FORMATS)
         _check_size(image.height, image.width, max_pixels)
         if getattr(image, "is_animated", False) and image.format != "MPO":
             raise UnreadableImageError("more than one picture in the file")
+        odd = odd_tiff(data)
+        if odd is not None:
+            raise UnreadableImageError(odd)
         if image.mode in ("I", "F"):
             raise UnreadableImageError("32-bit samples, which have no fixed range")
+        orientation = valid_orientation(image.getexif().get(TAG))
         image.load()
-        return ImageOps.exif_transpose(image)
+        ImageOps.exif_transpose(image, in_place=True)
+        return image, orientation
     except UnreadableImageError:
         raise
     except Image.UnidentifiedImageError:
-        raise UnreadableImageError("not an image") from None
+        raise UnreadableImageError(_unknown_kind(data)) from None
     except Image.DecompressionBombError:
         raise UnreadableImageError("more pixels than Pillow's own cap") from None
     except MemoryError:
@@ -215,10 +251,15 @@ def _open_with_pillow(data: bytes, max_pixels: int) -> Image.Image:
         raise UnreadableImageError(reason) from None
 
 
+def _unknown_kind(data: bytes) -> str:
+    try:
+        return unknown_kind(data)
+    except Exception:  # tags of a damaged TIFF
+        return "not an image"
+
+
 def _rgb(image: Image.Image) -> np.ndarray:
-    """[H, W, 3] uint8 of a Pillow image of any mode."""
-    if image.mode.startswith("I;16"):
-        return np.repeat(_eight_bit(image)[..., None], 3, axis=2)
+    """[H, W, 3] uint8 of a Pillow image of 8 bits."""
     if image.has_transparency_data:
         image = image.convert("RGBA")
         opaque = Image.new("RGB", image.size, "white")
@@ -227,9 +268,15 @@ def _rgb(image: Image.Image) -> np.ndarray:
     return np.array(image.convert("RGB"))
 
 
-def _eight_bit(image: Image.Image) -> np.ndarray:
-    """16-bit grey scaled to 8 bits; Pillow's own conversion would clip at 255."""
-    return ((np.asarray(image).astype(np.uint32) + 128) // 257).astype(np.uint8)
+def _eight_bit_rgb(samples: np.ndarray, bits: int) -> np.ndarray:
+    """[H, W, 3] uint8 of samples of 16 bits, of which some are used; alpha always uses all."""
+    if samples.ndim == 2:
+        return np.repeat(scale_to_eight_bits(samples, bits)[..., None], 3, axis=2)
+    pixels = scale_to_eight_bits(samples[..., :3], bits)
+    if samples.shape[2] == 3:
+        return pixels
+    alpha = samples[..., 3:] / 65535
+    return np.rint(pixels * alpha + 255 * (1 - alpha)).astype(np.uint8)
 
 
 def _check_size(height: int, width: int, max_pixels: int) -> None:
@@ -238,5 +285,5 @@ def _check_size(height: int, width: int, max_pixels: int) -> None:
     if height * width > max_pixels:
         raise UnreadableImageError(
             f"more pixels than the cap: {height * width:,} ({width} x {height}), "
-            f"over the cap of {max_pixels:,}"
+            f"over the cap of {max_pixels:,} that `ingestion.max_pixels` sets"
         )

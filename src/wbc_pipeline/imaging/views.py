@@ -21,7 +21,9 @@ import pandas as pd
 from wbc_pipeline.imaging.arrays import ArrayFile, forget_pages, map_chunks, split_rows
 from wbc_pipeline.imaging.chain import Chain
 from wbc_pipeline.imaging.masks import UNKNOWN, read_labelled_mask, resize_mask
-from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
+from wbc_pipeline.imaging.orientation import UPRIGHT
+from wbc_pipeline.imaging.reading import read_image
+from wbc_pipeline.imaging.refusals import UnreadableImageError
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.imaging.steps import settle
 
@@ -77,7 +79,7 @@ class PackedImages:
         return self._masks is not None
 
     def mask(self, row: int, shape: Sequence[int]) -> np.ndarray:
-        """Give the mask of an image of this shape, see `masks.label_mask`."""
+        """Give the mask of an image of this shape, see `masks.read_labelled_mask`."""
         return np.asarray(self._masks[self._rows[row]])
 
     def name(self, row: int) -> str:
@@ -98,7 +100,9 @@ class PackedImages:
 class _File(NamedTuple):
     path: str
     mask_path: str | None
-    mask_levels: Sequence[int] | None
+    mask_levels: str | None
+    orientation: int | None
+    annotated: str | None
     sha256: str | None
 
 
@@ -112,7 +116,10 @@ class FileImages:
     max_pixels
         See `reading.read_image`.
     mask_paths, mask_levels
-        Of their masks, missing where there is none; see `masks.label_mask`. None for no masks.
+        Of their masks, missing where there is none; see `masks.read_labelled_mask`. None for no
+        masks.
+    orientations, annotated
+        How masks are turned, likewise; None for not at all.
     sha256
         Digests of the files' bytes when they were packed: a file that has another now is refused
         with an `UnreadableImageError`. None to take the files as they are.
@@ -124,12 +131,14 @@ class FileImages:
         *,
         max_pixels: int,
         mask_paths: Sequence[str | None] | None = None,
-        mask_levels: Sequence[Sequence[int] | None] | None = None,
+        mask_levels: Sequence[str | None] | None = None,
+        orientations: Sequence[int] | None = None,
+        annotated: Sequence[str | None] | None = None,
         sha256: Sequence[str] | None = None,
     ):
         columns = (
             [None] * len(paths) if column is None else column
-            for column in (mask_paths, mask_levels, sha256)
+            for column in (mask_paths, mask_levels, orientations, annotated, sha256)
         )
         self._files = [
             _File(os.path.abspath(path), *rest) for path, *rest in zip(paths, *columns, strict=True)
@@ -151,12 +160,19 @@ class FileImages:
         return image.pixels
 
     def mask(self, row: int, shape: Sequence[int]) -> np.ndarray:
-        """Read the mask of an image of this shape, see `masks.label_mask`."""
-        _, path, levels, _ = self._files[row]
-        if not isinstance(path, str):
+        """Read the mask of an image of this shape, see `masks.read_labelled_mask`."""
+        file = self._files[row]
+        if not isinstance(file.mask_path, str):
             return np.full(shape[:2], UNKNOWN, np.uint8)
-        with self._named(path):
-            return read_labelled_mask(path, shape, levels=levels, max_pixels=self._max_pixels)
+        with self._named(file.mask_path):
+            return read_labelled_mask(
+                file.mask_path,
+                shape,
+                levels=file.mask_levels if isinstance(file.mask_levels, str) else None,
+                orientation=file.orientation or UPRIGHT,
+                annotated=file.annotated if isinstance(file.annotated, str) else None,
+                max_pixels=self._max_pixels,
+            ).parts
 
     def name(self, row: int) -> str:
         """Name an image."""

@@ -11,9 +11,16 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations.common import AnnotationError, Box
+from wbc_pipeline.sources.annotations.voc import read_annotation
 from wbc_pipeline.sources.csv_rows import read_rows
-from wbc_pipeline.sources.listing import as_listing, relative_files, require_file, require_folder
-from wbc_pipeline.sources.voc import AnnotationError, VocObject, read_objects
+from wbc_pipeline.sources.listing import (
+    IMAGE_SUFFIXES,
+    as_listing,
+    relative_files,
+    require_file,
+    require_folder,
+)
 
 PUBLIC_NAME = "Kaggle paultimothymooney/blood-cells"
 DOWNLOAD = "blood-cells"
@@ -24,7 +31,7 @@ CAVEATS = (
 )
 ONE_IMAGE_PER_CELL = True  # every photograph is its own source
 
-BOX_COLUMNS = ("image_id", *VocObject._fields)
+BOX_COLUMNS = ("image_id", *Box._fields)
 
 
 def list_images(raw: Path) -> pd.DataFrame:
@@ -75,7 +82,7 @@ def list_boxes(raw: Path) -> pd.DataFrame:
         [
             (f"JPEGImages/{name}", *found)
             for name in _photographs(home)
-            for found in _annotated(home, name)[0]
+            for found in _annotated(home, name)[1]
         ],
         columns=list(BOX_COLUMNS),
     )
@@ -90,12 +97,14 @@ def _home(raw: Path) -> Path:
 
 
 def _photographs(home: Path) -> list[str]:
-    return sorted(name for name in relative_files(home / "JPEGImages") if name.endswith(".jpg"))
+    """List the image files, whatever the case of their suffix; reading tells whether they are."""
+    files = relative_files(home / "JPEGImages")
+    return sorted(name for name in files if Path(name).suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _row(home: Path, name: str, labels: dict[str, str | None]) -> dict[str, Any]:
     stem = Path(name).stem
-    objects, problem = _annotated(home, name)
+    size, objects, problem = _annotated(home, name)
     white = [found for found in objects if found.name == "wbc"]
     if stem not in labels:
         problem = "label is missing: no row in labels.csv"
@@ -105,17 +114,19 @@ def _row(home: Path, name: str, labels: dict[str, str | None]) -> dict[str, Any]
         "label": labels.get(stem),
         "source_id": stem,
         "box": list(white[0][1:]) if len(white) == 1 else None,
+        "annotated": size and f"{size[0]} x {size[1]}",
         "problem": problem,
     }
 
 
-def _annotated(home: Path, name: str) -> tuple[list[VocObject], str | None]:
-    """Read the objects of a photograph, or say why its annotation file cannot be used."""
+def _annotated(home: Path, name: str) -> tuple[tuple[int, int] | None, list[Box], str | None]:
+    """Read declared size and objects of a photograph, or say why its file cannot be used."""
     file = home / "Annotations" / f"{Path(name).stem}.xml"
     try:
-        return (read_objects(file) if file.exists() else []), None
+        size, objects = read_annotation(file) if file.exists() else (None, [])
     except AnnotationError as error:
-        return [], f"annotation unusable: {error}"
+        return None, [], f"annotation unusable: {error}"
+    return size, objects, None
 
 
 def _read_labels(file: Path) -> dict[str, str | None]:

@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations.common import Box
 from wbc_pipeline.sources.listing import LayoutError, as_listing, list_source, load_source
 from wbc_pipeline.sources.pinned import PinnedCopies, read_copies
-from wbc_pipeline.sources.voc import VocObject
 
 _ID_COLUMNS = ("source_id", "patient", "filename_group")  # unique within a data set only
 
@@ -113,20 +113,27 @@ def pinned_copies(dataset: str) -> PinnedCopies | None:
     )
 
 
-def list_boxes(dataset: str, raw: Path) -> pd.DataFrame:
+def list_boxes(dataset: str, raw: Path, *, options: Mapping[str, Any]) -> pd.DataFrame:
     """List the annotated boxes of these data sets, a row each; no rows if they have none.
+
+    Parameters
+    ----------
+    dataset, raw, options
+        See `list_sets`; a data set with options gets its own.
 
     Returns
     -------
     DataFrame
         ``image_id`` as in `list_sets`, ``name`` of the object, ``xmin``, ``ymin``, ``xmax``,
-        ``ymax`` in pixels of the file.
+        ``ymax`` in pixels of the file, or in shares of its sides where ``is_share`` says so.
+        Annotations that cannot be used have a ``problem`` and no box, and ``annotation``, their
+        file.
     """
     names = set_names(dataset)
-    tables = [pd.DataFrame(columns=["image_id", *VocObject._fields])]
+    tables = [pd.DataFrame(columns=["image_id", *Box._fields])]
     for name in names:
         if hasattr(load_source(name), "list_boxes"):
-            boxes = load_source(name).list_boxes(raw)
+            boxes = load_source(name).list_boxes(raw, **options.get(name, {}))
             prefix = f"{name}/" if len(names) > 1 else ""
             tables.append(boxes.assign(image_id=prefix + boxes["image_id"]))
     return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]

@@ -30,6 +30,7 @@ _TABLE = "cells.csv"
 
 # Of a mask file: background, cytoplasm and nucleus, as in segmentation_WBC.
 _FILE_LEVELS = np.uint8([0, 128, 255])
+MASK_LEVELS = json.dumps({"background": 0, "cytoplasm": 128, "nucleus": 255})
 
 
 def list_images(
@@ -59,7 +60,7 @@ def list_images(
         A row per image, sorted by ``image_id`` (path below the folder of the set): ``path``,
         ``label``, ``source_id`` (the physical cell), ``domain``, ``published_part`` (``train`` or
         ``test``, by cell, 3 to 1), ``box`` (``[xmin, ymin, xmax, ymax]``, half open) and
-        ``mask_path``.
+        ``mask_path`` and ``mask_levels``.
 
     Raises
     ------
@@ -93,6 +94,7 @@ def list_images(
             "published_part": cells["published_part"],
             "box": cells[BOX].to_numpy().tolist(),
             "mask_path": [str(folder / mask_id) for mask_id in cells["mask_id"]],
+            "mask_levels": MASK_LEVELS,
         }
     )
 

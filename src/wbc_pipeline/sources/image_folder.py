@@ -2,11 +2,14 @@
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations import attach
+from wbc_pipeline.sources.annotations.attach import Levels, Side
 from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import (
     LayoutError,
@@ -31,7 +34,17 @@ ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say ot
 _SHOWN = 3
 
 
-def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None) -> pd.DataFrame:
+def list_images(
+    raw: Path,
+    *,
+    folder: str,
+    classes: Sequence[str] | None = None,
+    masks: str | None = None,
+    mask_levels: Levels | None = None,
+    boxes: str | None = None,
+    box_names: str | None = None,
+    annotations: Side | None = None,
+) -> pd.DataFrame:
     """List every file below the class folders of ``folder``, whatever its extension.
 
     A class is a sub-folder, and its name the label. Where all sub-folders are called as parts are
@@ -47,10 +60,15 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
         The folder of class folders, relative to ``raw`` or absolute.
     classes
         The labels that are allowed; None for all but those that look misspelt.
+    masks
+        Folder of masks, each called as its image, in sub-folders as the images or in none; beside
+        the class folders it is no class.
+    mask_levels, boxes, box_names, annotations
+        See `table.list_images`; a folder of annotations beside the class folders is no class.
 
     Returns
     -------
-    A listing (``sources.listing``) without ``source_id``, domain, boxes or masks. Files of a class
+    A listing (``sources.listing``) without ``source_id``, domain or ``box``. Files of a class
     that is not allowed or looks misspelt have a ``problem``, and no label, so that it does not
     count as a class. Files of ``TestA`` and ``TestB``, which both are ``test``, have a ``warning``.
 
@@ -69,7 +87,10 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
             PUBLIC_NAME,
             "dataset=image_folder,sources.image_folder.folder=/your/folder",
         )
-    class_folders = _class_folders(home)
+    mask_home = attach.own_place(raw, masks, "sources.image_folder.masks")
+    own = attach.read_own(raw, boxes, box_names, "sources.image_folder")
+    beside = {mask_home, attach.own_place(raw, boxes, "sources.image_folder.boxes")} - {None}
+    class_folders = _class_folders(home, beside)
     files = {class_folder: list(relative_files(class_folder)) for class_folder in class_folders}
     rows = [
         {
@@ -91,7 +112,28 @@ def list_images(raw: Path, *, folder: str, classes: Sequence[str] | None = None)
     if empty:
         _log.warning("Class folders without any file: %s.", ", ".join(empty))
     _warn_of_files_beside({home, *(class_folder.parent for class_folder in class_folders)})
-    return as_listing(rows)
+    if mask_home is not None:
+        of_image = attach.find_masks(mask_home, [row["image_id"] for row in rows])
+        for row in rows:
+            row["mask_path"] = of_image.get(row["image_id"])
+            missing = None if row["mask_path"] else "mask missing: none is called so"
+            row["warning"] = "; ".join(filter(None, [row["warning"], missing])) or None
+    table = pd.DataFrame(rows, dtype=object)
+    return as_listing(attach.annotate(table, own, levels=mask_levels, side=annotations))
+
+
+def list_boxes(
+    raw: Path, *, boxes: str | None = None, box_names: str | None = None, **options: Any
+) -> pd.DataFrame:
+    """List the boxes of the folder's images, see `annotations.attach.list_boxes`.
+
+    Parameters
+    ----------
+    raw, boxes, box_names, options
+        See `list_images`.
+    """
+    rows = list_images(raw, boxes=boxes, box_names=box_names, **options)
+    return attach.list_boxes(rows, attach.read_own(raw, boxes, box_names, "sources.image_folder"))
 
 
 def _warn_of_files_beside(folders: set[Path]) -> None:
@@ -134,9 +176,9 @@ def _advice(home: Path, label: str) -> str:
     return "Give the folder above it, or add a sub-folder per class."
 
 
-def _class_folders(home: Path) -> dict[Path, str | None]:
+def _class_folders(home: Path, beside: Collection[Path]) -> dict[Path, str | None]:
     """Find the class folders, each with the name of the part folder that it lies in."""
-    folders = _sub_folders(home)
+    folders = _sub_folders(home, beside)
     parts = [folder for folder in folders if published_part(folder.name)]
     if not parts:
         return dict.fromkeys(_required(home, folders))
@@ -149,7 +191,7 @@ def _class_folders(home: Path) -> dict[Path, str | None]:
         )
     found = {}
     for part in parts:
-        for folder in _required(part, _sub_folders(part)):
+        for folder in _required(part, _sub_folders(part, beside)):
             if published_part(folder.name):
                 raise LayoutError(
                     f"{folder} is a part within a part, where class folders are expected. Move "
@@ -168,7 +210,8 @@ def _required(folder: Path, folders: list[Path]) -> list[Path]:
     return folders
 
 
-def _sub_folders(folder: Path) -> list[Path]:
+def _sub_folders(folder: Path, beside: Collection[Path] = ()) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_dir() and is_visible(entry.name)]
-    return [folder / name for name in sorted(names)]
+    folders = [folder / name for name in sorted(names)]
+    return [one for one in folders if one.absolute() not in beside]

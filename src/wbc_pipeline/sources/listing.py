@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.references import split_reference
 from wbc_pipeline.suggestions import suggestion
 
 LISTING_COLUMNS = (
@@ -25,9 +26,11 @@ LISTING_COLUMNS = (
     "domain",  # stain or laboratory
     "published_part",
     "box",  # [xmin, ymin, xmax, ymax] in pixels of the file
-    "mask_path",
-    "mask_levels",  # grey levels of [background, cytoplasm, nucleus], missing: 0, 128, 255; or of
-    # [background, cell] where the mask does not tell the parts
+    "mask_path",  # absolute; or a reference into an annotation file (``references``)
+    "mask_levels",  # which value is which part, as JSON (``imaging.mask_levels``); missing: the
+    # masks tell
+    "annotated",  # what masks and boxes belong to if an EXIF tag turns the image: "file" as stored,
+    # "upright", or the size that the annotation declares, as "640 x 480"; missing: not known
     "problem",  # why the row cannot be used, found while listing; missing: nothing is known
     "warning",  # what was assumed or mended in the row, which is used all the same
 )
@@ -62,7 +65,12 @@ PARTS = {
 }
 _PART_OF_WORD = {word.lower(): part for word, part in PARTS.items()}
 
-_LISTS = ["box", "mask_levels"]
+# In lower case; where a folder of a published set holds other files too.
+IMAGE_SUFFIXES = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".tif", ".tiff", ".webp", ".gif"),
+    *(".jp2", ".ppm", ".heic", ".heif", ".avif"),
+}
+
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
@@ -93,9 +101,9 @@ def list_source(
     Returns
     -------
     DataFrame with ``LISTING_COLUMNS``, a row per image, sorted by ``image_id``. Text columns are
-    of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None,
-    ``mask_levels`` lists of 2 or 3 or None. A ``problem`` or ``warning`` is a short fixed phrase,
-    then a colon and the particulars, so that they can be counted by what stands before the colon.
+    of dtype ``str`` (missing where not known); ``box`` holds lists of 4 numbers or None. A
+    ``problem`` or ``warning`` is a short fixed phrase, then a colon and the particulars, so that
+    they can be counted by what stands before the colon.
 
     Raises
     ------
@@ -141,7 +149,7 @@ def as_listing(rows: pd.DataFrame | Iterable[dict[str, Any]]) -> pd.DataFrame:
     rows = rows.astype(object).where(rows.notna(), None)
     for path in rows["path"]:
         _check_utf8(path)
-    for name in rows.columns.drop(_LISTS):  # unlike astype, this keeps None in pandas 2
+    for name in rows.columns.drop("box"):  # unlike astype, this keeps None in pandas 2
         rows[name] = pd.Series(rows[name].tolist(), dtype="str", index=rows.index)
     rows = rows.sort_values("image_id", ignore_index=True)
     twice = rows["image_id"][rows["image_id"].duplicated()]
@@ -169,10 +177,10 @@ def listing_digest(listing: pd.DataFrame) -> str:
     known = known.where(known.notna(), None).to_dict("records")
     digest = hashlib.sha256()
     for row, path, mask in zip(known, listing["path"], listing["mask_path"], strict=True):
-        for name in _LISTS:
-            if row[name] is not None:
-                row[name] = [float(number) for number in row[name]]
-        files = [] if row["problem"] else [path] if pd.isna(mask) else [path, mask]
+        if row["box"] is not None:
+            row["box"] = [float(number) for number in row["box"]]
+        mask_file, row["mask_in_file"] = (None, None) if pd.isna(mask) else split_reference(mask)
+        files = [] if row["problem"] else [path] if mask_file is None else [path, mask_file]
         digest.update(repr((list(row.values()), [_stamp(file) for file in files])).encode())
     return digest.hexdigest()
 

@@ -5,6 +5,7 @@ Data set 1 was stained with a rapid reagent (yellow ground), data set 2 comes fr
 background; five masks of data set 2 have a few pixels in between, which count for the nearest.
 """
 
+import json
 from pathlib import Path
 
 import pandas as pd
@@ -24,6 +25,7 @@ CAVEATS = (
 )
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
+MASK_LEVELS = json.dumps({"background": 0, "cytoplasm": 128, "nucleus": 255, "nearest": True})
 DOMAINS = {"Dataset 1": "rapid_stain", "Dataset 2": "cellavision"}
 CLASSES = {
     "1": "neutrophil",
@@ -91,6 +93,7 @@ def _row(folder: Path, stem: str, numbers: set[str], files: set[str]) -> dict[st
         "label": CLASSES.get(number) if len(numbers) == 1 else None,
         "domain": DOMAINS[folder.name],
         "mask_path": f"{folder}/{mask}" if mask in files else None,
+        "mask_levels": MASK_LEVELS if mask in files else None,
         "problem": problem,
     }
 

@@ -4,9 +4,12 @@ import logging
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.sources.annotations import attach
+from wbc_pipeline.sources.annotations.attach import Levels, Side
 from wbc_pipeline.sources.csv_rows import read_rows
 from wbc_pipeline.sources.finding import FileFinder, Found
 from wbc_pipeline.sources.identifiers import clean_ids, reads_as_missing
@@ -47,6 +50,12 @@ def list_images(
     domain_column: str | None = None,
     suffix: str = "",
     classes: Sequence[str] | None = None,
+    mask_column: str | None = None,
+    masks: str | None = None,
+    mask_levels: Levels | None = None,
+    boxes: str | None = None,
+    box_names: str | None = None,
+    annotations: Side | None = None,
 ) -> pd.DataFrame:
     """List the rows of a table of images.
 
@@ -71,10 +80,20 @@ def list_images(
     classes
         The labels that are allowed; None for all but ``NaN`` and the like and those that look
         misspelt.
+    mask_column, masks
+        Column of the masks' paths, empty where there is none, and the folder that they are relative
+        to; None for that of the images.
+    mask_levels
+        Which value of a mask is what, see `annotations.attach.levels_text`; None to recognise it.
+    boxes, box_names
+        A file or folder of annotations and that of the names of their classes, see
+        `annotations.attach.read_annotations`. Its polygons are the masks of images without one.
+    annotations
+        ``file`` or ``upright``: what masks and boxes belong to where an EXIF tag turns an image.
 
     Returns
     -------
-    A listing (``sources.listing``) without boxes or masks; ``image_id`` is the path, followed by
+    A listing (``sources.listing``) without ``box``; ``image_id`` is the path, followed by
     ``#line 7`` where an earlier row has the same or none is given. A ``problem`` have rows whose
     path is missing, leads out of the folder, or to no file or several, whose label is missing, not
     allowed or looks misspelt, whose part is unknown, that repeat an earlier row, or that name a
@@ -97,10 +116,14 @@ def list_images(
         "patient": patient_column,
         "published_part": part_column,
         "domain": domain_column,
+        "mask_path": mask_column,
     }
     cells = _read(table, columns)
     finder = FileFinder(home, suffix=suffix)
     found = [finder.find(path) if path else _NO_PATH for path in cells["path"]]
+    mask_home = attach.own_place(raw, masks, "sources.table.masks") or home
+    mask_finder = FileFinder(mask_home, what="mask")
+    masks_found = [mask_finder.find(path) if path else None for path in cells["mask_path"]]
     ids = {field: clean_ids(cells[field], what) for field, what in _IDS.items()}
     doubts = _label_doubts(cells["label"], classes)
     _check_labels(table, label_column, cells["label"], doubts)
@@ -109,12 +132,14 @@ def list_images(
     )
     rows["problem"] = _first_of(
         [each.problem for each in found],
+        [each and each.problem for each in masks_found],
         [_part_problem(part) for part in rows["published_part"]],
         doubts,
         _repetitions(rows),
     )
     rows["warning"] = _joined(
         [each.warning for each in found],
+        [each and each.warning for each in masks_found],
         [part_warning(part) for part in rows["published_part"]],
         *(warnings for _, warnings in ids.values()),
     )
@@ -123,7 +148,24 @@ def list_images(
     rows["image_id"] = _image_ids(rows)
     rows["path"] = [str(home / path) if path else str(table) for path in rows["path"]]
     rows["published_part"] = [published_part(part) for part in rows["published_part"]]
-    return as_listing(rows.replace("", None))
+    rows["mask_path"] = [str(mask_home / each.path) if each else None for each in masks_found]
+    own = attach.read_own(raw, boxes, box_names, "sources.table")
+    rows = rows.replace("", None)
+    return as_listing(attach.annotate(rows, own, levels=mask_levels, side=annotations))
+
+
+def list_boxes(
+    raw: Path, *, boxes: str | None = None, box_names: str | None = None, **options: Any
+) -> pd.DataFrame:
+    """List the boxes of the table's images, see `annotations.attach.list_boxes`.
+
+    Parameters
+    ----------
+    raw, boxes, box_names, options
+        See `list_images`.
+    """
+    rows = list_images(raw, boxes=boxes, box_names=box_names, **options)
+    return attach.list_boxes(rows, attach.read_own(raw, boxes, box_names, "sources.table"))
 
 
 def _read(table: Path, columns: dict[str, str | None]) -> pd.DataFrame:

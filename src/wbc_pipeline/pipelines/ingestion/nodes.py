@@ -225,20 +225,25 @@ def describe_images(listing: pd.DataFrame, images: ImageArray) -> pd.DataFrame:
     return packing.build_manifest(listing, images.result.table("outcome"))
 
 
-def list_boxes(source: Source, described: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+def list_boxes(
+    source: Source, described: pd.DataFrame, options: SourcesOptions
+) -> tuple[pd.DataFrame, pd.DataFrame]:
     """List every annotated box, also of images that show several cells.
 
     Returns
     -------
     boxes
-        Those that lie in an image that was not refused.
+        Those that lie in an image that was not refused, in pixels of the upright image.
     rejects
-        A row per refused image, and per box that does not lie in its image, with the reason.
+        A row per refused image, per box that does not lie in its image and per annotation that
+        cannot be used, with the reason.
     """
     from wbc_pipeline.imaging import packing
+    from wbc_pipeline.imaging.boxes import place_boxes
 
-    boxes, outside = packing.check_boxes(source.list_boxes(), described)
-    return boxes, pd.concat([packing.rejected(described), outside], ignore_index=True)
+    annotated = source.list_boxes(options.model_dump(exclude_none=True))
+    boxes, unfit = place_boxes(annotated, described)
+    return boxes, pd.concat([packing.rejected(described), unfit], ignore_index=True)
 
 
 def build_manifest(

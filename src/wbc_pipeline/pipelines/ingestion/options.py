@@ -40,14 +40,29 @@ Names = Annotated[
 ]
 
 
-class ImageFolderOptions(Options):
+Colour = Annotated[list[Annotated[int, Field(ge=0, le=255)]], Field(min_length=3, max_length=3)]
+
+
+class AnnotationOptions(Options):
+    """Masks and boxes of one's own; see ``sources.annotations.attach``."""
+
+    masks: Name | None = None
+    mask_levels: (
+        dict[Literal["background", "cytoplasm", "nucleus", "cell"], int | str | Colour] | None
+    ) = None
+    boxes: Name | None = None
+    box_names: Name | None = None
+    annotations: Literal["file", "upright"] | None = None
+
+
+class ImageFolderOptions(AnnotationOptions):
     """Any folder of class folders, absolute or below ``raw``; ``null`` allows every class."""
 
     folder: Name
     classes: Names | None = None
 
 
-class TableOptions(Options):
+class TableOptions(AnnotationOptions):
     """A CSV file of images; see ``sources.table``."""
 
     file: Name
@@ -58,6 +73,7 @@ class TableOptions(Options):
     patient_column: Name | None = None
     part_column: Name | None = None
     domain_column: Name | None = None
+    mask_column: Name | None = None
     suffix: Name = ""
     classes: Names | None = None
 

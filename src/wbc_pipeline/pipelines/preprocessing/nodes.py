@@ -74,6 +74,8 @@ def make_view(
                 max_pixels=images.max_pixels,
                 mask_paths=rows["mask_path"],
                 mask_levels=rows["mask_levels"],
+                orientations=rows["orientation"],
+                annotated=rows["annotated"],
                 sha256=rows["sha256"],
             )
             if chain.full_resolution

@@ -1,0 +1,158 @@
+import json
+
+import pytest
+from annotation_files import write_coco
+
+from wbc_pipeline.sources import image_folder, table
+from wbc_pipeline.sources.annotations.attach import Names, find_masks, levels_text
+from wbc_pipeline.sources.listing import LayoutError, MissingDataError, listing_digest
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("x/a.png", ["x/a.png"]),
+        ("x/a.jpg", ["x/a.png"]),
+        ("x/a", ["x/a.png"]),
+        ("elsewhere/b.png", ["y/b.png"]),
+        ("b", ["y/b.png"]),
+        ("c.v1", ["y/c.v1.png"]),
+        ("c.v2", []),
+        ("a", ["x/a.png", "y/a.png"]),
+        ("d", []),
+    ],
+)
+def test_an_image_is_found_by_as_much_of_its_path_as_tells_it_apart(name, found):
+    assert Names(["x/a.png", "y/a.png", "y/b.png", "y/c.v1.png", "y/c.png"]).find(name) == found
+
+
+def touch(folder, *names):
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).touch()
+    return folder
+
+
+def test_masks_are_found_by_folder_and_stem(tmp_path):
+    touch(tmp_path, "x/a.png", "y/a.png", "b.tif")
+    found = find_masks(tmp_path, ["x/a.jpg", "y/a.jpg", "y/b.jpg", "y/d.jpg"])
+    names = {"x/a.jpg": "x/a.png", "y/a.jpg": "y/a.png", "y/b.jpg": "b.tif"}
+    assert found == {image: str(tmp_path / mask) for image, mask in names.items()}
+
+
+def test_one_mask_is_never_that_of_two_images(tmp_path):
+    touch(tmp_path, "a.png", "b.png")
+    assert list(find_masks(tmp_path, ["x/a.jpg", "y/a.jpg", "y/b.jpg"])) == ["y/b.jpg"]
+
+
+@pytest.mark.parametrize("names", [["c.png"], ["x/a.png", "x/a.tif"]])
+def test_a_folder_of_masks_that_do_not_fit_is_an_error(names, tmp_path):
+    with pytest.raises(LayoutError, match=r"(No mask in|Several masks in) .*x/a\.jpg"):
+        find_masks(touch(tmp_path, *names), ["x/a.jpg"])
+
+
+@pytest.mark.parametrize(
+    ("levels", "reason"),
+    [
+        ({"background": 0}, "names background: give the values of background and cell"),
+        ({"background": 0, "nucleus": 1}, "give the values of background and cell"),
+        ({"background": 0, "cell": 0}, "two parts one value"),
+        ({"background": 0, "cell": "blue"}, "gives 'blue' for a value"),
+    ],
+)
+def test_levels_that_say_too_little_are_an_error(levels, reason):
+    with pytest.raises(LayoutError, match=reason):
+        levels_text(levels)
+
+
+def own_table(folder, rows=(("a.png", "x", "masks/a.png"), ("b.png", "y", ""))):
+    lines = ["path,label,mask", *map(",".join, rows)]
+    (folder / "images.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_a_table_names_masks_and_their_levels(tmp_path):
+    options = {"mask_column": "mask", "mask_levels": {"background": 0, "cell": 255}}
+    listing = table.list_images(own_table(tmp_path), file="images.csv", **options)
+    assert listing["mask_path"].tolist()[0] == str(tmp_path / "masks/a.png")
+    assert listing["mask_levels"].tolist()[0] == '{"background": 0, "cell": 255}'
+    assert listing.loc[1, ["mask_path", "mask_levels", "problem"]].isna().all()
+
+
+def test_masks_may_lie_in_a_folder_of_their_own_and_not_outside(tmp_path):
+    (tmp_path / "m").mkdir()
+    own_table(tmp_path, [("a.png", "x", "a.png"), ("b.png", "y", "../b.png"), ("c.png", "y", "")])
+    listing = table.list_images(tmp_path, file="images.csv", mask_column="mask", masks="m")
+    assert listing["mask_path"][0] == str(tmp_path / "m/a.png")
+    assert listing["problem"][1].startswith("mask: path leads out of the folder")
+
+
+def test_a_missing_place_of_annotations_is_an_error(tmp_path):
+    with pytest.raises(MissingDataError, match=r"gone\.json, which `sources\.table\.boxes` names"):
+        table.list_images(own_table(tmp_path), file="images.csv", boxes="gone.json")
+
+
+def test_outlines_are_masks_and_the_declared_size_is_known(tmp_path):
+    write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 8])], "b.png": []})
+    listing = table.list_images(
+        own_table(tmp_path), file="images.csv", boxes="coco.json", annotations="file"
+    )
+    assert listing["annotated"].tolist() == ["24 x 16, file"] * 2
+    assert listing["mask_path"].fillna("").tolist() == [f"{tmp_path}/coco.json#7", ""]
+    levels = json.loads(listing["mask_levels"][0])
+    assert "x" in levels["cell"] and levels["nucleus"] == ["nuclei", "nucleus"]
+
+
+def test_outlines_that_may_be_no_cells_are_refused_until_it_is_said(tmp_path):
+    write_coco(tmp_path / "coco.json", {"a.png": [("platelet", [2, 2, 8, 8])]})
+    options = {"file": "images.csv", "boxes": "coco.json"}
+    rows = [("a.png", "x", ""), ("b.png", "y", ""), ("c.png", "", "")]  # one has another problem
+    listing = table.list_images(own_table(tmp_path, rows), **options)
+    reason = "outlined objects that may be no cells: platelet; say with `mask_levels`"
+    assert listing["problem"][0].startswith(reason)
+    listing = table.list_images(tmp_path, **options, mask_levels={"cell": "Platelet"})
+    assert listing["problem"].fillna("").tolist() == ["", "", "label missing"]
+    assert json.loads(listing["mask_levels"][0]) == {"cell": ["platelet"]}
+
+
+def test_a_changed_annotation_file_changes_the_digest_of_the_listing(tmp_path):
+    write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 8])]})
+    touch(own_table(tmp_path), "a.png", "b.png")
+    options = {"file": "images.csv", "boxes": "coco.json"}
+    before = listing_digest(table.list_images(tmp_path, **options))
+    write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 80])]})
+    assert listing_digest(table.list_images(tmp_path, **options)) != before
+
+
+def test_annotations_without_an_image_are_said(tmp_path):
+    write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 8])], "z.png": []})
+    boxes = table.list_boxes(own_table(tmp_path), file="images.csv", boxes="coco.json")
+    assert boxes["image_id"].tolist() == ["a.png", "z.png"]
+    assert boxes["problem"][1] == "annotation without an image: none is called so"
+
+
+def test_annotations_of_other_images_are_an_error(tmp_path):
+    write_coco(tmp_path / "coco.json", {"z.png": []})
+    with pytest.raises(LayoutError, match=r"is not about the listed images, its first is 'z\.png'"):
+        table.list_images(own_table(tmp_path), file="images.csv", boxes="coco.json")
+
+
+@pytest.mark.parametrize("place", ["images/masks", "masks"])
+def test_a_folder_of_masks_beside_the_classes_is_no_class(place, tmp_path):
+    touch(tmp_path / "images", "x/a.jpg", "y/b.jpg", "y/c.jpg")
+    touch(tmp_path / place, "x/a.png", "b.png")
+    listing = image_folder.list_images(tmp_path, folder="images", masks=place)
+    assert listing["label"].tolist() == ["x", "y", "y"]
+    assert listing["mask_path"].fillna("").tolist() == [
+        *(str(tmp_path / place / name) for name in ("x/a.png", "b.png")),
+        "",
+    ]
+    assert listing["warning"].fillna("").tolist() == ["", "", "mask missing: none is called so"]
+
+
+def test_a_folder_of_labels_beside_gives_boxes(tmp_path):
+    touch(tmp_path, "images/x/a.jpg", "images/y/b.jpg", "images/labels/x/a.txt")
+    (tmp_path / "images/labels/classes.txt").write_text("wbc")
+    (tmp_path / "images/labels/x/a.txt").write_text("0 0.5 0.5 0.5 0.5")
+    boxes = image_folder.list_boxes(tmp_path, folder="images", boxes="images/labels")
+    assert boxes[["image_id", "name", "is_share"]].to_numpy().tolist() == [["x/a.jpg", "wbc", True]]
