@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.arrays import ArrayFile, map_chunks, resize_to, split_rows, unfinished
 from wbc_pipeline.imaging.masks import UNKNOWN, read_labelled_mask, resize_mask
 from wbc_pipeline.imaging.reading import MAX_PIXELS, FileImage, UnreadableImageError, read_image
@@ -37,7 +38,7 @@ MANIFEST_COLUMNS = (
 _CHUNK = 64  # images per task: enough to hide the overhead of threads, 3 MB at 128 x 128
 
 
-class RejectedImagesError(ValueError):
+class RejectedImagesError(UserError):
     """Too many files were refused to go on."""
 
 

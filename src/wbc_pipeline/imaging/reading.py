@@ -19,6 +19,8 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from wbc_pipeline.errors import UserError
+
 MAX_PIXELS = 50_000_000
 
 _PILLOW_FORMATS = ("JPEG", "PNG", "BMP", "TIFF", "WEBP", "GIF", "JPEG2000", "PPM")
@@ -27,7 +29,7 @@ _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 … SOF
 _BYTES_PER_PIXEL = 16  # no format read here needs more, so a larger file is no such image
 
 
-class UnreadableImageError(ValueError):
+class UnreadableImageError(UserError):
     """A file that cannot be used; the message is the reason.
 
     A reason is a short fixed sentence, then, where it helps, a colon and the particulars of the

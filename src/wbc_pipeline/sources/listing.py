@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.suggestions import suggestion
 
 LISTING_COLUMNS = (
@@ -57,11 +58,11 @@ _LISTS = ["box", "mask_levels"]
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-class MissingDataError(FileNotFoundError):
+class MissingDataError(UserError, FileNotFoundError):
     """A data set, or a folder of it, is not where it was looked for."""
 
 
-class LayoutError(ValueError):
+class LayoutError(UserError):
     """A folder is there, but its contents are not a data set."""
 
 

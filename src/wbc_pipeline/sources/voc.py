@@ -8,10 +8,12 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import parse
 
+from wbc_pipeline.errors import UserError
+
 _SIDES = ("xmin", "ymin", "xmax", "ymax")
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """An annotation file that cannot be used; the message names the file and what is wrong."""
 
 
