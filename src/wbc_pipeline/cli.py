@@ -4,9 +4,11 @@ import logging
 from typing import Any
 
 import click
+from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.framework.project import pipelines
+from yaml import YAMLError
 
 from wbc_pipeline.errors import explain
 from wbc_pipeline.suggestions import suggestion
@@ -28,6 +30,11 @@ def run(**options: Any) -> dict[str, Any]:
         return kedro_run.callback(**options)
     except click.ClickException:
         raise
+    except (MissingConfigException, YAMLError) as error:
+        raise click.ClickException(
+            f"The configuration cannot be read: {error} Correct that file, or name a folder of "
+            "conf/ with --env, such as --env=paper."
+        ) from None
     except Exception as error:
         message = _explain_selection(error, options) or explain(error)
         if message is None:
