@@ -92,7 +92,8 @@ def test_a_full_disk_is_one_error_that_names_the_place(refused, tmp_path, monkey
     write_images(tmp_path / "raw/images", basophil=4, monocyte=4)
     monkeypatch.setattr(ArrayFile, "write", fill)
     message = refused("--pipelines=ingestion", dataset="image_folder")
-    assert "there is no space left. Free some, or take another folder" in message.lower()
+    assert message.startswith(f"{tmp_path}/data/03_primary/image_folder/images/")
+    assert "there is no space left. Free some, or take another folder" in message
     assert "\n" not in message
 
 

@@ -121,3 +121,14 @@ def test_a_failed_save_keeps_the_old_report_items(tmp_path, monkeypatch):
         reporting(tmp_path).save({"scores": describe(pd.DataFrame({"a": [9]}), "Scores")})
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_failed_write_says_where(tmp_path, monkeypatch):
+    def fill(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fill)
+    dataset = AtomicCSVDataset(filepath=str(tmp_path / "metrics.csv"))
+    with pytest.raises(DatasetError) as raised:
+        dataset.save(pd.DataFrame({"accuracy": [1.0]}))
+    assert explain(raised.value).startswith(f"{tmp_path}/metrics.csv: there is no space left")

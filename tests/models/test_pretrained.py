@@ -1,6 +1,7 @@
 import hashlib
 import logging
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import HTTPError
 

@@ -28,6 +28,9 @@ def _replacing(target: PurePath) -> Iterator[PurePath]:
         yield beside
         if not (Path(target).is_file() and filecmp.cmp(beside, target, shallow=False)):
             os.replace(beside, target)
+    except OSError as error:
+        error.filename = error.filename or str(target)  # a failed write does not say where
+        raise
     finally:
         Path(beside).unlink(missing_ok=True)
 

@@ -186,7 +186,9 @@ def _make(folder: Path, task: Task) -> None:
     try:
         task.compute(making)
     except BaseException as error:
-        is_full = shutil.disk_usage(making).free < _FULL
+        is_full = (
+            getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(making).free < _FULL
+        )
         if not task.resumes:
             shutil.rmtree(making, ignore_errors=True)
         if is_full and isinstance(error, Exception):  # libraries say so in a dozen ways

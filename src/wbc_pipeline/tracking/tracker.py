@@ -354,12 +354,17 @@ class Tracker:
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
             known = self._client.get_experiment_by_name(name)
-            self._experiments[name] = (
-                known.experiment_id
-                if known
-                else self._client.create_experiment(name, artifact_location=self._artifacts)
-            )
+            self._experiments[name] = known.experiment_id if known else self._new_experiment(name)
         return self._experiments[name]
+
+    def _new_experiment(self, name: str) -> str:
+        try:
+            return self._client.create_experiment(name, artifact_location=self._artifacts)
+        except MlflowException:
+            known = self._client.get_experiment_by_name(name)
+            if known is None:
+                raise
+            return known.experiment_id  # another command was faster
 
     def _find(self, paper: str, key: str) -> Run | None:
         found = self._client.search_runs(
