@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from wbc_pipeline.datasets.atomic import (
     AtomicParquetDataset,
     ReportItemsDataset,
 )
+from wbc_pipeline.errors import explain
 from wbc_pipeline.evaluation.report.described import caption_of, describe, heading_of
 from wbc_pipeline.evaluation.report.page import Picture
 

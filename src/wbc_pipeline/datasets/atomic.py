@@ -29,7 +29,8 @@ def _replacing(target: PurePath) -> Iterator[PurePath]:
         if not (Path(target).is_file() and filecmp.cmp(beside, target, shallow=False)):
             os.replace(beside, target)
     except OSError as error:
-        error.filename = error.filename or str(target)  # a failed write does not say where
+        if error.errno is not None and error.filename is None:  # a failed write says not where
+            error.filename = str(target)
         raise
     finally:
         Path(beside).unlink(missing_ok=True)
