@@ -1,3 +1,4 @@
+import errno
 import json
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from wbc_pipeline.datasets.atomic import (
     AtomicParquetDataset,
     ReportItemsDataset,
 )
+from wbc_pipeline.errors import explain
 from wbc_pipeline.evaluation.report.described import caption_of, describe, heading_of
 from wbc_pipeline.evaluation.report.page import Picture
 
@@ -132,3 +134,14 @@ def test_a_failed_save_keeps_the_old_report_items(tmp_path, monkeypatch):
         reporting(tmp_path).save({"scores": describe(pd.DataFrame({"a": [9]}), "Scores")})
     monkeypatch.undo()
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_failed_write_says_where(tmp_path, monkeypatch):
+    def fill(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pd.DataFrame, "to_csv", fill)
+    dataset = AtomicCSVDataset(filepath=str(tmp_path / "metrics.csv"))
+    with pytest.raises(DatasetError) as raised:
+        dataset.save(pd.DataFrame({"accuracy": [1.0]}))
+    assert explain(raised.value).startswith(f"{tmp_path}/metrics.csv: there is no space left")

@@ -4,7 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from wbc_pipeline.models import NETWORKS, build_network, load_network, network_class, save_network
+from wbc_pipeline.models import (
+    NETWORKS,
+    DamagedNetworkError,
+    build_network,
+    load_network,
+    network_class,
+    save_network,
+)
 from wbc_pipeline.models.learnable_canny_cnn import LearnableCannyCNN
 
 ARGUMENTS = {"classes": 4, "image_size": 32}
@@ -127,3 +134,57 @@ def test_description_is_json_a_person_can_read(tmp_path):
     network = build_network("blend_cnn", ARGUMENTS, seed=0)
     save_network(tmp_path, network, {"name": "blend_cnn", "arguments": ARGUMENTS})
     assert json.loads((tmp_path / "network.json").read_text())["arguments"]["classes"] == 4
+
+
+def damage_weights(folder):
+    file = folder / "weights.safetensors"
+    file.write_bytes(file.read_bytes()[:-100])
+    return file.name
+
+
+def describe(content):
+    def damage(folder):
+        (folder / "network.json").write_text(content)
+        return "network.json"
+
+    return damage
+
+
+def exchange_weights(folder):
+    other = folder / "other"
+    other.mkdir()
+    save_network(other, build_network("le_net", ARGUMENTS, seed=0), {})
+    (other / "weights.safetensors").replace(folder / "weights.safetensors")
+    return "weights.safetensors"
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (damage_weights, "incomplete|Incomplete|invalid|Invalid"),
+        (describe(""), "Expecting value"),
+        (describe("{}"), "it has no 'name'"),
+        (describe('{"name": "normal_cnn"}'), "it has no 'arguments'"),
+        (describe('{"name": "normal_cnn", "arguments": {}}'), "missing"),
+        (describe('{"name": "resnet_9000", "arguments": {}}'), "known are normal_cnn"),
+        (exchange_weights, "tensors are not those of normal_cnn, such as"),
+        (lambda folder: (folder / "weights.safetensors").unlink() or "weights.safetensors", "No"),
+    ],
+)
+def test_damaged_network_names_folder_file_reason_and_remedy(tmp_path, damage, reason):
+    network = build_network("normal_cnn", ARGUMENTS, seed=0)
+    save_network(tmp_path, network, {"name": "normal_cnn", "arguments": ARGUMENTS})
+    file = damage(tmp_path)
+    with pytest.raises(DamagedNetworkError, match=reason) as raised:
+        load_network(tmp_path)
+    said = str(raised.value)
+    assert said.startswith(f"The network in {tmp_path} cannot be loaded: {file} is damaged")
+    assert "Copy both files of the folder anew" in said
+
+
+def test_a_network_that_its_weights_do_not_fit_is_never_allocated(tmp_path):
+    save_network(tmp_path, build_network("normal_cnn", ARGUMENTS, seed=0), {})
+    huge = {"name": "normal_cnn", "arguments": {**ARGUMENTS, "classes": 10**9}}  # 500 GB
+    (tmp_path / "network.json").write_text(json.dumps(huge))
+    with pytest.raises(DamagedNetworkError, match=r"should be \[1000000000"):
+        load_network(tmp_path)

@@ -1,6 +1,7 @@
 import hashlib
 import logging
 import socket
+from pathlib import Path
 from types import SimpleNamespace
 from urllib.error import HTTPError
 
@@ -282,3 +283,14 @@ def test_digest_is_that_of_the_files_bytes(tmp_path):
 def test_the_digest_of_imagenets_weights_is_known_without_them():
     assert imagenet_digest("vgg16") == "397923af"  # of vgg16-397923af.pth
     assert weights_digest(None) == "none"
+
+
+def test_a_file_of_weights_is_digested_once_until_it_changes(tmp_path, monkeypatch):
+    file = tmp_path / "weights.pth"
+    file.write_bytes(b"one")
+    first = weights_digest(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda *_: pytest.fail("read again"))
+        assert weights_digest(file) == first
+    file.write_bytes(b"other")
+    assert weights_digest(file) != first

@@ -66,3 +66,22 @@ def test_logged_model_predicts_from_images(runs, blended, monkeypatch):
     assert list(probabilities.columns) == ["basophil", "lymphocyte", "seg_neutrophil"]
     assert np.allclose(probabilities.sum(axis=1), 1)
     assert model.metadata.signature is not None
+
+
+@pytest.mark.slow
+def test_a_moved_data_folder_keeps_its_models_and_leaves_the_old_place_alone(
+    run_pipeline, tmp_path, monkeypatch
+):
+    run_pipeline("blend", tmp_path / "old", variants="normal")
+    (tmp_path / "old").rename(tmp_path / "new")
+    run_pipeline("blend", tmp_path / "new", variants="normal")
+    assert not (tmp_path / "old").exists()
+    uri = f"sqlite:///{tmp_path}/new/mlflow.db"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    client = mlflow.MlflowClient(uri)
+    experiment = client.get_experiment_by_name("blend")
+    for run in client.search_runs([experiment.experiment_id]):
+        model = mlflow.pyfunc.load_model(f"runs:/{run.info.run_id}/model")
+        assert len(model.predict(np.zeros((1, 32, 32, 3), np.uint8))) == 1
+        figure = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures")
+        assert [each.path for each in figure] == ["figures/run.png"]

@@ -217,3 +217,25 @@ def test_without_a_tracker_nothing_is_tracked(key, tmp_path):
     with track_run(key) as tracked:
         assert tracked.logger is None
         tracked.log_result(tmp_path)
+
+
+def test_a_store_of_files_costs_a_warning_and_not_the_run(tmp_path, key, caplog):
+    tracker = Tracker(f"file:{tmp_path}/mlruns", artifacts=None, tags={})
+    with tracker.run(key) as tracked:
+        assert tracked.logger is None
+    database = f"sqlite:///{tmp_path}/mlruns.db"
+    (record,) = caplog.records
+    assert record.getMessage() == (
+        f"MLflow no longer writes into folders of files like {tmp_path}/mlruns: this command is "
+        "not tracked. Its results are on disk, and the next command that tracks enters them. Take "
+        f"the old runs along with `mlflow migrate-filestore --source {tmp_path}/mlruns --target "
+        f"{database}`, then set MLFLOW_TRACKING_URI={database}."
+    )
+    assert not (tmp_path / "mlruns").exists()
+
+
+def test_an_address_that_mlflow_does_not_know_costs_a_warning(key, caplog):
+    with Tracker("foo://nowhere", artifacts=None, tags={}).run(key):
+        pass
+    (record,) = caplog.records
+    assert record.getMessage().startswith("MLflow at foo://nowhere failed")

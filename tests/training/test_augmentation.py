@@ -345,3 +345,16 @@ def test_an_image_is_mixed_in_one_way():
 def test_amounts_out_of_range_are_refused(name, amount):
     with pytest.raises(ValidationError, match=name):
         AugmentationOptions(**{name: amount})
+
+
+def test_reduced_precision_moves_images_as_full_precision_does():
+    views = [torch.rand(4, 3, 224, 224, generator=torch.Generator().manual_seed(0))]
+    masks = (views[0][:, 0] > 0.5).to(torch.uint8)
+    options = AugmentationOptions(rotation=30, shift=0.1, zoom=0.1)
+    moved = []
+    for reduced in (False, True):
+        torch.manual_seed(0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=reduced):
+            moved.append(augment_with_masks(views, masks, options))
+    assert torch.equal(moved[0][0][0], moved[1][0][0])
+    assert torch.equal(moved[0][1], moved[1][1])

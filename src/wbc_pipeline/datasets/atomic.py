@@ -32,6 +32,11 @@ def _replacing(target: PurePath) -> Iterator[PurePath]:
         yield beside
         if not (Path(target).is_file() and filecmp.cmp(beside, target, shallow=False)):
             os.replace(beside, target)
+    except Exception as error:
+        cause = error.__cause__ or error  # Kedro wraps it
+        if isinstance(cause, OSError) and cause.errno and not cause.filename:
+            cause.filename = str(target)  # a failed write does not say where
+        raise
     finally:
         Path(beside).unlink(missing_ok=True)
 

@@ -5,6 +5,7 @@ that keeps the result runs the task only if no folder of that digest is there. K
 at most at whether a file exists.
 """
 
+import errno
 import json
 import logging
 import os
@@ -32,6 +33,7 @@ KEY_FILE = "key.json"
 PROVENANCE_FILE = "provenance.json"
 LATEST_FILE = "latest.json"  # which results the last command asked for, for those that begin later
 _POLL_SECONDS = 0.2
+_FULL = 65536  # bytes: on a disk with less room, nothing can be written
 _log = logging.getLogger(__name__)
 
 
@@ -183,9 +185,14 @@ def _make(folder: Path, task: Task) -> None:
     start = time.perf_counter()
     try:
         task.compute(making)
-    except BaseException:
+    except BaseException as error:
+        is_full = (
+            getattr(error, "errno", None) == errno.ENOSPC or shutil.disk_usage(making).free < _FULL
+        )
         if not task.resumes:
             shutil.rmtree(making, ignore_errors=True)
+        if is_full and isinstance(error, Exception):  # libraries say so in a dozen ways
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder)) from error
         raise
     facts = {**provenance(), "seconds": round(time.perf_counter() - start, 3)}
     (making / PROVENANCE_FILE).write_text(json.dumps(facts, indent=2))

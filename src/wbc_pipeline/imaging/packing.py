@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 import pandas as pd
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.arrays import ArrayFile, map_chunks, resize_to, split_rows, unfinished
 from wbc_pipeline.imaging.boxes import upright_box
 from wbc_pipeline.imaging.mask_levels import levels_from_clues
@@ -43,7 +44,7 @@ MANIFEST_COLUMNS = (
 _CHUNK = 64  # images per task: enough to hide the overhead of threads, 3 MB at 128 x 128
 
 
-class RejectedImagesError(ValueError):
+class RejectedImagesError(UserError):
     """Too many files were refused to go on."""
 
 

@@ -4,6 +4,8 @@ import io
 
 from PIL import TiffImagePlugin
 
+from wbc_pipeline.errors import UserError
+
 _BITS, _WHITE_IS, _PLANES, _FORMAT = 258, 262, 284, 339  # tags of TIFF 6.0
 _TIFF_HEADS = {b"II*\0": 8, b"MM\0*": 8, b"II+\0": 16, b"MM\0+": 16}  # bytes; long: BigTIFF
 _SIGNED, _FLOAT = 2, 3
@@ -13,7 +15,7 @@ _BRANDS = {  # of ISO base media files, behind ``ftyp``
 }
 
 
-class UnreadableImageError(ValueError):
+class UnreadableImageError(UserError):
     """A file that cannot be used; the message is the reason.
 
     A reason is a short fixed sentence, then, where it helps, a colon and the particulars of the

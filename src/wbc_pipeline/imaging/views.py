@@ -18,6 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.arrays import ArrayFile, forget_pages, map_chunks, split_rows
 from wbc_pipeline.imaging.chain import Chain
 from wbc_pipeline.imaging.masks import UNKNOWN, read_labelled_mask, resize_mask
@@ -68,7 +69,7 @@ class PackedImages:
         self._masks = np.load(state["masks"], mmap_mode="r") if state["masks"] else None
         self._rows, self._made = state["rows"], state["made"]
         if _made(state["path"]) != self._made:
-            raise RuntimeError(
+            raise UserError(
                 f"{state['path']} was packed anew by another command while a view was made of it; "
                 "wait for that to end, and run this command again"
             )
@@ -249,8 +250,10 @@ def write_view(
 
     Raises
     ------
+    UserError
+        If there is no image, or results differ in shape.
     ValueError
-        If there is no image, results differ in shape, or the backend is unknown.
+        If the backend is unknown.
     UnreadableImageError
         If a file can no longer be read, or has changed since it was packed.
     ModuleNotFoundError
@@ -268,7 +271,7 @@ def write_view(
     (5, 8, 8, 3)
     """
     if len(images) == 0:
-        raise ValueError("no images to make a view of; is any row of the manifest `ok`?")
+        raise UserError("no images to make a view of; is any row of the manifest `ok`?")
     shape = chain(images[0]).shape
     mark, places_file = target.with_name(_PROGRESS_FILE), target.with_name(_PLACES_FILE)
     done = json.loads(mark.read_text())["rows"] if mark.is_file() else 0
@@ -324,7 +327,7 @@ def _run_chunk(
         image = images[row]
         frame = settle(chain.run(image))
         if frame.image.shape != shape:
-            raise ValueError(
+            raise UserError(
                 f"{images.name(row)} became {frame.image.shape}, the first image {shape}; "
                 "end the view with a resize step"
             )

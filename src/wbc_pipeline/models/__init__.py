@@ -1,10 +1,14 @@
 """The networks, one a file, and the two files that keep a trained one."""
 
 import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Registry
 
 if TYPE_CHECKING:
@@ -32,6 +36,14 @@ DETECTORS: Registry = {
     "mask_rcnn": "wbc_pipeline.models.mask_rcnn:MaskRCNN",
     "light_detector": "wbc_pipeline.models.light_detector:LightDetector",
 }
+
+
+class MissingNetworkError(UserError, FileNotFoundError):
+    """A folder holds no saved network."""
+
+
+class DamagedNetworkError(UserError):
+    """A saved network cannot be loaded."""
 
 
 def network_class(name: str) -> "type[nn.Module]":
@@ -82,21 +94,71 @@ def save_network(folder: Path, network: "nn.Module", description: dict) -> None:
 def load_network(folder: Path) -> "tuple[nn.Module, dict]":
     """Rebuild a network from the folder that :func:`save_network` wrote, in evaluation mode.
 
+    Nothing is allocated before the header of the weights is seen to fit the description.
+
     Raises
     ------
-    FileNotFoundError
+    MissingNetworkError
         If the folder holds no saved network.
+    DamagedNetworkError
+        If its two files cannot be read, or do not belong together; the message names the folder,
+        the file, what is wrong with it, and what to do.
     """
     from safetensors.torch import load_file
 
-    path = Path(folder) / DESCRIPTION_FILE
-    if not path.is_file():
-        raise FileNotFoundError(
+    folder = Path(folder)
+    if not (folder / DESCRIPTION_FILE).is_file():
+        raise MissingNetworkError(
             f"No saved network in {folder} (looked for {' and '.join(NETWORK_FILES)}); "
             "name the folder of a finished run, such as "
             "data/06_models/<dataset>/blend/<variant>/<protocol>-<seed>-<digest>."
         )
-    description = json.loads(path.read_text())
-    network = network_class(description["name"])(**description["arguments"])
-    network.load_state_dict(load_file(path.with_name(WEIGHTS_FILE)))
+    with _reading(folder, DESCRIPTION_FILE):
+        description = json.loads((folder / DESCRIPTION_FILE).read_text())
+        build = partial(network_class(description["name"]), **description["arguments"])
+        shapes = _shapes_of(build)
+    with _reading(folder, WEIGHTS_FILE):
+        _check_shapes(folder / WEIGHTS_FILE, shapes, description["name"])
+        weights = load_file(folder / WEIGHTS_FILE)
+    network = build()
+    network.load_state_dict(weights)
     return network.eval(), description
+
+
+@contextmanager
+def _reading(folder: Path, name: str) -> Iterator[None]:
+    """Say of whatever goes wrong in which file it did: a damaged one fails in a dozen ways."""
+    try:
+        yield
+    except Exception as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else str(error)
+        raise DamagedNetworkError(
+            f"The network in {folder} cannot be loaded: {name} is damaged, or belongs to another "
+            f"network ({reason}). Copy both files of the folder anew from where they came, or "
+            "delete the folder and run the command that made it again."
+        ) from error
+
+
+def _shapes_of(build: "Callable[[], nn.Module]") -> dict[str, list[int]]:
+    import torch
+
+    with torch.device("meta"):  # shapes alone, whatever sizes the arguments ask for
+        return {name: list(tensor.shape) for name, tensor in build().state_dict().items()}
+
+
+def _check_shapes(file: Path, expected: dict[str, list[int]], network: str) -> None:
+    from safetensors import safe_open
+
+    with safe_open(file, framework="pt") as weights:
+        given = {name: weights.get_slice(name).get_shape() for name in weights.keys()}  # noqa: SIM118
+    unlike = sorted(
+        name
+        for name in expected.keys() | given.keys()
+        if expected.get(name, "none") != given.get(name, "none")
+    )
+    if unlike:
+        name = unlike[0]
+        raise ValueError(
+            f"{len(unlike)} tensors are not those of {network}, such as {name}: its shape is "
+            f"{given.get(name, 'none')}, and should be {expected.get(name, 'none')}"
+        )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.registry import Fit
 from wbc_pipeline.imaging.roi import Region, pad_region
 from wbc_pipeline.imaging.steps import resize
@@ -93,7 +94,7 @@ def training_images(model: str) -> list[dict]:
 
     file = _folder(model) / TRAINING_IMAGES_FILE
     if not file.is_file():
-        raise ValueError(
+        raise UserError(
             f"no table of training images, {file}: a detector may only crop images that it was not "
             "trained on; train it again (kedro run --pipeline=localize) and name its new folder"
         )
@@ -137,13 +138,13 @@ def _loaded(folder: Path, made: int) -> "nn.Module":
     try:
         network, description = load_network(folder)
     except FileNotFoundError:
-        raise ValueError(
+        raise UserError(
             f"there is no trained detector in {folder}; train one (kedro run --pipeline=localize) "
             "and name its folder, such as "
             "data/06_models/<dataset>/localize/detectors/<detector>/<protocol>-<seed>-<digest>"
         ) from None
     if description["name"] not in DETECTORS:
-        raise ValueError(
+        raise UserError(
             f"{folder} holds {description['name']}, which is no detector; name the folder of one "
             f"of {', '.join(DETECTORS)}"
         )

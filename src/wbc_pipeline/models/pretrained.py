@@ -6,11 +6,14 @@ import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from http.client import HTTPException
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
+
+from wbc_pipeline.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -31,7 +34,7 @@ _log = logging.getLogger(__name__)
 _unreachable: dict[str, str] = {}  # host: why; else each network waits for the same time-out
 
 
-class MissingWeightsError(FileNotFoundError):
+class MissingWeightsError(UserError, FileNotFoundError):
     """Weights that were asked for are neither on this machine nor to be had."""
 
 
@@ -40,11 +43,11 @@ def check_backbone(backbone: str) -> None:
 
     Raises
     ------
-    ValueError
+    UserError
         If no backbone has that name; the message lists those that are known.
     """
     if backbone not in BACKBONES:
-        raise ValueError(
+        raise UserError(
             f"No backbone is called {backbone!r}; known are {', '.join(BACKBONES)}. "
             "Set backbone to one of them."
         )
@@ -73,7 +76,7 @@ def find_weights(backbone: str, weights: str) -> Path | None:
     MissingWeightsError
         If the file is not there and cannot be fetched. A host that cannot be reached is tried
         once in a process.
-    ValueError
+    UserError
         If no backbone has that name.
 
     Examples
@@ -113,7 +116,7 @@ def load_weights(
 
     Raises
     ------
-    ValueError
+    UserError
         If the file is no state dict, lacks a weight of a part, has one of another shape, or has
         one for which there is no place; the message names the file and some of these keys.
     """
@@ -135,7 +138,7 @@ def load_weights(
         key for key in expected if key in given and given[key].shape != expected[key].shape
     ]
     if missing or unexpected or misshapen:
-        raise ValueError(
+        raise UserError(
             f"The weights in {file} do not fit: missing {_some(missing)}; unexpected "
             f"{_some(unexpected)}; of another shape {_some(misshapen)}. Set weights to the state "
             "dict of the same backbone, or weights: none to train from scratch."
@@ -158,6 +161,12 @@ def weights_digest(file: Path | None) -> str:
     """
     if file is None:
         return "none"
+    state = file.stat()
+    return _digest_unchanged(file, state.st_size, state.st_mtime_ns)
+
+
+@cache  # each training asks, and VGG16 has half a gigabyte
+def _digest_unchanged(file: Path, size: int, mtime_ns: int) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:8]
 
@@ -247,7 +256,7 @@ def _read_state_dict(file: Path) -> "dict[str, Tensor]":
     except FileNotFoundError:
         raise
     except Exception as error:  # a damaged file breaks the two readers in half a dozen ways
-        raise ValueError(
+        raise UserError(
             f"{file} cannot be read as weights ({type(error).__name__}); it may be damaged or "
             "cut short: delete it and fetch it again, or set weights to a state dict."
         ) from error
@@ -255,7 +264,7 @@ def _read_state_dict(file: Path) -> "dict[str, Tensor]":
         isinstance(tensor, torch.Tensor) for tensor in content.values()
     )
     if not is_state_dict:
-        raise ValueError(
+        raise UserError(
             f"{file} holds no state dict, that is names and tensors alone; write one with "
             "torch.save(network.state_dict(), file) and set weights to it."
         )

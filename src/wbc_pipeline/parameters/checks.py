@@ -2,12 +2,15 @@
 
 import re
 import sys
+from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any
 
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from wbc_pipeline.datasets.source import Source
+from wbc_pipeline.errors import UserError, explain
 from wbc_pipeline.parameters.schema import ParameterError, SharedParameters, refuse
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
 from wbc_pipeline.training.options import StageOptions, merge_stages
@@ -117,12 +120,27 @@ def check_source(source: Source, options: SourcesOptions) -> None:
     ParameterError
         Saying where the data set was looked for and what to do.
     """
-    from wbc_pipeline.sources.listing import LayoutError
-
     try:
         source.list_images(options.model_dump(exclude_none=True))
-    except (LayoutError, OSError) as error:  # MissingDataError is one of the latter
-        raise ParameterError(str(error)) from None
+    except (UserError, OSError) as error:
+        raise ParameterError(explain(error) or str(error)) from None
+
+
+def check_data_folder(folder: Path) -> None:
+    """Check that outputs can be written, before any node runs.
+
+    Raises
+    ------
+    ParameterError
+        Naming the folder, why it cannot be written to, and what to do.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=folder) as file:
+            file.write(b"0")
+            file.flush()
+    except OSError as error:
+        raise ParameterError(f"data: {explain(error) or error}") from None
 
 
 def check_inputs(pipeline: Pipeline, catalog: CatalogProtocol, names: list[str]) -> None:

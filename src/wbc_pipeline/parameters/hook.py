@@ -58,6 +58,7 @@ class ParameterHook:
 
             click.echo(plan_pipelines([pipeline], catalog).describe())
             raise SystemExit(0)
+        checks.check_data_folder(Path(self._parameters["data"]))
         if is_launched():
             self._first = share_folder(Path(self._parameters["data"]))
             if process_rank() == 0:

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.references import split_reference
 from wbc_pipeline.suggestions import suggestion
 
@@ -74,11 +75,11 @@ IMAGE_SUFFIXES = {
 _CLUTTER = {"thumbs.db", "desktop.ini", "__macosx"}
 
 
-class MissingDataError(FileNotFoundError):
+class MissingDataError(UserError, FileNotFoundError):
     """A data set, or a folder of it, is not where it was looked for."""
 
 
-class LayoutError(ValueError):
+class LayoutError(UserError):
     """A folder is there, but its contents are not a data set."""
 
 

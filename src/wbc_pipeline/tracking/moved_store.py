@@ -4,6 +4,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+from mlflow.tracking._tracking_service import utils
+
 # Where MLflow keeps absolute locations; it has no function that changes them.
 LOCATIONS = (
     ("experiments", "artifact_location"),
@@ -33,6 +35,7 @@ def follow_moved_store(database: Path, artifacts: str | Path) -> None:
             is_elsewhere = Path(before.removeprefix("file://")).is_dir() and not here.is_dir()
             if before == here.as_uri() or is_elsewhere:
                 continue
+            utils._artifact_repos_cache.clear()  # in one process, MLflow keeps a run's old place
             length = len(before) + 1
             for table, column in LOCATIONS:
                 connection.execute(

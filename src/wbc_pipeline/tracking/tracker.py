@@ -16,6 +16,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.entities import Dataset, DatasetInput, Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
 from mlflow.utils.file_utils import local_file_uri_to_path
 from mlflow.utils.mlflow_tags import (
@@ -30,7 +31,9 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import digest, flatten, run_name
 from wbc_pipeline.models import DESCRIPTION_FILE
 from wbc_pipeline.provenance import provenance
+from wbc_pipeline.tracking.dead_runs import close_dead_runs, process_tags
 from wbc_pipeline.tracking.description import describe_run
+from wbc_pipeline.tracking.file_store import MIGRATION, advise_migration
 from wbc_pipeline.tracking.moved_store import follow_moved_store
 
 if TYPE_CHECKING:
@@ -107,8 +110,7 @@ class Tracker:
         self._reports = reports
         self._experiments: dict[str, str] = {}
         self._ensembles: dict[tuple, list[str]] = defaultdict(list)  # keys, by paper and RUN_KEYS
-        self._client = mlflow.MlflowClient(uri)
-        self._say_hello()
+        self._client = self._connect()
 
     @contextmanager
     def run(self, key: dict[str, dict]) -> "Iterator[TrackedRun]":
@@ -233,11 +235,21 @@ class Tracker:
                 self._client.log_figure(run.info.run_id, figure, "figures/run.png")
 
     @_never_fails
-    def _say_hello(self) -> None:
-        self._client.search_experiments(max_results=1)
+    def _connect(self) -> mlflow.MlflowClient | None:
+        try:
+            client = mlflow.MlflowClient(self.uri)
+        except MlflowException as error:
+            if MIGRATION not in str(error):
+                raise
+            self.is_broken = True
+            _log.warning(advise_migration(self.uri))
+            return None
+        client.search_experiments(max_results=1)
         if self._artifacts is not None:
             database = Path(self.uri.removeprefix("sqlite:///"))
             follow_moved_store(database, local_file_uri_to_path(self._artifacts))
+        close_dead_runs(client)
+        return client
 
     @contextmanager
     def _started(
@@ -270,6 +282,7 @@ class Tracker:
             tags={
                 **self._tags,
                 **_source_tags(facts),
+                **process_tags(),
                 **identity,
                 "key": digest(key),
                 "data_digest": digest(key["data"]),
@@ -341,12 +354,17 @@ class Tracker:
     def _experiment(self, name: str) -> str:
         if name not in self._experiments:
             known = self._client.get_experiment_by_name(name)
-            self._experiments[name] = (
-                known.experiment_id
-                if known
-                else self._client.create_experiment(name, artifact_location=self._artifacts)
-            )
+            self._experiments[name] = known.experiment_id if known else self._new_experiment(name)
         return self._experiments[name]
+
+    def _new_experiment(self, name: str) -> str:
+        try:
+            return self._client.create_experiment(name, artifact_location=self._artifacts)
+        except MlflowException:
+            known = self._client.get_experiment_by_name(name)
+            if known is None:
+                raise
+            return known.experiment_id  # another command was faster
 
     def _find(self, paper: str, key: str) -> Run | None:
         found = self._client.search_runs(

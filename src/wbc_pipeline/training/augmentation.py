@@ -156,12 +156,13 @@ def _augment(
     views: list[Tensor], masks: Tensor | None, options: AugmentationOptions
 ) -> tuple[list[Tensor], Tensor | None]:
     stacked = torch.cat(views, dim=1).float()  # [B, 3 * views, H, W]: one warp serves all views
-    grid = functional.affine_grid(_transforms(stacked, options), stacked.shape, align_corners=False)
-    changed = _warp(stacked, grid, "bilinear")
-    if masks is not None:
-        masks = _warp(masks[:, None].float(), grid, "nearest")[:, 0].to(masks.dtype)
-    # A reduced precision that suits a network is too coarse for colours.
-    with torch.autocast(changed.device.type, enabled=False):
+    # A reduced precision that suits a network is too coarse for places and colours.
+    with torch.autocast(stacked.device.type, enabled=False):
+        moves = _transforms(stacked, options)
+        grid = functional.affine_grid(moves, stacked.shape, align_corners=False)
+        changed = _warp(stacked, grid, "bilinear")
+        if masks is not None:
+            masks = _warp(masks[:, None].float(), grid, "nearest")[:, 0].to(masks.dtype)
         changed = _recolour(changed.unflatten(1, (-1, 3)), options).flatten(1, 2)
         changed = changed * _factors(changed, options.brightness, 1, 1, 1)
         if options.blur:

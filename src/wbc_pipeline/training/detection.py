@@ -9,6 +9,7 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.cell_mask import cell_mask_in_box
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.training.views import as_tensor, take_views
@@ -65,7 +66,7 @@ def make_targets(
 
     Raises
     ------
-    ValueError
+    UserError
         If a box has no area inside its image; the message names the image.
     """
     size, rows = pixels.shape[1], np.asarray(rows, dtype=np.int64)
@@ -78,7 +79,7 @@ def make_targets(
     empty = (sides[:, 2:] <= sides[:, :2]).any(axis=1)
     if empty.any():
         names = ", ".join(boxes["image_id"][empty].unique()[:3])
-        raise ValueError(
+        raise UserError(
             f"{int(empty.sum())} annotated boxes have no area inside their image, such as in "
             f"{names}; correct these annotations or leave the images out."
         )

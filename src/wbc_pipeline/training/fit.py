@@ -20,7 +20,7 @@ from wbc_pipeline.processes import FollowerError, is_launched, process_rank
 from wbc_pipeline.training.callbacks import POINTS_PER_EPOCH, MovingAverage, Progress
 from wbc_pipeline.training.devices import check_devices
 from wbc_pipeline.training.options import StageOptions, TrainerOptions
-from wbc_pipeline.training.tasks.base import Stage, Task
+from wbc_pipeline.training.tasks.base import DivergedError, Stage, Task
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ def fit(
 
     Raises
     ------
-    FloatingPointError
+    DivergedError
         If training diverged: no kept weights have a finite loss.
     FollowerError
         In all but the first of the processes that a launcher started, once training is over.
@@ -241,7 +241,7 @@ def _load_kept(task: Task, files: _Files, progress: dict[str, Any]) -> int:
     last = progress["history"][-1]
     keeps_best = task.options.keep == "best"
     if progress["best_epoch"] is None or not (keeps_best or math.isfinite(last[monitor])):
-        raise FloatingPointError(
+        raise DivergedError(
             f"The {monitor} of {type(task.network).__name__} (seed {task.stage.seed}) was not a "
             f"finite number at the end of stage {task.stage.name}: training diverged; lower "
             "train.learning_rate."

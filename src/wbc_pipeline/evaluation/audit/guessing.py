@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.evaluation.scores.intervals import (
     NO_SPREAD,
     bootstrap_totals,
@@ -193,7 +194,7 @@ def _guessable(features: pd.DataFrame, labels: pd.Series, sources: np.ndarray) -
     if len(single):
         _log.warning("Left out, as none can be guessed from a single source: %s", ", ".join(single))
     if len(counts) - len(single) < 2:
-        raise ValueError(
+        raise UserError(
             f"{len(counts) - len(single)} class(es) have features of two sources or more, and a "
             "guess needs two classes: add images, or leave this test out."
         )

@@ -12,6 +12,7 @@ import torch
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.chain import fitted_on
 from wbc_pipeline.imaging.packing import independent_sources
 from wbc_pipeline.keys import Key, code_digest, digest, run_name
@@ -302,7 +303,7 @@ def refuse_leaks(
 
     Raises
     ------
-    ValueError
+    UserError
         Naming the view, the step, the run and an image.
     """
     for name, view in views.items():
@@ -335,7 +336,7 @@ def refuse_fitted(
 
     Raises
     ------
-    ValueError
+    UserError
         Naming the step and an image.
     """
     columns = ["step", "dataset", "source_id", "sha256"]
@@ -347,7 +348,7 @@ def refuse_fitted(
     seen |= images["source_group"].isin(images.loc[seen, "source_group"].dropna())
     seen = seen.to_numpy()[rows]
     if seen.any():
-        raise ValueError(
+        raise UserError(
             f"{what} has the step {fitted['step'].iloc[0]}, which was fitted on {seen.sum()} of "
             f"the images that {use}, or on others of the same cells, such as "
             f"{images['image_id'].iloc[rows[seen][0]]!r}. Fit it on the training part of the same "
@@ -392,7 +393,7 @@ def predict_run(
 
     Raises
     ------
-    ValueError
+    UserError
         If an array has not one row for each image.
     """
     network, description = load_network(result.folder)
@@ -401,7 +402,7 @@ def predict_run(
     for condition, views in conditions.items():
         for name, view in views.items():
             if len(view.pixels) != len(images):
-                raise ValueError(
+                raise UserError(
                     f"The view {name} in {view.result.folder} has {len(view.pixels)} images, and "
                     f"{len(images)} are to be predicted; it belongs to another manifest. Delete "
                     "that folder and run the command again."

@@ -87,8 +87,8 @@ def make_view(
             regions.insert(0, "image_id", rows["image_id"])
             regions.to_parquet(folder / "regions.parquet")
         sheet = contact_sheet.contact_sheet(chain, inputs, title=f"before; after {title}")
-        if not cv2.imwrite(str(folder / SHEET_FILE), sheet[..., ::-1]):
-            raise OSError(f"{folder / SHEET_FILE} could not be written; is the disk full?")
+        _, png = cv2.imencode(".png", sheet[..., ::-1])
+        (folder / SHEET_FILE).write_bytes(png)
 
     key = Key(
         params={"steps": steps},

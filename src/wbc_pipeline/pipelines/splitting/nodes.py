@@ -11,6 +11,7 @@ import lazy_loader as lazy
 import numpy as np
 
 from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
 from wbc_pipeline.keys import Key, code_digest, digest, run_name
 from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
@@ -28,7 +29,7 @@ _NEEDED = [
 _ORDERS_TRIED = 100
 
 
-class SplitError(ValueError):
+class SplitError(UserError):
     """A protocol cannot be followed on these images, or its split leaks."""
 
 

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.sources.listing import LayoutError
 
 
-class AnnotationError(ValueError):
+class AnnotationError(UserError):
     """An annotation that cannot be used; the message names the file and what is wrong."""
 
 

@@ -18,11 +18,16 @@ from torch.optim import lr_scheduler
 from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.training.options import StageOptions
 from wbc_pipeline.training.sampling import RowBatches, balancing_weights, derive_seed
 from wbc_pipeline.training.views import as_tensor
 
 VALIDATION_BATCH = 256
+
+
+class DivergedError(UserError, FloatingPointError):
+    """Training has led to no finite loss."""
 
 
 @dataclass(frozen=True)

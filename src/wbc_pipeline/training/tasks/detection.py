@@ -13,7 +13,7 @@ from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.training.augmentation import augment, flip_with_targets
 from wbc_pipeline.training.augmentation_options import AugmentationOptions
 from wbc_pipeline.training.detection import Targets, detect
-from wbc_pipeline.training.tasks.base import Stage, Task
+from wbc_pipeline.training.tasks.base import DivergedError, Stage, Task
 from wbc_pipeline.training.views import take_views
 
 # Changes of an image that its boxes do not follow.
@@ -134,7 +134,7 @@ class DetectionTask(Task):
 
         Raises
         ------
-        FloatingPointError
+        DivergedError
             As soon as a training loss is not a finite number.
         """
         (images,), counts = batch["inputs"], batch["count"].tolist()
@@ -153,7 +153,7 @@ class DetectionTask(Task):
                 target["masks"] = mask
         losses = self.network(images, targets)
         if not all(torch.isfinite(loss) for loss in losses.values()):
-            raise FloatingPointError(
+            raise DivergedError(
                 f"The training loss of {type(self.network).__name__} (seed {self.stage.seed}) is "
                 f"not a finite number in step {self.global_step} of stage {self.stage.name}: "
                 "training diverged; lower train.learning_rate."

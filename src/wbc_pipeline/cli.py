@@ -1,0 +1,63 @@
+"""The project's commands: ``kedro run``, where a user's mistake costs one line."""
+
+import logging
+from typing import Any
+
+import click
+from kedro.config import MissingConfigException
+from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import CONTEXT_SETTINGS
+from kedro.framework.project import pipelines
+from yaml import YAMLError
+
+from wbc_pipeline.errors import explain
+from wbc_pipeline.suggestions import suggestion
+
+# Where Kedro refuses names of pipelines, nodes, tags and data sets by a plain ValueError.
+_SELECTION = ("kedro.pipeline.pipeline", "kedro.framework.session.session")
+
+
+@click.group(context_settings=CONTEXT_SETTINGS, name=__file__)
+def cli() -> None:
+    """Command line of this project."""
+
+
+@cli.command(params=kedro_run.params, help=kedro_run.help)
+def run(**options: Any) -> dict[str, Any]:
+    """Run pipelines as Kedro does."""
+    logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_advice)
+    try:
+        return kedro_run.callback(**options)
+    except click.ClickException:
+        raise
+    except (MissingConfigException, YAMLError) as error:
+        raise click.ClickException(
+            f"The configuration cannot be read: {error} Correct that file, or name a folder of "
+            "conf/ with --env, such as --env=paper."
+        ) from None
+    except Exception as error:
+        message = _explain_selection(error, options) or explain(error)
+        if message is None:
+            raise
+        raise click.ClickException(message) from None
+
+
+def _is_no_advice(record: logging.LogRecord) -> bool:
+    # Kedro names nodes to resume from; here the same command makes only what is missing.
+    return record.funcName != "_suggest_resume_scenario"
+
+
+def _explain_selection(error: Exception, options: dict[str, Any]) -> str | None:
+    trace = error.__traceback__
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    if type(error) is not ValueError or trace.tb_frame.f_globals["__name__"] not in _SELECTION:
+        return None
+    asked = [*options["pipelines"], *filter(None, [options["pipeline"]])]
+    for name in asked:
+        if name not in pipelines:
+            known = ", ".join(sorted(pipelines))
+            hint = suggestion(name, pipelines)
+            return f"There is no pipeline {name!r}.{hint} Known are {known}."
+    described = asked[0] if asked else "__default__"
+    return f"{error} `kedro registry describe {described}` lists the pipeline's nodes."
