@@ -54,7 +54,7 @@ def test_an_unknown_source_is_answered_with_the_closest_name(tmp_path):
 
 
 def test_an_unknown_option_is_answered_with_the_known_ones(tmp_path):
-    with pytest.raises(ValueError, match=r"'foldr'.* options: folder, classes\."):
+    with pytest.raises(ValueError, match=r"'foldr'.* options: folder, classes, masks"):
         list_source("image_folder", tmp_path, data=tmp_path, options={"folder": "", "foldr": ""})
 
 

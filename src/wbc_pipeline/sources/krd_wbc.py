@@ -6,9 +6,10 @@ alone is read: row 405, ``image405.jpg`` and ``mask405.jpg`` belong together.
 
 Assumed, as the users of the set take them and not seen in the files: the masks are white on black
 and show the whole cell, not its nucleus. They are JPEG files, so their edges have grey levels in
-between, which count for the nearest.
+between, which are cut at the middle.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -27,7 +28,7 @@ CAVEATS = (
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless near-duplicates say otherwise
 
 CLASSES = ("basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil")
-MASK_LEVELS = [0, 255]  # background, cell
+MASK_LEVELS = json.dumps({"background": 0, "cell": 255})
 TABLE = "class labels.csv"
 
 

@@ -68,7 +68,7 @@ def test_levels_that_say_too_little_are_an_error(levels, reason):
 def own_table(folder, rows=(("a.png", "x", "masks/a.png"), ("b.png", "y", ""))):
     lines = ["path,label,mask", *map(",".join, rows)]
     (folder / "images.csv").write_text("\n".join(lines))
-    return folder
+    return touch(folder, *(name for image, _, mask in rows for name in (image, mask) if name))
 
 
 def test_a_table_names_masks_and_their_levels(tmp_path):
@@ -80,11 +80,11 @@ def test_a_table_names_masks_and_their_levels(tmp_path):
 
 
 def test_masks_may_lie_in_a_folder_of_their_own_and_not_outside(tmp_path):
-    (tmp_path / "m").mkdir()
+    touch(tmp_path / "m", "a.png")
     own_table(tmp_path, [("a.png", "x", "a.png"), ("b.png", "y", "../b.png"), ("c.png", "y", "")])
     listing = table.list_images(tmp_path, file="images.csv", mask_column="mask", masks="m")
     assert listing["mask_path"][0] == str(tmp_path / "m/a.png")
-    assert listing["problem"][1].startswith("mask: path leads out of the folder")
+    assert listing["problem"][1].startswith("path leads out of the folder: '../b.png'")
 
 
 def test_a_missing_place_of_annotations_is_an_error(tmp_path):

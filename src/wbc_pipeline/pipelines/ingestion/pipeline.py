@@ -29,7 +29,9 @@ def create_pipeline(role: str = "") -> Pipeline:
             step(nodes.list_images, [source, "params:sources"], listing),
             step(nodes.pack_images, [listing, options], images),
             step(nodes.describe_images, [listing, images], described),
-            step(nodes.list_boxes, [source, described], [named("boxes"), rejects]),
+            step(
+                nodes.list_boxes, [source, described, "params:sources"], [named("boxes"), rejects]
+            ),
             step(nodes.find_duplicates, [source, listing, images, options], duplicates),
             step(nodes.recover_sources, [source, listing, images, options], recovery),
             step(
