@@ -164,3 +164,9 @@ def test_an_error_that_is_no_user_s_keeps_its_traceback(monkeypatch):
 
     monkeypatch.setattr("wbc_pipeline.cli.kedro_run.callback", fail)
     assert isinstance(CliRunner().invoke(run, []).exception, KeyError)
+
+
+def test_a_comma_within_a_path_is_explained():
+    done = CliRunner().invoke(run, ["--params=dataset=image_folder,raw=/cells,stained"])
+    assert done.exit_code == 2
+    assert "splits at commas. Write such a path into conf/local/parameters.yml" in done.output

@@ -1,6 +1,7 @@
 """The project's commands: ``kedro run``, where a user's mistake costs one line."""
 
 import logging
+from copy import copy
 from typing import Any
 
 import click
@@ -22,7 +23,28 @@ def cli() -> None:
     """Command line of this project."""
 
 
-@cli.command(params=kedro_run.params, help=kedro_run.help)
+_PARAMS = next(option for option in kedro_run.params if "--params" in option.opts)
+
+
+def _split_params(context: click.Context, option: click.Parameter, value: Any) -> Any:
+    """Split ``--params`` as Kedro does, and say what to do about a comma that is no separator."""
+    try:
+        return _PARAMS.callback(context, option, value)
+    except click.UsageError as error:
+        error.message += (
+            " If it follows a comma within a path or a list: --params splits at commas. Write such "
+            "a path into conf/local/parameters.yml, and lists with +."
+        )
+        raise
+
+
+def _options() -> list[click.Parameter]:
+    params = copy(_PARAMS)
+    params.callback = _split_params
+    return [params if option is _PARAMS else option for option in kedro_run.params]
+
+
+@cli.command(params=_options(), help=kedro_run.help)
 def run(**options: Any) -> dict[str, Any]:
     """Run pipelines as Kedro does."""
     logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_advice)

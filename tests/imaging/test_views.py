@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging import views
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.imaging.contact_sheet import contact_sheet
@@ -129,7 +130,7 @@ def test_packed_images_travel_as_a_path(packed):
 def test_images_that_were_packed_anew_meanwhile_are_refused(packed, tmp_path):
     travelling = pickle.dumps(packed)
     np.save(tmp_path / "images.npy", np.zeros((4, 8, 8, 3), np.uint8))
-    with pytest.raises(RuntimeError, match=r"images\.npy was packed anew by another command"):
+    with pytest.raises(UserError, match=r"images\.npy was packed anew by another command"):
         pickle.loads(travelling)
 
 

@@ -10,7 +10,7 @@ from wbc_pipeline.imaging.duplicates import group_duplicates, group_sources, joi
 from wbc_pipeline.imaging.overlaps import find_overlaps
 from wbc_pipeline.imaging.packing import build_manifest, pack_images
 from wbc_pipeline.sources import blood_cells, blood_cells_originals, demo, lisc
-from wbc_pipeline.sources.combined import caveats, list_boxes, list_sets, set_names
+from wbc_pipeline.sources.combined import caveats, join_sets, list_boxes, list_sets, set_names
 from wbc_pipeline.sources.listing import LayoutError, as_listing
 from wbc_pipeline.sources.smears import render_cell
 
@@ -27,7 +27,7 @@ OPTIONS = {
 @pytest.fixture
 def raw(tmp_path):
     """LISC with the demo's cells as its images: files copied, recompressed, and its own."""
-    rendered = list_sets("demo", tmp_path, data=tmp_path, options=OPTIONS)
+    rendered = list_sets("demo", tmp_path, data=tmp_path, options=OPTIONS)["demo"]
     home = tmp_path / lisc.FOLDER
     for short, label in lisc.CLASSES.items():
         (home / short).mkdir(parents=True)
@@ -43,8 +43,8 @@ def raw(tmp_path):
     return tmp_path
 
 
-def list_both(raw, **options):
-    return list_sets("demo+lisc", raw, data=raw, options=OPTIONS | options)
+def list_both(raw, *, options=OPTIONS, **how):
+    return join_sets(list_sets("demo+lisc", raw, data=raw, options=options), **how)
 
 
 def test_two_sets_are_one_with_ids_that_tell_them_apart(raw):
@@ -59,7 +59,7 @@ def test_two_sets_are_one_with_ids_that_tell_them_apart(raw):
 
 
 def test_one_set_keeps_its_ids_and_names_itself(raw):
-    listing = list_sets("lisc", raw, data=raw, options={})
+    listing = join_sets(list_sets("lisc", raw, data=raw, options={}))
     assert set(listing["dataset"]) == {"lisc"}
     assert listing["image_id"][0] == "baso/copied.png"
     assert listing["domain"].isna().all()
@@ -73,7 +73,7 @@ def test_classes_are_those_that_all_sets_share_or_all(raw):
 def test_sets_that_share_no_classes_are_refused_with_the_classes_of_each(raw):
     options = {"demo": OPTIONS["demo"] | {"classes": ["myeloblast", "erythroblast"]}}
     with pytest.raises(LayoutError, match=r"share no classes.*demo: erythroblast, .*lisc: baso"):
-        list_sets("demo+lisc", raw, data=raw, options=options)
+        list_both(raw, options=options)
 
 
 def test_a_source_that_stands_in_two_sets_is_one_source(raw):
@@ -122,12 +122,13 @@ def test_copies_and_their_originals_name_a_photograph_by_one_id(tmp_path, monkey
 
 
 def test_sets_without_boxes_have_no_rows_of_boxes(tmp_path):
-    assert list(list_boxes("lisc+demo", tmp_path, options={}).columns) == [
+    listed = dict.fromkeys(["lisc", "demo"])
+    assert list(list_boxes(listed, tmp_path, options={}).columns) == [
         "image_id",
         "name",
         *demo.BOX,
     ]
-    assert len(list_boxes("lisc", tmp_path, options={})) == 0
+    assert len(list_boxes({"lisc": None}, tmp_path, options={})) == 0
 
 
 def test_caveats_of_several_sets_name_the_set():

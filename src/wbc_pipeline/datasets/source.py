@@ -33,12 +33,12 @@ class Source:
     name: str
     raw: Path
     data: Path
-    _listings: "dict[str, pd.DataFrame]" = field(
+    _listings: "dict[str, dict[str, pd.DataFrame]]" = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
 
     def list_images(self, options: dict) -> "pd.DataFrame":
-        """List the images, see `combined.list_sets`; ``options`` are those of all data sets.
+        """List the images, see `combined.join_sets`; ``options`` are those of all data sets.
 
         Under the same options they are listed once, so that a check before the first node and that
         node see the same, and what is said about it is said once.
@@ -50,12 +50,9 @@ class Source:
         LayoutError
             If several data sets share fewer than two classes.
         """
-        from wbc_pipeline.sources.combined import list_sets
+        from wbc_pipeline.sources.combined import join_sets
 
-        asked = repr(options)
-        if asked not in self._listings:
-            self._listings[asked] = list_sets(self.name, self.raw, data=self.data, options=options)
-        return self._listings[asked].copy()
+        return join_sets(self._list_sets(options), classes=options.get("classes", "shared")).copy()
 
     @property
     def copied_sets(self) -> list[str]:
@@ -93,7 +90,15 @@ class Source:
         """List the annotated boxes, see `combined.list_boxes`; ``options`` as in `list_images`."""
         from wbc_pipeline.sources.combined import list_boxes
 
-        return list_boxes(self.name, self.raw, options=options)
+        return list_boxes(self._list_sets(options), self.raw, options=options)
+
+    def _list_sets(self, options: dict) -> "dict[str, pd.DataFrame]":
+        from wbc_pipeline.sources.combined import list_sets
+
+        asked = repr(options)
+        if asked not in self._listings:
+            self._listings[asked] = list_sets(self.name, self.raw, data=self.data, options=options)
+        return self._listings[asked]
 
     def list_other_sets(self, options: dict) -> "dict[str, pd.DataFrame]":
         """List the other data sets in the same folder, by name, with the ``sha256`` of each file.

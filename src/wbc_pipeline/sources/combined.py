@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -35,8 +35,10 @@ def set_names(dataset: str) -> list[str]:
     return names
 
 
-def list_sets(dataset: str, raw: Path, *, data: Path, options: Mapping[str, Any]) -> pd.DataFrame:
-    """List the images of one data set, or of several as one.
+def list_sets(
+    dataset: str, raw: Path, *, data: Path, options: Mapping[str, Any]
+) -> dict[str, pd.DataFrame]:
+    """List the images of one data set or of several, each by its name.
 
     Parameters
     ----------
@@ -45,8 +47,37 @@ def list_sets(dataset: str, raw: Path, *, data: Path, options: Mapping[str, Any]
     raw, data
         See `listing.list_source`.
     options
-        Those of each data set under its name; ``classes`` is ``"shared"`` (the default: images of
-        a class that only some of several data sets have are left out) or ``"all"``.
+        Those of each data set under its name.
+
+    Returns
+    -------
+    A listing (``sources.listing``) by data set.
+
+    Raises
+    ------
+    ValueError
+        If a data set or an option is unknown.
+    MissingDataError
+        If a data set is not there.
+    """
+    return {
+        name: list_source(name, raw, data=data, options=options.get(name))
+        for name in set_names(dataset)
+    }
+
+
+def join_sets(
+    listings: Mapping[str, pd.DataFrame], *, classes: Literal["shared", "all"] = "shared"
+) -> pd.DataFrame:
+    """Make one data set of several.
+
+    Parameters
+    ----------
+    listings
+        Of `list_sets`.
+    classes
+        Whether images of a class that only some of several data sets have are left out
+        (``shared``).
 
     Returns
     -------
@@ -57,20 +88,12 @@ def list_sets(dataset: str, raw: Path, *, data: Path, options: Mapping[str, Any]
 
     Raises
     ------
-    ValueError
-        If a data set or an option is unknown.
-    MissingDataError
-        If a data set is not there.
     LayoutError
         If several data sets share fewer than two classes; the message lists those of each.
     """
-    listings = {
-        name: list_source(name, raw, data=data, options=options.get(name))
-        for name in set_names(dataset)
-    }
     if len(listings) == 1:
-        return listings[dataset]
-    if options.get("classes", "shared") == "shared":
+        return next(iter(listings.values()))
+    if classes == "shared":
         shared = _shared_classes(listings)
         listings = {
             name: listing[listing["label"].isin(shared) | listing["label"].isna()]
@@ -80,7 +103,7 @@ def list_sets(dataset: str, raw: Path, *, data: Path, options: Mapping[str, Any]
 
 
 def list_originals(dataset: str, raw: Path) -> pd.DataFrame:
-    """List the photographs that images of these data sets are copies of, ids as in `list_sets`."""
+    """List the photographs that images of these data sets are copies of, ids as in `join_sets`."""
     several = len(set_names(dataset)) > 1
     originals = []
     for name in copied_sets(dataset):
@@ -90,7 +113,7 @@ def list_originals(dataset: str, raw: Path) -> pd.DataFrame:
 
 
 def pinned_copies(dataset: str) -> PinnedCopies | None:
-    """Read what is pinned of the images of `copied_sets`, ids as in `list_sets`.
+    """Read what is pinned of the images of `copied_sets`, ids as in `join_sets`.
 
     None if one of these sets is not pinned, or there are no such sets.
     """
@@ -113,28 +136,32 @@ def pinned_copies(dataset: str) -> PinnedCopies | None:
     )
 
 
-def list_boxes(dataset: str, raw: Path, *, options: Mapping[str, Any]) -> pd.DataFrame:
+def list_boxes(
+    listings: Mapping[str, pd.DataFrame], raw: Path, *, options: Mapping[str, Any]
+) -> pd.DataFrame:
     """List the annotated boxes of these data sets, a row each; no rows if they have none.
 
     Parameters
     ----------
-    dataset, raw, options
-        See `list_sets`; a data set with options gets its own.
+    listings
+        Of `list_sets`.
+    raw, options
+        See `list_sets`; a data set with options gets its own, and its listing.
 
     Returns
     -------
     DataFrame
-        ``image_id`` as in `list_sets`, ``name`` of the object, ``xmin``, ``ymin``, ``xmax``,
+        ``image_id`` as in `join_sets`, ``name`` of the object, ``xmin``, ``ymin``, ``xmax``,
         ``ymax`` in pixels of the file, or in shares of its sides where ``is_share`` says so.
         Annotations that cannot be used have a ``problem`` and no box, and ``annotation``, their
         file.
     """
-    names = set_names(dataset)
     tables = [pd.DataFrame(columns=["image_id", *Box._fields])]
-    for name in names:
+    for name, listing in listings.items():
         if hasattr(load_source(name), "list_boxes"):
-            boxes = load_source(name).list_boxes(raw, **options.get(name, {}))
-            prefix = f"{name}/" if len(names) > 1 else ""
+            own = {"images": listing, **options[name]} if name in options else {}
+            boxes = load_source(name).list_boxes(raw, **own)
+            prefix = f"{name}/" if len(listings) > 1 else ""
             tables.append(boxes.assign(image_id=prefix + boxes["image_id"]))
     return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
@@ -150,7 +177,7 @@ def sets_of_one_image_per_cell(dataset: str) -> list[str]:
 
 
 def unique_source_ids(images: pd.DataFrame) -> pd.Series:
-    """Put the download before source ids, where `list_sets` has not done so.
+    """Put the download before source ids, where `join_sets` has not done so.
 
     Parameters
     ----------

@@ -155,17 +155,23 @@ def list_images(
 
 
 def list_boxes(
-    raw: Path, *, boxes: str | None = None, box_names: str | None = None, **options: Any
+    raw: Path,
+    *,
+    images: pd.DataFrame,
+    boxes: str | None = None,
+    box_names: str | None = None,
+    **_: Any,
 ) -> pd.DataFrame:
     """List the boxes of the table's images, see `annotations.attach.list_boxes`.
 
     Parameters
     ----------
-    raw, boxes, box_names, options
-        See `list_images`.
+    images
+        Of `list_images`.
+    raw, boxes, box_names
+        As for `list_images`, whose other options are not looked at.
     """
-    rows = list_images(raw, boxes=boxes, box_names=box_names, **options)
-    return attach.list_boxes(rows, attach.read_own(raw, boxes, box_names, "sources.table"))
+    return attach.list_boxes(images, attach.read_own(raw, boxes, box_names, "sources.table"))
 
 
 def _read(table: Path, columns: dict[str, str | None]) -> pd.DataFrame:

@@ -126,7 +126,8 @@ def test_a_changed_annotation_file_changes_the_digest_of_the_listing(tmp_path):
 
 def test_annotations_without_an_image_are_said(tmp_path):
     write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 8])], "z.png": []})
-    boxes = table.list_boxes(own_table(tmp_path), file="images.csv", boxes="coco.json")
+    images = table.list_images(own_table(tmp_path), file="images.csv")
+    boxes = table.list_boxes(tmp_path, images=images, boxes="coco.json")
     assert boxes["image_id"].tolist() == ["a.png", "z.png"]
     assert boxes["problem"][1] == "annotation without an image: none is called so"
 
@@ -154,5 +155,7 @@ def test_a_folder_of_labels_beside_gives_boxes(tmp_path):
     touch(tmp_path, "images/x/a.jpg", "images/y/b.jpg", "images/labels/x/a.txt")
     (tmp_path / "images/labels/classes.txt").write_text("wbc")
     (tmp_path / "images/labels/x/a.txt").write_text("0 0.5 0.5 0.5 0.5")
-    boxes = image_folder.list_boxes(tmp_path, folder="images", boxes="images/labels")
+    options = {"folder": "images", "boxes": "images/labels"}
+    images = image_folder.list_images(tmp_path, **options)
+    boxes = image_folder.list_boxes(tmp_path, images=images, **options)
     assert boxes[["image_id", "name", "is_share"]].to_numpy().tolist() == [["x/a.jpg", "wbc", True]]
