@@ -173,3 +173,21 @@ def test_the_command_line_says_a_wrong_layout_in_one_error(tmp_path, untouched):
         f"folders in it (a, b) are the classes or parts, set `sources.image_folder.folder` to "
         f"{raw}/wrap; else add a sub-folder per class."
     )
+
+
+def test_the_report_says_which_class_was_never_trained(run_pipeline, tmp_path):
+    names = [
+        f"{part}/{label}/{n}" for part in ("train", "val", "test") for label in "ab" for n in "12"
+    ]
+    raw = draw(tmp_path / "raw", *names, "test/c/1", "test/c/2")
+    run_pipeline(
+        "blend",
+        tmp_path / "data",
+        dataset="image_folder",
+        raw=str(raw),
+        sources={"image_folder": {"folder": "."}},
+        protocols="published",
+        variants="normal",
+    )
+    report = (tmp_path / "data/08_reporting/image_folder/blend/report.html").read_text()
+    assert "class &#39;c&#39; (2 images of 2 sources) has no training image" in report

@@ -183,6 +183,7 @@ def write_report(
     command: str,
     paper: PaperOptions,
     printed: Published,
+    manifest: pd.DataFrame,
     splits: pd.DataFrame,
     published: pd.DataFrame,
     metrics: pd.DataFrame,
@@ -193,6 +194,7 @@ def write_report(
     """Write the paper's report as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
     from wbc_pipeline.sources.combined import caveats, set_names
 
     own = {name: item for group in items.values() for name, item in group.items()}
@@ -223,6 +225,7 @@ def write_report(
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
             *_explain_losses(printed, classes=paper.classes),
+            *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),
         ],

@@ -106,6 +106,7 @@ def report_pipeline(
                     "command": "command",
                     "paper": options["paper"],
                     "printed": options["published"],
+                    "manifest": "manifest",
                     "splits": "splits",
                     **{
                         name: f"{report}.{name}"
