@@ -134,6 +134,7 @@ def test_a_folder_that_refuses_files_is_told_before_any_node_runs(refused, tmp_p
         (["--pipelines=blend", "--nodes=train"], {}, "Did you mean: ['blend.experiment.train']"),
         (["--pipelines=blend", "--tags=report"], {}, "`kedro registry describe blend` lists"),
         (["--pipelines=blend", "--env=papers"], {}, "name a folder of conf/ with --env"),
+        (["--pipelines=blend", "--runner=ThreadRuner"], {}, "Did you mean 'ThreadRunner'?"),
         (["--pipelines=blend"], {"dataset": "leukemia"}, "Did you mean 'leukemia5'?"),
         (["--pipelines=blend"], {"seeds": 0}, "seeds: Input should be greater than 0"),
         (["--pipelines=blend"], {"seeds": "many"}, "seeds: Input should be a valid integer"),

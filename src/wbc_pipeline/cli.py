@@ -5,6 +5,7 @@ from copy import copy
 from typing import Any
 
 import click
+import kedro.runner
 from kedro.config import MissingConfigException
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import CONTEXT_SETTINGS
@@ -47,6 +48,7 @@ def _options() -> list[click.Parameter]:
 @cli.command(params=_options(), help=kedro_run.help)
 def run(**options: Any) -> dict[str, Any]:
     """Run pipelines as Kedro does."""
+    _check_runner(options["runner"])
     logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_advice)
     try:
         return kedro_run.callback(**options)
@@ -62,6 +64,14 @@ def run(**options: Any) -> dict[str, Any]:
         if message is None:
             raise
         raise click.ClickException(message) from None
+
+
+def _check_runner(name: str | None) -> None:
+    known = sorted({*kedro.runner.__all__} - {"AbstractRunner"})
+    if name and "." not in name and name not in known:
+        raise click.ClickException(
+            f"There is no runner {name!r}.{suggestion(name, known)} Known are {', '.join(known)}."
+        )
 
 
 def _is_no_advice(record: logging.LogRecord) -> bool:
