@@ -67,7 +67,8 @@ def run(**options: Any) -> dict[str, Any]:
 
 
 def _check_runner(name: str | None) -> None:
-    known = sorted({*kedro.runner.__all__} - {"AbstractRunner"})
+    known = [each for each in kedro.runner.__all__ if each.endswith("Runner")]
+    known.remove("AbstractRunner")
     if name and "." not in name and name not in known:
         raise click.ClickException(
             f"There is no runner {name!r}.{suggestion(name, known)} Known are {', '.join(known)}."
