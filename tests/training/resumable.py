@@ -101,7 +101,7 @@ def finish(case, folder):
 def kill(case, folder, seconds_per_epoch):
     """Train for up to one and a half epochs, then kill; tells whether there was something to kill.
 
-    Half an epoch's room, as the machine may become faster meanwhile: five kills must find ten epochs.
+    That leaves room for a machine that becomes faster: five kills must fall into ten epochs.
     """
     child = start(case, folder)
     for _ in range(random.randint(0, 1)):
