@@ -98,7 +98,7 @@ def test_an_audit_writes_down_the_source_and_split_of_each_file(audited):
     dealt = splits.query("protocol == 'source' and seed == 0").set_index("image_id")
     assert len(dealt)
     assert table.loc[dealt.index, "part"].equals(dealt["part"])
-    assert table.groupby("source_group")["fold"].nunique().eq(1).all()
+    assert table["fold"].isna().all()  # a class of these smears has four cells, too few for five
 
 
 @pytest.mark.slow
