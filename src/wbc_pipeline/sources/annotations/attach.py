@@ -79,8 +79,13 @@ class Names:
 
     def find(self, name: str) -> list[str]:
         """Give the paths that fit best: none, one, or several that cannot be told apart."""
-        keys = zip(self._by_key, _keys(name), strict=True)
-        return next((known[key] for known, key in keys if key in known), [])
+        return self.best(name)[1]
+
+    def best(self, name: str) -> tuple[int, list[str]]:
+        """Give what `find` gives, behind the rank of the fit: 0 if it is the same path."""
+        keys = enumerate(zip(self._by_key, _keys(name), strict=True))
+        fits = ((rank, known[key]) for rank, (known, key) in keys if key in known)
+        return next(fits, (len(self._by_key), []))
 
 
 def _keys(path: str) -> tuple[str, str, str, str]:
@@ -91,13 +96,21 @@ def _keys(path: str) -> tuple[str, str, str, str]:
     return path, bare, name, PurePosixPath(bare).name
 
 
+def _folders_differ(one: str, other: str) -> bool:
+    """Tell whether both paths name folders, and neither goes on with those of the other."""
+    ends = zip(PurePosixPath(one).parts[-2::-1], PurePosixPath(other).parts[-2::-1], strict=False)
+    return any(folder != another for folder, another in ends)
+
+
 def find_masks(folder: Path, image_ids: Iterable[str]) -> dict[str, str]:
     """Find the mask file of each image in a folder of masks.
+
+    A mask in another folder than its image is not taken: ``A/000.png`` is no mask of ``B/000.png``.
 
     Raises
     ------
     LayoutError
-        If none fits any image, or two fit one.
+        If none fits any image, two fit one, or one fits two.
     """
     image_ids = list(image_ids)
     masks, images = Names(relative_files(folder)), Names(image_ids)
@@ -109,12 +122,21 @@ def find_masks(folder: Path, image_ids: Iterable[str]) -> dict[str, str]:
                 f"Several masks in {folder} fit the image {image!r}: {', '.join(fitting[:3])}. Put "
                 "masks into sub-folders called as those of the images."
             )
-        if fitting and images.find(fitting[0]) == [image]:
+        if not fitting or _folders_differ(fitting[0], image):
+            continue
+        sharing = images.find(fitting[0])
+        if len(sharing) > 1:
+            raise LayoutError(
+                f"The mask {folder / fitting[0]} fits several images: {', '.join(sharing[:3])}. "
+                "Put masks into sub-folders called as those of the images."
+            )
+        if sharing == [image]:
             found[image] = str(folder / fitting[0])
     if not found:
         raise LayoutError(
             f"No mask in {folder} is called as an image, such as {image_ids[0]!r}. Give each mask "
-            "the name of its image; its suffix may be another."
+            "the name of its image, in sub-folders as the images or in none; its suffix may be "
+            "another."
         )
     return found
 
@@ -130,6 +152,10 @@ def _add_annotations(
         annotation = by_image.get(image)
         if annotation is None or annotation.problem:
             continue
+        if _folders_differ(annotation.image, image):
+            found = f"annotation found under another folder: {annotation.image}"
+            said = rows.at[row, "warning"]
+            rows.at[row, "warning"] = found if pd.isna(said) else f"{said}; {found}"
         if annotation.size:
             said = rows.at[row, "annotated"]
             size = f"{annotation.size[0]} x {annotation.size[1]}"
@@ -171,7 +197,7 @@ def list_boxes(rows: pd.DataFrame, annotations: Iterable[Annotation]) -> pd.Data
 def match(
     annotations: Iterable[Annotation], image_ids: Iterable[str]
 ) -> tuple[dict[str, Annotation], list[Annotation]]:
-    """Find the image of each annotation.
+    """Find the image of each annotation; of several for one image, the one that fits best.
 
     Returns
     -------
@@ -183,8 +209,8 @@ def match(
         If no annotation fits any image.
     """
     images, by_image, unfit = Names(image_ids), {}, []
-    for one in annotations:
-        fitting = images.find(one.image)
+    best = [(*images.best(one.image), one) for one in annotations]
+    for _, fitting, one in sorted(best, key=lambda fit: fit[0]):
         if len(fitting) == 1 and fitting[0] not in by_image:
             by_image[fitting[0]] = one
             continue
@@ -272,7 +298,7 @@ def annotate(
     side
         What the user says that masks and boxes belong to where an EXIF tag turns an image.
     """
-    fields = dict.fromkeys(("mask_path", "mask_levels", "annotated"))
+    fields = dict.fromkeys(("mask_path", "mask_levels", "annotated", "warning"))
     rows = rows.assign(**{name: rows.get(name, none) for name, none in fields.items()})
     rows = rows.astype(object)
     rows["annotated"] = side
