@@ -214,16 +214,17 @@ def match(
         if len(fitting) == 1 and fitting[0] not in by_image:
             by_image[fitting[0]] = one
             continue
-        problem = "annotation without an image: none is called so"
+        problem = one.problem if not one.image else "annotation without an image: none is called so"
         if fitting:
             problem = f"annotation fits several images: {', '.join(fitting[:3])}"
         if len(fitting) == 1:
             problem = f"second annotation of an image: {fitting[0]}"
         unfit.append(one._replace(problem=problem))
     if unfit and not by_image:
+        first = next((one for one in unfit if one.image), unfit[0])
         raise unreadable(
-            unfit[0].file,
-            f"is not about the listed images, its first is {unfit[0].image!r}",
+            first.file,
+            f"is not about the listed images, its first is {first.image!r}",
             "Name images in it as the data set does; suffixes and folders may be left out.",
         )
     return by_image, unfit
