@@ -124,6 +124,30 @@ def test_yolo_boxes_are_shares_with_names(names_file, names, tmp_path):
     assert found.boxes == [("rbc", 0.25, 0.375, 0.75, 0.625)]
 
 
+@pytest.mark.parametrize("other", ["obj.names", "mine.names"])
+def test_a_file_of_names_is_no_yolo_annotation(other, tmp_path):
+    folder = yolo_folder(tmp_path, "1 0.5 0.5 0.5 0.25")
+    (folder / other).write_text("WBC\nRBC")
+    (folder / "train" / "classes.txt").write_text("WBC\nRBC")
+    names_file = folder / "train" / ".." / other
+    assert [found.image for found in yolo.read(folder, names_file)] == ["train/a.v1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ("names: abc", "names no classes"),
+        ("names: 3", "names no classes"),
+        ("names: []", "names no classes"),
+        ("names: [WBC, null]", "has a class without a name"),
+    ],
+)
+def test_yolo_names_that_are_no_list_of_texts_are_an_error(names, reason, tmp_path):
+    folder = yolo_folder(tmp_path, "0 0.5 0.5 0.1 0.1", names, "data.yaml")
+    with pytest.raises(LayoutError, match=rf"data\.yaml: {reason}\. Say with `box_names`"):
+        yolo.read(folder)
+
+
 def test_the_box_of_a_yolo_polygon_is_taken(tmp_path):
     [found] = yolo.read(yolo_folder(tmp_path, "0 0.1 0.2 0.5 0.2 0.5 0.9\n"))
     assert found.boxes == [("wbc", 0.1, 0.2, 0.5, 0.9)]
