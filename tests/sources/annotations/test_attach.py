@@ -80,6 +80,11 @@ def test_a_folder_of_masks_that_do_not_fit_is_an_error(names, tmp_path):
         ({"background": 0, "nucleus": 1}, "give the values of background and cell"),
         ({"background": 0, "cell": 0}, "two parts one value"),
         ({"background": 0, "cell": "blue"}, "gives 'blue' for a value"),
+        (
+            {"background": 0, "cell": -1},
+            "gives -1 for a value of masks: grey levels are 0 to 65535",
+        ),
+        ({"background": 0, "cell": 65536}, "grey levels are 0 to 65535"),
     ],
 )
 def test_levels_that_say_too_little_are_an_error(levels, reason):

@@ -30,6 +30,7 @@ _REMEDY = (
 )
 _DECIMALS = 4  # that tell boxes apart: the rest of a share is rounding
 _VALUE = re.compile("#[0-9a-f]{6}|rest", re.IGNORECASE)
+_HIGHEST = 2**16 - 1
 _PARTS = ("background", "cytoplasm", "nucleus", "cell")
 # What the categories of outlined objects are called where `mask_levels` does not say.
 _NAMES = {
@@ -243,7 +244,7 @@ def levels_text(levels: Levels | None) -> str | None:
     ------
     LayoutError
         If there are not background and cell, or background, cytoplasm and nucleus; a value is none
-        of these; or two parts have one value.
+        of these, or no grey level of 16 bits; or two parts have one value.
 
     Examples
     --------
@@ -261,6 +262,11 @@ def levels_text(levels: Levels | None) -> str | None:
             raise LayoutError(
                 f"`mask_levels` gives {value!r} for a value of masks: give a number, a colour as "
                 "'#rrggbb', or the word rest."
+            )
+        if isinstance(value, int) and not 0 <= value <= _HIGHEST:
+            raise LayoutError(
+                f"`mask_levels` gives {value} for a value of masks: grey levels are 0 to "
+                f"{_HIGHEST}."
             )
     if not ({"background", "cell"} <= set(plain) or set(_PARTS[:3]) <= set(plain)):
         raise LayoutError(
