@@ -58,6 +58,7 @@ class Clue(NamedTuple):
 
     coding: _Coding
     has_parts: bool  # this file alone tells that there are nucleus and cytoplasm
+    has_cell: bool  # else: something is not background
     warning: str | None = None
 
 
@@ -113,9 +114,9 @@ def find_clue(mask: MaskFile) -> Clue | None:
         present = set(_present(values))
         for coding in (_WIDE,) if mask.is_soft else (_LOW, _WIDE):
             if present <= set(coding.parts):
-                return Clue(coding, coding.telling in present, warning)
+                return Clue(coding, coding.telling in present, coding.cell[1] in present, warning)
     if mask.is_soft and _is_soft_cell(mask.values):
-        return Clue(_WIDE, has_parts=False)
+        return Clue(_WIDE, has_parts=False, has_cell=True)
     return None
 
 
@@ -131,9 +132,21 @@ def levels_from_clues(clues: Iterable[Clue | None]) -> list[tuple[str | None, st
     clues = list(clues)
     divided = {clue.coding for clue in clues if clue is not None and clue.has_parts}
     return [
-        (None, None) if clue is None else (clue.coding.levels(clue.coding in divided), clue.warning)
+        (None, None) if clue is None else _levels_from(clue, clue.coding in divided)
         for clue in clues
     ]
+
+
+def _levels_from(clue: Clue, is_divided: bool) -> tuple[str, str | None]:
+    coding, lacks = clue.coding, None
+    if is_divided and clue.has_cell and not clue.has_parts:
+        value = coding.cell[1]
+        part = list(PARTS)[coding.parts.index(value)]
+        lacks = (
+            f"mask lacks a part: {value} taken as {part}, as other masks of the set have nucleus "
+            "and cytoplasm"
+        )
+    return coding.levels(is_divided), "; ".join(filter(None, (clue.warning, lacks))) or None
 
 
 def refuse_unrecognised(mask: MaskFile) -> UnreadableImageError:
