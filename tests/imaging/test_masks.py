@@ -192,6 +192,16 @@ def test_soft_edges_of_a_jpeg_are_cut_at_the_middle_and_said(quality, tmp_path):
     assert mask.warning.startswith("soft edges of a JPEG mask cut at the middle: ")
 
 
+@pytest.mark.parametrize("quality", [40, 75, 92])
+@pytest.mark.parametrize("between", [40, 80, 89, 166, 215])
+def test_a_flat_level_near_another_is_not_swallowed_in_a_jpeg(between, quality, tmp_path):
+    data = saved(np.uint8([0, between, 255])[cell()], "JPEG", quality=quality)
+    with pytest.raises(UnreadableImageError, match="not recognised"):
+        read(tmp_path, data, shape=(96, 128))
+    with pytest.raises(UnreadableImageError, match="unknown values in the mask: about"):
+        read(tmp_path, data, {"background": 0, "cell": 255}, shape=(96, 128))
+
+
 @pytest.mark.parametrize("quality", [40, 75, 95])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_soft_edges_of_a_jpeg_are_no_third_class(mode, quality, tmp_path):
