@@ -106,6 +106,26 @@ def test_a_changed_file_is_read_again(tmp_path):
     assert read(write(tmp_path, ("cell", runs(SQUARE)))).parts.sum() == 3 * SQUARE.sum()
 
 
+def test_a_byte_order_mark_and_ids_as_text_are_read(tmp_path):
+    reference = write(tmp_path, ("cell", runs(SQUARE)))
+    file = tmp_path / "coco.json"
+    text = file.read_text().replace('"category_id": 0', '"category_id": "0"')
+    file.write_text(text, encoding="utf-8-sig")
+    assert read(reference).parts.sum() == 3 * SQUARE.sum()
+
+
+def test_an_unknown_category_refuses_only_the_mask_it_is_in(tmp_path):
+    reference = write(tmp_path, ("cell", runs(SQUARE)))
+    file = tmp_path / "coco.json"
+    content = json.loads(file.read_text())
+    content["images"].append({"id": 908, "width": 30, "height": 20})
+    content["annotations"].append({"image_id": 908, "category_id": 99, "segmentation": [[0] * 6]})
+    file.write_text(json.dumps(content))
+    assert read(reference).parts.any()
+    with pytest.raises(UnreadableImageError, match="no category has the id 99"):
+        read(reference.replace("907", "908"))
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -192,6 +192,16 @@ def test_soft_edges_of_a_jpeg_are_cut_at_the_middle_and_said(quality, tmp_path):
     assert mask.warning.startswith("soft edges of a JPEG mask cut at the middle: ")
 
 
+@pytest.mark.parametrize("quality", [40, 75, 92])
+@pytest.mark.parametrize("between", [40, 80, 89, 166, 215])
+def test_a_flat_level_near_another_is_not_swallowed_in_a_jpeg(between, quality, tmp_path):
+    data = saved(np.uint8([0, between, 255])[cell()], "JPEG", quality=quality)
+    with pytest.raises(UnreadableImageError, match="not recognised"):
+        read(tmp_path, data, shape=(96, 128))
+    with pytest.raises(UnreadableImageError, match="unknown values in the mask: about"):
+        read(tmp_path, data, {"background": 0, "cell": 255}, shape=(96, 128))
+
+
 @pytest.mark.parametrize("quality", [40, 75, 95])
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_soft_edges_of_a_jpeg_are_no_third_class(mode, quality, tmp_path):
@@ -223,6 +233,25 @@ def test_a_palette_that_is_read_by_its_indices_is_said(tmp_path):
     [(levels, warning)] = levels_from_clues([find_clue(mask)])
     assert json.loads(levels) == {"background": 0, "cytoplasm": 1, "nucleus": 2}
     assert warning.startswith("mask read by the indices of its palette")
+
+
+LACKING = {
+    "0/255": (coded(0, 128, 255), coded(0, 255, 255), "255 taken as nucleus"),
+    "0/1": (coded(0, 1, 2), coded(0, 1, 1), "1 taken as cytoplasm"),
+}
+
+
+@pytest.mark.parametrize("kind", LACKING)
+def test_a_mask_that_is_taken_as_the_others_of_its_set_is_said(kind, tmp_path):
+    *masks, doubt = LACKING[kind]
+    clues = []
+    for values in (*masks, np.zeros_like(PARTS)):
+        (tmp_path / "mask").write_bytes(saved(values))
+        clues.append(find_clue(read_mask_file(tmp_path / "mask", max_pixels=10**6)))
+    warnings = [warning for _, warning in levels_from_clues(clues)]
+    said = f"mask lacks a part: {doubt}, as other masks of the set have nucleus and cytoplasm"
+    assert warnings == [None, said, None]
+    assert levels_from_clues(clues[1:])[0][1] is None
 
 
 @settings(max_examples=50, deadline=None)
@@ -264,6 +293,13 @@ def test_a_turned_mask_lies_on_its_turned_image(tmp_path_factory, orientation, b
     assert np.array_equal(mask.parts, 3 * upright)
     turned = f"mask turned with its image: EXIF orientation {orientation}"
     assert (turned in (mask.warning or "")) == before
+
+
+def test_a_wrong_size_of_boxes_is_none_of_the_mask(tmp_path):
+    data = saved(coded(0, 1, 2))
+    assert np.array_equal(read(tmp_path, data, annotated="9 x 9").parts, PARTS)
+    mask = read(tmp_path, data, annotated="9 x 9, file", orientation=3)
+    assert np.array_equal(mask.parts, np.rot90(PARTS, 2))
 
 
 def test_a_mask_with_a_tag_of_its_own_is_turned_once(tmp_path):

@@ -7,10 +7,12 @@ import json
 import os
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from wbc_pipeline.coco_file import CocoError, CocoFile, read_coco_file
 from wbc_pipeline.imaging.mask_levels import PARTS, Labelled
 from wbc_pipeline.imaging.refusals import UnreadableImageError
 
@@ -43,17 +45,30 @@ def read_coco_mask(file: str, image: str, levels: str, *, max_pixels: int) -> La
         If the file has no such image, no size of it, or an object that cannot be drawn.
     """
     try:
-        known = _load(file, os.stat(file).st_mtime_ns).get(image)
-    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        content = _load(file, os.stat(file).st_mtime_ns)
+    except (OSError, CocoError):
         raise UnreadableImageError(f"no annotation file in COCO's format: {file}") from None
+    known = content.images.get(image)
     if known is None:
         raise UnreadableImageError(f"no image with this id in the annotation file: {image}")
-    height, width = known["size"]
+    try:
+        height, width = (int(known.entry[side]) for side in ("height", "width"))
+        outlined = [
+            (content.name_of(found), found["segmentation"])
+            for found in known.objects
+            if found.get("segmentation")
+        ]
+    except CocoError as error:
+        raise UnreadableImageError(str(error)) from None
+    except (ValueError, TypeError, KeyError):
+        raise UnreadableImageError(
+            f"no size of the image in the annotation file: {image}"
+        ) from None
     if height * width > max_pixels:
         raise UnreadableImageError(f"more pixels than the cap: {width} x {height}")
     part_of = {name: part for part, names in json.loads(levels).items() for name in names}
     drawn: dict[str, list[np.ndarray]] = {part: [] for part in PARTS}
-    for name, segmentation in known["objects"]:
+    for name, segmentation in outlined:
         if name in part_of:
             drawn[part_of[name]].append(draw_object(segmentation, height, width))
     nucleus = np.any([np.zeros((height, width), bool), *drawn["nucleus"]], axis=0)
@@ -144,22 +159,6 @@ def _check_polygon(polygon: list[float], height: int, width: int) -> None:
 
 
 @lru_cache(maxsize=4)
-def _load(file: str, changed: int) -> dict[str, dict]:
-    """Sizes and drawn objects by image; ``changed``, a time, lets a changed file be read again."""
-    with open(file, encoding="utf-8") as text:
-        content = json.load(text)
-    names = {category["id"]: _plain(category["name"]) for category in content["categories"]}
-    images = {
-        str(image["id"]): {"size": (int(image["height"]), int(image["width"])), "objects": []}
-        for image in content["images"]
-    }
-    for found in content["annotations"]:
-        if found.get("segmentation") and str(found["image_id"]) in images:
-            images[str(found["image_id"])]["objects"].append(
-                (names[found["category_id"]], found["segmentation"])
-            )
-    return images
-
-
-def _plain(name: Any) -> str:
-    return str(name).strip().lower()
+def _load(file: str, changed: int) -> CocoFile:
+    """Read a file once; ``changed``, a time, lets a changed file be read again."""
+    return read_coco_file(Path(file))

@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+import cv2
 import numpy as np
 from scipy.ndimage import distance_transform_edt, maximum_filter, minimum_filter
 
@@ -22,6 +23,8 @@ _REST = -1
 _SHOWN = 8  # unknown values in a message
 _FLAT = 48  # grey levels: what JPEG adds to a flat patch is less, a soft edge has more
 _EDGE, _STRANGE = 0.25, 0.35  # of the way from one level to the next: in doubt, and no level
+_PATCH = 5  # pixels: the side of a square without an edge
+_OFF = 25 * 3**0.5  # of red, green and blue, 25 grey levels: no JPEG moves a patch's median by that
 _SPECKLE = 4  # pixels: fewer are no region
 _REMEDY = "say with `mask_levels` which value is what"
 
@@ -58,6 +61,7 @@ class Clue(NamedTuple):
 
     coding: _Coding
     has_parts: bool  # this file alone tells that there are nucleus and cytoplasm
+    has_cell: bool  # else: something is not background
     warning: str | None = None
 
 
@@ -113,9 +117,9 @@ def find_clue(mask: MaskFile) -> Clue | None:
         present = set(_present(values))
         for coding in (_WIDE,) if mask.is_soft else (_LOW, _WIDE):
             if present <= set(coding.parts):
-                return Clue(coding, coding.telling in present, warning)
+                return Clue(coding, coding.telling in present, coding.cell[1] in present, warning)
     if mask.is_soft and _is_soft_cell(mask.values):
-        return Clue(_WIDE, has_parts=False)
+        return Clue(_WIDE, has_parts=False, has_cell=True)
     return None
 
 
@@ -131,9 +135,21 @@ def levels_from_clues(clues: Iterable[Clue | None]) -> list[tuple[str | None, st
     clues = list(clues)
     divided = {clue.coding for clue in clues if clue is not None and clue.has_parts}
     return [
-        (None, None) if clue is None else (clue.coding.levels(clue.coding in divided), clue.warning)
+        (None, None) if clue is None else _levels_from(clue, clue.coding in divided)
         for clue in clues
     ]
+
+
+def _levels_from(clue: Clue, is_divided: bool) -> tuple[str, str | None]:
+    coding, lacks = clue.coding, None
+    if is_divided and clue.has_cell and not clue.has_parts:
+        value = coding.cell[1]
+        part = list(PARTS)[coding.parts.index(value)]
+        lacks = (
+            f"mask lacks a part: {value} taken as {part}, as other masks of the set have nucleus "
+            "and cytoplasm"
+        )
+    return coding.levels(is_divided), "; ".join(filter(None, (clue.warning, lacks))) or None
 
 
 def refuse_unrecognised(mask: MaskFile) -> UnreadableImageError:
@@ -227,14 +243,15 @@ def _label_soft(values: np.ndarray, parts_of: Mapping[int, int]) -> Labelled:
         )
     colours = _colours(np.array(list(parts_of)))  # [levels, 3]
     pixels = _colours(values)  # [H, W, 3]
-    distance = np.stack([np.linalg.norm(pixels - colour, axis=-1) for colour in colours])
+    distance = _distances(pixels, colours)
     level, away = distance.argmin(axis=0), distance.min(axis=0)
     apart = np.linalg.norm(colours[:, None] - colours[None], axis=-1)
     closest = apart[apart > 0].min()
     is_edge = away > _EDGE * closest
-    spread = maximum_filter(pixels, (3, 3, 1)) - minimum_filter(pixels, (3, 3, 1))
-    is_flat = spread.max(axis=-1) < _FLAT
-    strange = values[is_flat & (away > _STRANGE * closest)]
+    is_flat = _is_flat(pixels, 3)
+    medians = cv2.medianBlur(pixels, _PATCH)
+    is_patch = _is_flat(pixels, _PATCH) & (_distances(medians, colours).min(axis=0) > _OFF)
+    strange = values[is_patch | is_flat & (away > _STRANGE * closest)]
     if strange.size >= _SPECKLE:
         raise UnreadableImageError(
             f"unknown values in the mask: about {_listed([int(np.median(strange))])}; {_REMEDY}"
@@ -247,6 +264,17 @@ def _label_soft(values: np.ndarray, parts_of: Mapping[int, int]) -> Labelled:
         nearest = distance_transform_edt(~sure, return_distances=False, return_indices=True)
         parts = parts[tuple(nearest)]
     return Labelled(parts, f"soft edges of a JPEG mask cut at the middle: {is_edge.mean():.1%}")
+
+
+def _distances(pixels: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Give how far each pixel is from each colour, ``[levels, H, W]``."""
+    return np.stack([np.linalg.norm(pixels - colour, axis=-1) for colour in colours])
+
+
+def _is_flat(pixels: np.ndarray, side: int) -> np.ndarray:
+    window = (side, side, 1)
+    spread = maximum_filter(pixels, window) - minimum_filter(pixels, window)
+    return spread.max(axis=-1) < _FLAT
 
 
 def _colours(values: np.ndarray) -> np.ndarray:

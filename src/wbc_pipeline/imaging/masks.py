@@ -17,7 +17,7 @@ from wbc_pipeline.imaging.mask_levels import (
     levels_from_clues,
     refuse_unrecognised,
 )
-from wbc_pipeline.imaging.orientation import UPRIGHT, annotated_side, turn_upright
+from wbc_pipeline.imaging.orientation import UPRIGHT, annotated_side, said_side, turn_upright
 from wbc_pipeline.imaging.refusals import UnreadableImageError
 from wbc_pipeline.references import split_reference
 
@@ -136,7 +136,8 @@ def _upright(
         sizes = " against ".join(f"{width} x {height}" for height, width in (parts.shape, shape))
         raise UnreadableImageError(f"mask of another size than its image: {sizes}")
     if all(fitting.values()):
-        side = annotated_side(annotated, orientation, shape, "mask")
+        # A size that an annotation file declares is that of its boxes; the mask has its own.
+        side = annotated_side(said_side(annotated), orientation, shape, "mask")
     else:
         side = next(side for side, fits in fitting.items() if fits)
     if side == "upright":

@@ -84,6 +84,17 @@ def turn_box(
     return xmin, ymin, xmax, ymax
 
 
+def said_side(annotated: str | None) -> str | None:
+    """Give what the user says in `annotated_side`'s text, without the size that boxes declare.
+
+    Examples
+    --------
+    >>> said_side("640 x 480, file"), said_side("640 x 480")
+    ('file', None)
+    """
+    return _ANNOTATED.fullmatch(annotated or "")[3]
+
+
 def annotated_side(annotated: str | None, orientation: int, shape: Sequence[int], what: str) -> str:
     """Tell whether annotations are of the image as stored or of the upright one.
 

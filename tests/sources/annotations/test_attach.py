@@ -4,7 +4,8 @@ import pytest
 from annotation_files import write_coco
 
 from wbc_pipeline.sources import image_folder, table
-from wbc_pipeline.sources.annotations.attach import Names, find_masks, levels_text
+from wbc_pipeline.sources.annotations.attach import Names, find_masks, levels_text, match
+from wbc_pipeline.sources.annotations.common import Annotation
 from wbc_pipeline.sources.listing import LayoutError, MissingDataError, listing_digest
 
 
@@ -40,9 +41,30 @@ def test_masks_are_found_by_folder_and_stem(tmp_path):
     assert found == {image: str(tmp_path / mask) for image, mask in names.items()}
 
 
-def test_one_mask_is_never_that_of_two_images(tmp_path):
+def test_a_mask_that_fits_several_images_is_an_error_and_not_missing(tmp_path):
     touch(tmp_path, "a.png", "b.png")
-    assert list(find_masks(tmp_path, ["x/a.jpg", "y/a.jpg", "y/b.jpg"])) == ["y/b.jpg"]
+    with pytest.raises(LayoutError, match=r"fits several images: x/a\.jpg, y/a\.jpg\. Put masks"):
+        find_masks(tmp_path, ["x/a.jpg", "y/a.jpg", "y/b.jpg"])
+
+
+def test_a_mask_in_the_folder_of_another_image_is_not_taken(tmp_path):
+    touch(tmp_path, "A/000.png", "scans/B/001.png")
+    assert list(find_masks(tmp_path, ["B/000.jpg", "B/001.jpg"])) == ["B/001.jpg"]
+
+
+def test_an_annotation_of_the_same_path_goes_before_one_that_was_read_first():
+    annotations = [Annotation(image, "coco.json", []) for image in ("A/1.png", "B/1.png")]
+    by_image, unfit = match(annotations, ["B/1.png"])
+    assert by_image == {"B/1.png": annotations[1]}
+    assert [one.image for one in unfit] == ["A/1.png"]
+
+
+def test_an_annotation_under_another_folder_is_warned_of(tmp_path):
+    write_coco(tmp_path / "coco.json", {"A/a.png": [], "up/x/b.png": [], "c.png": []})
+    rows = [("B/a.png", "x", ""), ("x/b.png", "y", ""), ("y/c.png", "y", "")]
+    listing = table.list_images(own_table(tmp_path, rows), file="images.csv", boxes="coco.json")
+    found = "annotation found under another folder: A/a.png"
+    assert listing["warning"].fillna("").tolist() == [found, "", ""]
 
 
 @pytest.mark.parametrize("names", [["c.png"], ["x/a.png", "x/a.tif"]])
@@ -58,6 +80,11 @@ def test_a_folder_of_masks_that_do_not_fit_is_an_error(names, tmp_path):
         ({"background": 0, "nucleus": 1}, "give the values of background and cell"),
         ({"background": 0, "cell": 0}, "two parts one value"),
         ({"background": 0, "cell": "blue"}, "gives 'blue' for a value"),
+        (
+            {"background": 0, "cell": -1},
+            "gives -1 for a value of masks: grey levels are 0 to 65535",
+        ),
+        ({"background": 0, "cell": 65536}, "grey levels are 0 to 65535"),
     ],
 )
 def test_levels_that_say_too_little_are_an_error(levels, reason):

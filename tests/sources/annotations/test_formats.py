@@ -2,9 +2,11 @@
 
 import json
 
+import pandas as pd
 import pytest
 
 from wbc_pipeline.sources.annotations import coco, csv_boxes, yolo
+from wbc_pipeline.sources.annotations.attach import list_boxes
 from wbc_pipeline.sources.listing import LayoutError
 
 
@@ -39,12 +41,39 @@ def test_coco_ids_may_be_any_and_boxes_have_corners(tmp_path):
     [
         ({"images": None}, "is no COCO annotation"),
         ({"images": [{"id": 1}, {"id": "1"}]}, "gives two images one id"),
+        ({"images": [{"id": [1]}]}, r"has an id that is no number and no text: \[1\]"),
         ({"annotations": [{"id": 1}]}, "has no 'image_id'"),
     ],
 )
 def test_a_json_of_another_layout_is_an_error(changes, reason, tmp_path):
     with pytest.raises(LayoutError, match=rf"coco\.json: {reason}.*Give a JSON file"):
         coco.read(coco_file(tmp_path, **changes))
+
+
+def test_coco_objects_find_their_image_whether_its_id_is_a_number_or_text(tmp_path):
+    found = {"id": 5, "image_id": "907", "category_id": "40", "bbox": [2, 3, 10, 4.5]}
+    first, _ = coco.read(coco_file(tmp_path, annotations=[found]))
+    assert first.boxes == [("wbc", 2, 3, 12, 7.5)]
+
+
+def test_coco_objects_of_no_image_are_said(tmp_path):
+    found = {"id": 5, "image_id": 907, "category_id": 40, "bbox": [2, 3, 10, 4.5]}
+    file = coco_file(tmp_path, annotations=[found, *[found | {"image_id": 13}] * 2])
+    *_, stray = annotations = coco.read(file)
+    assert len(annotations) == 3
+    assert stray.problem == "annotation without an image: id '13'"
+    boxes = list_boxes(pd.DataFrame({"image_id": ["sub/a.png", "b.png"]}), annotations)
+    assert boxes["problem"].dropna().tolist() == [stray.problem]
+    with pytest.raises(LayoutError, match="has annotations, but of no image in it, such as '13'"):
+        coco.read(coco_file(tmp_path, annotations=[found | {"image_id": 13}]))
+
+
+def test_a_coco_image_without_a_name_is_said(tmp_path):
+    images = [{"id": 907, "file_name": None}, {"id": "x1", "file_name": "b.png"}]
+    annotations = coco.read(coco_file(tmp_path, images=images))
+    boxes = list_boxes(pd.DataFrame({"image_id": ["b.png"]}), annotations)
+    reason = "annotation unusable: coco.json: image 907 has no file_name"
+    assert boxes["problem"].dropna().tolist() == [reason]
 
 
 def test_a_file_that_is_no_json_is_an_error(tmp_path):
@@ -93,6 +122,30 @@ def test_yolo_boxes_are_shares_with_names(names_file, names, tmp_path):
     [found] = yolo.read(folder)
     assert (found.image, found.is_share, found.size) == ("train/a.v1", True, None)
     assert found.boxes == [("rbc", 0.25, 0.375, 0.75, 0.625)]
+
+
+@pytest.mark.parametrize("other", ["obj.names", "mine.names"])
+def test_a_file_of_names_is_no_yolo_annotation(other, tmp_path):
+    folder = yolo_folder(tmp_path, "1 0.5 0.5 0.5 0.25")
+    (folder / other).write_text("WBC\nRBC")
+    (folder / "train" / "classes.txt").write_text("WBC\nRBC")
+    names_file = folder / "train" / ".." / other
+    assert [found.image for found in yolo.read(folder, names_file)] == ["train/a.v1"]
+
+
+@pytest.mark.parametrize(
+    ("names", "reason"),
+    [
+        ("names: abc", "names no classes"),
+        ("names: 3", "names no classes"),
+        ("names: []", "names no classes"),
+        ("names: [WBC, null]", "has a class without a name"),
+    ],
+)
+def test_yolo_names_that_are_no_list_of_texts_are_an_error(names, reason, tmp_path):
+    folder = yolo_folder(tmp_path, "0 0.5 0.5 0.1 0.1", names, "data.yaml")
+    with pytest.raises(LayoutError, match=rf"data\.yaml: {reason}\. Say with `box_names`"):
+        yolo.read(folder)
 
 
 def test_the_box_of_a_yolo_polygon_is_taken(tmp_path):

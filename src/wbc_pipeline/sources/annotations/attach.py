@@ -30,6 +30,7 @@ _REMEDY = (
 )
 _DECIMALS = 4  # that tell boxes apart: the rest of a share is rounding
 _VALUE = re.compile("#[0-9a-f]{6}|rest", re.IGNORECASE)
+_HIGHEST = 2**16 - 1
 _PARTS = ("background", "cytoplasm", "nucleus", "cell")
 # What the categories of outlined objects are called where `mask_levels` does not say.
 _NAMES = {
@@ -79,8 +80,13 @@ class Names:
 
     def find(self, name: str) -> list[str]:
         """Give the paths that fit best: none, one, or several that cannot be told apart."""
-        keys = zip(self._by_key, _keys(name), strict=True)
-        return next((known[key] for known, key in keys if key in known), [])
+        return self.best(name)[1]
+
+    def best(self, name: str) -> tuple[int, list[str]]:
+        """Give what `find` gives, behind the rank of the fit: 0 if it is the same path."""
+        keys = enumerate(zip(self._by_key, _keys(name), strict=True))
+        fits = ((rank, known[key]) for rank, (known, key) in keys if key in known)
+        return next(fits, (len(self._by_key), []))
 
 
 def _keys(path: str) -> tuple[str, str, str, str]:
@@ -91,13 +97,21 @@ def _keys(path: str) -> tuple[str, str, str, str]:
     return path, bare, name, PurePosixPath(bare).name
 
 
+def _folders_differ(one: str, other: str) -> bool:
+    """Tell whether both paths name folders, and neither goes on with those of the other."""
+    ends = zip(PurePosixPath(one).parts[-2::-1], PurePosixPath(other).parts[-2::-1], strict=False)
+    return any(folder != another for folder, another in ends)
+
+
 def find_masks(folder: Path, image_ids: Iterable[str]) -> dict[str, str]:
     """Find the mask file of each image in a folder of masks.
+
+    A mask in another folder than its image is not taken: ``A/000.png`` is no mask of ``B/000.png``.
 
     Raises
     ------
     LayoutError
-        If none fits any image, or two fit one.
+        If none fits any image, two fit one, or one fits two.
     """
     image_ids = list(image_ids)
     masks, images = Names(relative_files(folder)), Names(image_ids)
@@ -109,12 +123,21 @@ def find_masks(folder: Path, image_ids: Iterable[str]) -> dict[str, str]:
                 f"Several masks in {folder} fit the image {image!r}: {', '.join(fitting[:3])}. Put "
                 "masks into sub-folders called as those of the images."
             )
-        if fitting and images.find(fitting[0]) == [image]:
+        if not fitting or _folders_differ(fitting[0], image):
+            continue
+        sharing = images.find(fitting[0])
+        if len(sharing) > 1:
+            raise LayoutError(
+                f"The mask {folder / fitting[0]} fits several images: {', '.join(sharing[:3])}. "
+                "Put masks into sub-folders called as those of the images."
+            )
+        if sharing == [image]:
             found[image] = str(folder / fitting[0])
     if not found:
         raise LayoutError(
             f"No mask in {folder} is called as an image, such as {image_ids[0]!r}. Give each mask "
-            "the name of its image; its suffix may be another."
+            "the name of its image, in sub-folders as the images or in none; its suffix may be "
+            "another."
         )
     return found
 
@@ -130,6 +153,10 @@ def _add_annotations(
         annotation = by_image.get(image)
         if annotation is None or annotation.problem:
             continue
+        if _folders_differ(annotation.image, image):
+            found = f"annotation found under another folder: {annotation.image}"
+            said = rows.at[row, "warning"]
+            rows.at[row, "warning"] = found if pd.isna(said) else f"{said}; {found}"
         if annotation.size:
             said = rows.at[row, "annotated"]
             size = f"{annotation.size[0]} x {annotation.size[1]}"
@@ -171,7 +198,7 @@ def list_boxes(rows: pd.DataFrame, annotations: Iterable[Annotation]) -> pd.Data
 def match(
     annotations: Iterable[Annotation], image_ids: Iterable[str]
 ) -> tuple[dict[str, Annotation], list[Annotation]]:
-    """Find the image of each annotation.
+    """Find the image of each annotation; of several for one image, the one that fits best.
 
     Returns
     -------
@@ -183,21 +210,22 @@ def match(
         If no annotation fits any image.
     """
     images, by_image, unfit = Names(image_ids), {}, []
-    for one in annotations:
-        fitting = images.find(one.image)
+    best = [(*images.best(one.image), one) for one in annotations]
+    for _, fitting, one in sorted(best, key=lambda fit: fit[0]):
         if len(fitting) == 1 and fitting[0] not in by_image:
             by_image[fitting[0]] = one
             continue
-        problem = "annotation without an image: none is called so"
+        problem = one.problem if not one.image else "annotation without an image: none is called so"
         if fitting:
             problem = f"annotation fits several images: {', '.join(fitting[:3])}"
         if len(fitting) == 1:
             problem = f"second annotation of an image: {fitting[0]}"
         unfit.append(one._replace(problem=problem))
     if unfit and not by_image:
+        first = next((one for one in unfit if one.image), unfit[0])
         raise unreadable(
-            unfit[0].file,
-            f"is not about the listed images, its first is {unfit[0].image!r}",
+            first.file,
+            f"is not about the listed images, its first is {first.image!r}",
             "Name images in it as the data set does; suffixes and folders may be left out.",
         )
     return by_image, unfit
@@ -216,7 +244,7 @@ def levels_text(levels: Levels | None) -> str | None:
     ------
     LayoutError
         If there are not background and cell, or background, cytoplasm and nucleus; a value is none
-        of these; or two parts have one value.
+        of these, or no grey level of 16 bits; or two parts have one value.
 
     Examples
     --------
@@ -234,6 +262,11 @@ def levels_text(levels: Levels | None) -> str | None:
             raise LayoutError(
                 f"`mask_levels` gives {value!r} for a value of masks: give a number, a colour as "
                 "'#rrggbb', or the word rest."
+            )
+        if isinstance(value, int) and not 0 <= value <= _HIGHEST:
+            raise LayoutError(
+                f"`mask_levels` gives {value} for a value of masks: grey levels are 0 to "
+                f"{_HIGHEST}."
             )
     if not ({"background", "cell"} <= set(plain) or set(_PARTS[:3]) <= set(plain)):
         raise LayoutError(
@@ -272,7 +305,7 @@ def annotate(
     side
         What the user says that masks and boxes belong to where an EXIF tag turns an image.
     """
-    fields = dict.fromkeys(("mask_path", "mask_levels", "annotated"))
+    fields = dict.fromkeys(("mask_path", "mask_levels", "annotated", "warning"))
     rows = rows.assign(**{name: rows.get(name, none) for name, none in fields.items()})
     rows = rows.astype(object)
     rows["annotated"] = side

@@ -3,7 +3,7 @@
 A line of more than five numbers is a polygon (YOLO-seg), whose box is taken.
 """
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import yaml
 
@@ -43,7 +43,9 @@ def read(folder: Path, names_file: Path | None = None) -> list[Annotation]:
     return [
         _read_file(folder, name, names)
         for name in sorted(relative_files(folder))
-        if name.lower().endswith(".txt") and folder / name != names_file
+        if name.lower().endswith(".txt")
+        and PurePosixPath(name).name not in NAMES_FILES
+        and (folder / name).resolve() != names_file.resolve()
     ]
 
 
@@ -92,14 +94,16 @@ def _read_names(file: Path) -> dict[int, str]:
         text = file.read_text(encoding="utf-8-sig")
         if file.suffix.lower() in (".yaml", ".yml"):
             names = yaml.safe_load(text)["names"]
-            names = names if isinstance(names, dict) else dict(enumerate(names))
+            names = dict(enumerate(names)) if isinstance(names, list) else dict(names)
         else:
             names = dict(enumerate(text.strip().splitlines()))
-        names = {int(number): plain_name(name) for number, name in names.items()}
+        names = {int(number): name for number, name in names.items()}
     except OSError as error:
         raise unreadable(file, f"cannot be read, {error.strerror}", _REMEDY) from None
     except (ValueError, TypeError, KeyError, yaml.YAMLError):
         raise unreadable(file, "names no classes", _REMEDY) from None
     if not names:
         raise unreadable(file, "names no classes", _REMEDY)
-    return names
+    if None in names.values():
+        raise unreadable(file, "has a class without a name", _REMEDY)
+    return {number: plain_name(name) for number, name in names.items()}
