@@ -23,6 +23,7 @@ def folder_of(folder, *names):
         ("Cell_1.jpg", "", "cell_1.jpg"),
         ("cell-1.jpg", "", "cell_1.jpg"),
         ("cell 1.jpg", "", "cell_1.jpg"),
+        ("\ufeffcell\u20131.jpg", "", "cell_1.jpg"),
         ("cell_1", "", "cell_1.jpg"),
         ("cell_1.jpg", ".jpg", "cell_1.jpg"),
         ("cell_1.jpeg", "", "cell_1.jpg"),

@@ -4,7 +4,6 @@ import difflib
 import os
 import posixpath
 import re
-import unicodedata
 from bisect import bisect
 from collections import defaultdict
 from functools import cached_property
@@ -12,6 +11,7 @@ from pathlib import Path, PureWindowsPath
 from typing import NamedTuple
 
 from wbc_pipeline.sources.listing import relative_files
+from wbc_pipeline.sources.spelling import fold
 
 # Only these are taken for a suffix: in "slide.17" the last part is a number of its own.
 _SUFFIXES = {
@@ -64,8 +64,8 @@ class FileFinder:
 
         The name is a path relative to the folder, or an absolute one inside it; ``/`` and ``\``
         both part folders. If no file is called so, that one is taken whose name differs only by
-        case, by ``_``, ``-`` or blanks for each other, by blanks at an end, or by a suffix that is
-        missing, doubled or spelled otherwise (``jpeg``, ``jpg``); with a warning, and only if
+        what `.spelling.fold` levels, by ``_``, ``-`` or blanks for each other, or by a suffix that
+        is missing, doubled or spelled otherwise (``jpeg``, ``jpg``); with a warning, and only if
         exactly one does. Otherwise the problem names those that fit, or the nearest.
         """
         spelled = name + self._suffix
@@ -142,8 +142,7 @@ def _is_file(path: str | Path) -> bool:
 
 def _key(path: str) -> tuple[str, str]:
     """Split what two spellings of a path have in common from its suffix, in one spelling."""
-    folded = unicodedata.normalize("NFC", path).casefold()
-    *folders, stem = (part.strip() for part in folded.split("/"))
+    *folders, stem = map(fold, path.split("/"))
     suffix = ""
     while True:
         rest, dot, last = stem.rpartition(".")

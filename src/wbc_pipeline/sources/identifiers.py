@@ -1,11 +1,12 @@
 """Ids of patients, cells and stains as people write them: with blanks, as NaN, in two spellings."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-_NO_VALUE = {"nan", "na", "n/a", "<na>", "none", "null"}
+from wbc_pipeline.sources.spelling import fold
+
+_NO_VALUE = {"", "nan", "na", "n/a", "<na>", "none", "null"}
 
 
 def reads_as_missing(text: str) -> bool:
@@ -16,16 +17,16 @@ def reads_as_missing(text: str) -> bool:
     >>> [reads_as_missing(text) for text in ("NaN", "None", "n/a", "", "Nanette")]
     [True, True, True, False, False]
     """
-    return text.lower() in _NO_VALUE
+    return text != "" and fold(text) in _NO_VALUE
 
 
 def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None]]:
     """Strip ids, empty those that mean no value, and give look-alikes one spelling.
 
-    Ids that differ only by case, spaces, hyphens or underscores become the most frequent of them:
-    were they two people, a split would keep them together for nothing; were they one and stayed
-    apart, that person would stand on both sides. Between two digits a separator counts, so ``P1-1``
-    and ``P11`` are two.
+    Ids that differ only by what `.spelling.fold` levels, spaces, hyphens or underscores become the
+    most frequent of them: were they two people, a split would keep them together for nothing; were
+    they one and stayed apart, that person would stand on both sides. Between two digits a
+    separator counts, so ``P1-1`` and ``P11`` are two.
 
     Parameters
     ----------
@@ -67,8 +68,7 @@ def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None
 
 
 def _key(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = re.sub(r"(?<=\d)[\s_-]+(?=\d)", ".", folded)
+    folded = re.sub(r"(?<=\d)[\s_-]+(?=\d)", ".", fold(text))
     if not any(map(str.isalpha, folded)):
         return folded  # of numbers, -1 and 1 are two
     return re.sub(r"[\s_-]+", "", folded)
