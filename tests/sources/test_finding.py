@@ -106,6 +106,12 @@ def test_a_photograph_is_not_taken_for_a_mask_of_its_name(tmp_path):
     assert FileFinder(folder_of(tmp_path, "1.jpg")).find("1.png").problem is not None
 
 
+def test_annotations_beside_an_image_are_not_taken_for_it(tmp_path):
+    folder = folder_of(tmp_path, "lym00.png", "lym00.xml", "lym00.txt")
+    assert FileFinder(folder).find("lym00").path == "lym00.png"
+    assert FileFinder(folder).find("lym00.bmp").problem is not None
+
+
 def test_what_is_there_but_no_readable_file_is_left_to_reading(tmp_path):
     (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
     assert FileFinder(tmp_path).find("broken.png") == Found("broken.png")

@@ -245,6 +245,16 @@ def test_a_file_found_under_another_name_is_warned_of(tmp_path, untouched):
     assert listing["path"]["B.PNG"] == str(raw / "B.PNG")
 
 
+def test_images_of_one_name_are_told_apart_by_the_suffix_of_all(tmp_path):
+    write(tmp_path, ("a", "x"), ("b.png", "y"))
+    (tmp_path / "a").unlink()
+    touch(tmp_path, "a.png", "a.jpg")
+    assert problems(tmp_path) == {
+        "a": "file is not clear: 'a' may be 'a.jpg', 'a.png'; write its name in full, or the "
+        "suffix of all with `sources.table.suffix=.jpg`"
+    }
+
+
 def test_a_missing_file_names_the_nearest(tmp_path, untouched):
     raw = write(tmp_path, *TWO, ("cell_17.png", "x"))
     (raw / "cell_17.png").rename(raw / "cell_71.png")

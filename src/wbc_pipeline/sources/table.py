@@ -119,7 +119,7 @@ def list_images(
         "mask_path": mask_column,
     }
     cells = _read(table, columns)
-    finder = FileFinder(home, suffix=suffix)
+    finder = FileFinder(home, suffix=suffix, suffix_option="sources.table.suffix")
     found = [finder.find(path) if path else _NO_PATH for path in cells["path"]]
     mask_home = attach.own_place(raw, masks, "sources.table.masks") or home
     mask_finder = FileFinder(mask_home, what="mask")
