@@ -185,6 +185,20 @@ def test_a_patient_that_reads_as_no_value_is_missing_with_a_warning(tmp_path, un
     assert warnings == {"b.png": told, "c.png": told}
 
 
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_a_mask_or_part_that_reads_as_no_value_is_missing_with_a_warning(tmp_path, nothing):
+    rows = [("a.png", "x", "a.tif", "train"), ("b.png", "y", nothing, nothing)]
+    write(tmp_path, *rows, header=("path", "label", "mask", "part"))
+    touch(tmp_path, "a.tif")
+    options = {"mask_column": "mask", "part_column": "part"}
+    listing = list_images(tmp_path, file="images.csv", **options)
+    assert listing["problem"].isna().all()
+    assert listing["mask_path"].notna().tolist() == [True, False]
+    assert listing["published_part"].notna().tolist() == [True, False]
+    said = f"mask missing: {nothing!r} reads as no value; part missing: {nothing!r} reads as no"
+    assert listing["warning"][1].startswith(said)
+
+
 def test_rows_without_a_patient_are_counted(tmp_path, untouched, caplog):
     rows = [("a.png", "x", "p1"), ("b.png", "y", ""), ("c.png", "y", "nan")]
     write(tmp_path, *rows, header=("path", "label", "who"))

@@ -20,6 +20,11 @@ def reads_as_missing(text: str) -> bool:
     return text != "" and fold(text) in _NO_VALUE
 
 
+def missing_value(text: str, what: str) -> str | None:
+    """Warn of a cell that is taken for empty because of :func:`reads_as_missing`; else None."""
+    return f"{what} missing: {text!r} reads as no value" if reads_as_missing(text) else None
+
+
 def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None]]:
     """Strip ids, empty those that mean no value, and give look-alikes one spelling.
 
@@ -49,7 +54,7 @@ def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None
 "patient missing: 'nan' reads as no value"])
     """
     stripped = [text.strip() for text in ids]
-    missing = [reads_as_missing(text) for text in stripped]
+    missing = [missing_value(text, what) for text in stripped]
     kept = ["" if lost else text for text, lost in zip(stripped, missing, strict=True)]
     counts = Counter(filter(None, kept))
     spelling: dict[str, str] = {}
@@ -57,13 +62,9 @@ def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None
         spelling.setdefault(_key(text), text)
     cleaned = [spelling[_key(text)] if text else "" for text in kept]
     warnings: list[str | None] = []
-    for text, clean in zip(stripped, cleaned, strict=True):
-        if text and not clean:
-            warnings.append(f"{what} missing: {text!r} reads as no value")
-        elif text != clean:
-            warnings.append(f"{what} taken for one spelled alike: {text!r} for {clean!r}")
-        else:
-            warnings.append(None)
+    for text, clean, lost in zip(stripped, cleaned, missing, strict=True):
+        alike = f"{what} taken for one spelled alike: {text!r} for {clean!r}"
+        warnings.append(lost or (alike if text != clean else None))
     return cleaned, warnings
 
 
