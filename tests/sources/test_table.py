@@ -307,7 +307,12 @@ def test_missing_files_are_no_reason_to_miss_a_class(tmp_path, untouched):
         (b"file\tlabel\na\tx\n", r"No column 'path' in .*separated by tabs: 'file', 'label'"),
         (b"file,label\na,x\n", r"No column 'path' in .*separated by commas: 'file', 'label'"),
         (b"path|label\na|x\n", r"No column 'path' in .*no comma, semicolon or tab .*'path\|label'"),
-        (b"path,label\na,x\nb,x\n", "Only one class, 'x'"),
+        (b"path,label\na,x\nb,x\n", r"Only one class, 'x', in .* apart\. Add rows"),
+        (
+            b"path,label\na,x\nb,NaN\nc,\n",
+            "Only one class, 'x'.* 2 labels were refused, the first: "
+            "label missing: 'NaN' reads as no value",
+        ),
     ],
 )
 def test_what_is_no_table_of_images_is_an_error_that_names_the_file(tmp_path, content, message):

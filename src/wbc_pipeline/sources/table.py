@@ -285,9 +285,11 @@ def _check_labels(
 ) -> None:
     usable = {label for label, doubt in zip(labels, doubts, strict=True) if doubt is None}
     if len(usable) == 1:
+        refused = list(filter(None, doubts))
+        told = f" {len(refused)} labels were refused, the first: {refused[0]}." if refused else ""
         raise LayoutError(
             f"Only one class, {usable.pop()!r}, in {table}; there must be two or more to tell "
-            "apart. Add rows of another class, or say which column holds the label."
+            f"apart.{told} Add rows of another class, or say which column holds the label."
         )
     if usable and all(map(published_part, usable)):
         raise LayoutError(
