@@ -310,7 +310,7 @@ def test_missing_files_are_no_reason_to_miss_a_class(tmp_path, untouched):
         (b"path,label\na,x\nb,x\n", r"Only one class, 'x', in .* apart\. Add rows"),
         (
             b"path,label\na,x\nb,NaN\nc,\n",
-            "Only one class, 'x'.* 2 labels were refused, the first: "
+            "Only one class, 'x'.* Labels refused: 2, the first: "
             "label missing: 'NaN' reads as no value",
         ),
     ],

@@ -286,7 +286,7 @@ def _check_labels(
     usable = {label for label, doubt in zip(labels, doubts, strict=True) if doubt is None}
     if len(usable) == 1:
         refused = list(filter(None, doubts))
-        told = f" {len(refused)} labels were refused, the first: {refused[0]}." if refused else ""
+        told = f" Labels refused: {len(refused)}, the first: {refused[0]}." if refused else ""
         raise LayoutError(
             f"Only one class, {usable.pop()!r}, in {table}; there must be two or more to tell "
             f"apart.{told} Add rows of another class, or say which column holds the label."
