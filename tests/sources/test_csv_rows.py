@@ -3,6 +3,7 @@ import codecs
 import pytest
 
 from wbc_pipeline.sources.csv_rows import CsvRow, read_rows
+from wbc_pipeline.sources.listing import LayoutError
 
 TEXT = 'path,label\r\nnaïve "1".png,"a, b"\r\nüb.png,y\r\n'
 ROWS = [
@@ -58,3 +59,14 @@ def test_latin_1_is_warned_of_and_utf_8_is_not(tmp_path, untouched, caplog):
     read_rows(tmp_path / "l.csv")
     (said,) = caplog.messages
     assert str(tmp_path / "l.csv") in said and "'ï'" in said
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_the_line_that_tells_excel_the_separator_is_no_header_but_counts(tmp_path, end):
+    file = tmp_path / "images.csv"
+    file.write_bytes(end.join(["sep=;", "path;label", "a.png;x", ""]).encode("utf-8-sig"))
+    (row,) = read_rows(file, ["path", "label"])
+    assert row == (3, {"path": "a.png", "label": "x"})
+    file.write_text("sep=,\npath,label\na,b,c\n")
+    with pytest.raises(LayoutError, match="see line 3"):
+        read_rows(file)

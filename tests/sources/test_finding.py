@@ -23,6 +23,7 @@ def folder_of(folder, *names):
         ("Cell_1.jpg", "", "cell_1.jpg"),
         ("cell-1.jpg", "", "cell_1.jpg"),
         ("cell 1.jpg", "", "cell_1.jpg"),
+        ("\ufeffcell\u20131.jpg", "", "cell_1.jpg"),
         ("cell_1", "", "cell_1.jpg"),
         ("cell_1.jpg", ".jpg", "cell_1.jpg"),
         ("cell_1.jpeg", "", "cell_1.jpg"),
@@ -103,6 +104,12 @@ def test_a_missing_file_names_the_nearest(tmp_path, untouched, name, nearest):
 
 def test_a_photograph_is_not_taken_for_a_mask_of_its_name(tmp_path):
     assert FileFinder(folder_of(tmp_path, "1.jpg")).find("1.png").problem is not None
+
+
+def test_annotations_beside_an_image_are_not_taken_for_it(tmp_path):
+    folder = folder_of(tmp_path, "lym00.png", "lym00.xml", "lym00.txt")
+    assert FileFinder(folder).find("lym00").path == "lym00.png"
+    assert FileFinder(folder).find("lym00.bmp").problem is not None
 
 
 def test_what_is_there_but_no_readable_file_is_left_to_reading(tmp_path):

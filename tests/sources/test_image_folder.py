@@ -125,3 +125,44 @@ def test_one_class_and_its_misspelling_are_only_one_class(tmp_path):
     make(tmp_path, "Monocyte/1.jpg", "Monocyte/2.jpg", "monocyte/3.jpg")
     with pytest.raises(LayoutError, match="Only one class, 'Monocyte'"):
         list_images(tmp_path, folder=".")
+
+
+@pytest.mark.parametrize(
+    "masks", ["masks", "notes/masks", "notes/../notes/masks", "b/masks", "../link/notes/masks"]
+)
+def test_masks_are_no_images_and_no_class_wherever_they_lie(tmp_path, untouched, masks):
+    (tmp_path / "link").symlink_to("my")
+    make(tmp_path, "my/a/1.jpg", "my/b/2.jpg", f"my/{masks}/1.png", f"my/{masks}/2.png")
+    listing = list_images(untouched(tmp_path), folder="my", masks=f"my/{masks}")
+    assert listing["image_id"].tolist() == ["a/1.jpg", "b/2.jpg"]
+    assert listing["mask_path"].notna().all()
+
+
+def test_the_part_that_masks_lie_in_is_still_a_part(tmp_path):
+    make(tmp_path, "train/a/1.jpg", "train/b/2.jpg", "test/a/3.jpg", "train/masks/1.png")
+    listing = list_images(tmp_path, folder=".", masks="train/masks")
+    assert listing["image_id"].tolist() == ["test/a/3.jpg", "train/a/1.jpg", "train/b/2.jpg"]
+
+
+def test_other_files_beside_masks_are_warned_of(tmp_path, caplog):
+    make(tmp_path, "a/1.jpg", "b/2.jpg", "notes/masks/1.png", "notes/by.txt", "b/masks/2.png")
+    list_images(tmp_path, folder=".", masks="notes/masks")
+    assert "notes holds masks or boxes and no images" in caplog.text
+    caplog.clear()
+    list_images(tmp_path, folder=".", masks="b/masks")
+    assert f"Masks or boxes lie in {tmp_path / 'b'}: every other" in caplog.text
+
+
+def test_boxes_are_no_class_wherever_they_lie(tmp_path):
+    make(tmp_path, "a/1.jpg", "b/2.jpg", "notes/")
+    boxes = "image_id,name,xmin,ymin,xmax,ymax\n1.jpg,cell,0,0,1,1\n"
+    (tmp_path / "notes/boxes.csv").write_text(boxes)
+    listing = list_images(tmp_path, folder=".", boxes="notes/boxes.csv")
+    assert set(listing["label"]) == {"a", "b"}
+
+
+@pytest.mark.parametrize("masks", [".", "my"])
+def test_images_are_not_taken_for_their_own_masks(tmp_path, masks):
+    make(tmp_path, "my/a/1.jpg", "my/b/2.jpg")
+    with pytest.raises(LayoutError, match="would be their own masks"):
+        list_images(tmp_path, folder="my", masks=masks)

@@ -27,6 +27,8 @@ NAMES = [
         ("lympho-cyte", "lymphocyte"),
         ("Seg Neutrophil", "seg_neutrophil"),
         ("ly", "LY"),
+        ("non\u2013blast", "non-blast"),
+        ("re\u0301ticulocyte", "r\u00e9ticulocyte"),
     ],
 )
 def test_another_way_to_write_a_label_is_found_however_frequent(typo, meant):

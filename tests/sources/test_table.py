@@ -185,6 +185,20 @@ def test_a_patient_that_reads_as_no_value_is_missing_with_a_warning(tmp_path, un
     assert warnings == {"b.png": told, "c.png": told}
 
 
+@pytest.mark.parametrize("nothing", NOTHING)
+def test_a_mask_or_part_that_reads_as_no_value_is_missing_with_a_warning(tmp_path, nothing):
+    rows = [("a.png", "x", "a.tif", "train"), ("b.png", "y", nothing, nothing)]
+    write(tmp_path, *rows, header=("path", "label", "mask", "part"))
+    touch(tmp_path, "a.tif")
+    options = {"mask_column": "mask", "part_column": "part"}
+    listing = list_images(tmp_path, file="images.csv", **options)
+    assert listing["problem"].isna().all()
+    assert listing["mask_path"].notna().tolist() == [True, False]
+    assert listing["published_part"].notna().tolist() == [True, False]
+    said = f"mask missing: {nothing!r} reads as no value; part missing: {nothing!r} reads as no"
+    assert listing["warning"][1].startswith(said)
+
+
 def test_rows_without_a_patient_are_counted(tmp_path, untouched, caplog):
     rows = [("a.png", "x", "p1"), ("b.png", "y", ""), ("c.png", "y", "nan")]
     write(tmp_path, *rows, header=("path", "label", "who"))
@@ -245,6 +259,16 @@ def test_a_file_found_under_another_name_is_warned_of(tmp_path, untouched):
     assert listing["path"]["B.PNG"] == str(raw / "B.PNG")
 
 
+def test_images_of_one_name_are_told_apart_by_the_suffix_of_all(tmp_path):
+    write(tmp_path, ("a", "x"), ("b.png", "y"))
+    (tmp_path / "a").unlink()
+    touch(tmp_path, "a.png", "a.jpg")
+    assert problems(tmp_path) == {
+        "a": "file is not clear: 'a' may be 'a.jpg', 'a.png'; write its name in full, or the "
+        "suffix of all with `sources.table.suffix=.jpg`"
+    }
+
+
 def test_a_missing_file_names_the_nearest(tmp_path, untouched):
     raw = write(tmp_path, *TWO, ("cell_17.png", "x"))
     (raw / "cell_17.png").rename(raw / "cell_71.png")
@@ -283,7 +307,12 @@ def test_missing_files_are_no_reason_to_miss_a_class(tmp_path, untouched):
         (b"file\tlabel\na\tx\n", r"No column 'path' in .*separated by tabs: 'file', 'label'"),
         (b"file,label\na,x\n", r"No column 'path' in .*separated by commas: 'file', 'label'"),
         (b"path|label\na|x\n", r"No column 'path' in .*no comma, semicolon or tab .*'path\|label'"),
-        (b"path,label\na,x\nb,x\n", "Only one class, 'x'"),
+        (b"path,label\na,x\nb,x\n", r"Only one class, 'x', in .* apart\. Add rows"),
+        (
+            b"path,label\na,x\nb,NaN\nc,\n",
+            "Only one class, 'x'.* Labels refused: 2, the first: "
+            "label missing: 'NaN' reads as no value",
+        ),
     ],
 )
 def test_what_is_no_table_of_images_is_an_error_that_names_the_file(tmp_path, content, message):

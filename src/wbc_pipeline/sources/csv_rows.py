@@ -4,6 +4,7 @@ import codecs
 import csv
 import io
 import logging
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 _SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
 _WINDOWS = "cp1252"
+_EXCEL = re.compile(r"sep=.\r?\n", re.IGNORECASE)  # a first line that tells Excel the separator
 
 
 class CsvRow(NamedTuple):
@@ -31,8 +33,8 @@ def read_rows(file: Path, columns: Iterable[str] = ()) -> list[CsvRow]:
     asked columns, else the most columns. It may be UTF-8, UTF-16 with a byte order mark, or
     Latin-1 as Windows writes it (code page 1252), which is warned of, since a damaged UTF-8 file
     reads as that too. Cells are text as written, so ``NA`` is a cell like any other; names of
-    columns are stripped. Cells missing at the end of a row are empty; a row without any text is
-    left out.
+    columns are stripped. A first line such as ``sep=;``, which is for Excel, is left out, but
+    counted. Cells missing at the end of a row are empty; a row without any text is left out.
 
     Parameters
     ----------
@@ -50,13 +52,15 @@ def read_rows(file: Path, columns: Iterable[str] = ()) -> list[CsvRow]:
     """
     columns = list(columns)
     text = _read_text(file)
+    told = _EXCEL.match(text)
+    text, skipped = (text[told.end() :], 1) if told else (text, 0)
     separator = _find_separator(text, columns)
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     try:
-        rows = _parse(reader)
+        rows = [row._replace(line=row.line + skipped) for row in _parse(reader)]
     except csv.Error as error:
         raise LayoutError(
-            f"{file} is no table, see line {reader.line_num}: {error}. Mend that line."
+            f"{file} is no table, see line {reader.line_num + skipped}: {error}. Mend that line."
         ) from None
     if not rows:
         raise LayoutError(f"{file} has no rows. Give a CSV file with a header and a row per image.")

@@ -4,20 +4,21 @@ import difflib
 import os
 import posixpath
 import re
-import unicodedata
 from bisect import bisect
 from collections import defaultdict
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import NamedTuple
 
 from wbc_pipeline.sources.listing import relative_files
+from wbc_pipeline.sources.spelling import fold
 
 # Only these are taken for a suffix: in "slide.17" the last part is a number of its own.
 _SUFFIXES = {
     **{name: name for name in ("png", "bmp", "gif", "webp", "jp2", "ppm", "pgm", "xml", "txt")},
     **{"jpg": "jpg", "jpeg": "jpg", "tif": "tif", "tiff": "tif"},
 }
+_ANNOTATIONS = {"xml", "txt"}  # of VOC and YOLO, called as their images
 _SHOWN = 3
 _NEIGHBOURS = 4  # names before and after the missing one that are measured against it
 
@@ -51,22 +52,33 @@ class FileFinder:
         Appended to each name.
     what
         What the files are, for the messages.
+    suffix_option
+        Name of the parameter that sets ``suffix``, for the messages.
     """
 
-    def __init__(self, folder: Path, *, suffix: str = "", what: str = "file"):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        suffix: str = "",
+        what: str = "file",
+        suffix_option: str | None = None,
+    ):
         self._folder = folder
         self._real = os.path.realpath(folder)
         self._suffix = suffix
         self._what = what
+        self._suffix_option = suffix_option
 
     def find(self, name: str) -> Found:
         r"""Find the file that a name means.
 
         The name is a path relative to the folder, or an absolute one inside it; ``/`` and ``\``
         both part folders. If no file is called so, that one is taken whose name differs only by
-        case, by ``_``, ``-`` or blanks for each other, by blanks at an end, or by a suffix that is
-        missing, doubled or spelled otherwise (``jpeg``, ``jpg``); with a warning, and only if
-        exactly one does. Otherwise the problem names those that fit, or the nearest.
+        what `.spelling.fold` levels, by ``_``, ``-`` or blanks for each other, or by a suffix that
+        is missing, doubled or spelled otherwise (``jpeg``, ``jpg``); with a warning, and only if
+        exactly one does, files of annotations apart. Otherwise the problem names those that fit, or
+        the nearest.
         """
         spelled = name + self._suffix
         if "\0" in name:
@@ -82,7 +94,10 @@ class FileFinder:
             return Found(fitting[0], None, f"found under another name: {path!r} is {fitting[0]!r}")
         if fitting:
             told = ", ".join(map(repr, fitting[:_SHOWN]))
-            problem = f"{self._what} is not clear: {path!r} may be {told}; write its name in full"
+            problem = (
+                f"{self._what} is not clear: {path!r} may be {told}; write its name in full"
+                f"{self._suffix_hint(path, fitting[0])}"
+            )
         else:
             problem = f"{self._what} is missing: {path!r}{self._nearest(path)}"
         return Found(path, problem)
@@ -110,7 +125,9 @@ class FileFinder:
     def _by_key(self) -> dict[str, list[str]]:
         found = defaultdict(list)
         for file in self._files:
-            found[_key(file)[0]].append(file)
+            key, suffix = _key(file)
+            if suffix not in _ANNOTATIONS:
+                found[key].append(file)
         return found
 
     @cached_property
@@ -124,6 +141,12 @@ class FileFinder:
             for file in self._by_key.get(key, [])
             if not suffix or _key(file)[1] in ("", suffix)
         ]
+
+    def _suffix_hint(self, path: str, file: str) -> str:
+        suffix = PurePosixPath(file).suffix
+        if self._suffix_option is None or _key(path)[1] or not _key(file)[1]:
+            return ""
+        return f", or the suffix of all with `{self._suffix_option}={suffix}`"
 
     def _nearest(self, path: str) -> str:
         """Name the nearest file: of that name in another folder, else spelled most alike."""
@@ -142,8 +165,7 @@ def _is_file(path: str | Path) -> bool:
 
 def _key(path: str) -> tuple[str, str]:
     """Split what two spellings of a path have in common from its suffix, in one spelling."""
-    folded = unicodedata.normalize("NFC", path).casefold()
-    *folders, stem = (part.strip() for part in folded.split("/"))
+    *folders, stem = map(fold, path.split("/"))
     suffix = ""
     while True:
         rest, dot, last = stem.rpartition(".")

@@ -1,11 +1,12 @@
 """Ids of patients, cells and stains as people write them: with blanks, as NaN, in two spellings."""
 
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Sequence
 
-_NO_VALUE = {"nan", "na", "n/a", "<na>", "none", "null"}
+from wbc_pipeline.sources.spelling import fold
+
+_NO_VALUE = {"", "nan", "na", "n/a", "<na>", "none", "null"}
 
 
 def reads_as_missing(text: str) -> bool:
@@ -16,16 +17,21 @@ def reads_as_missing(text: str) -> bool:
     >>> [reads_as_missing(text) for text in ("NaN", "None", "n/a", "", "Nanette")]
     [True, True, True, False, False]
     """
-    return text.lower() in _NO_VALUE
+    return text != "" and fold(text) in _NO_VALUE
+
+
+def missing_value(text: str, what: str) -> str | None:
+    """Warn of a cell that is taken for empty because of :func:`reads_as_missing`; else None."""
+    return f"{what} missing: {text!r} reads as no value" if reads_as_missing(text) else None
 
 
 def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None]]:
     """Strip ids, empty those that mean no value, and give look-alikes one spelling.
 
-    Ids that differ only by case, spaces, hyphens or underscores become the most frequent of them:
-    were they two people, a split would keep them together for nothing; were they one and stayed
-    apart, that person would stand on both sides. Between two digits a separator counts, so ``P1-1``
-    and ``P11`` are two.
+    Ids that differ only by what `.spelling.fold` levels, spaces, hyphens or underscores become the
+    most frequent of them: were they two people, a split would keep them together for nothing; were
+    they one and stayed apart, that person would stand on both sides. Between two digits a
+    separator counts, so ``P1-1`` and ``P11`` are two.
 
     Parameters
     ----------
@@ -48,7 +54,7 @@ def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None
 "patient missing: 'nan' reads as no value"])
     """
     stripped = [text.strip() for text in ids]
-    missing = [reads_as_missing(text) for text in stripped]
+    missing = [missing_value(text, what) for text in stripped]
     kept = ["" if lost else text for text, lost in zip(stripped, missing, strict=True)]
     counts = Counter(filter(None, kept))
     spelling: dict[str, str] = {}
@@ -56,19 +62,14 @@ def clean_ids(ids: Sequence[str], what: str) -> tuple[list[str], list[str | None
         spelling.setdefault(_key(text), text)
     cleaned = [spelling[_key(text)] if text else "" for text in kept]
     warnings: list[str | None] = []
-    for text, clean in zip(stripped, cleaned, strict=True):
-        if text and not clean:
-            warnings.append(f"{what} missing: {text!r} reads as no value")
-        elif text != clean:
-            warnings.append(f"{what} taken for one spelled alike: {text!r} for {clean!r}")
-        else:
-            warnings.append(None)
+    for text, clean, lost in zip(stripped, cleaned, missing, strict=True):
+        alike = f"{what} taken for one spelled alike: {text!r} for {clean!r}"
+        warnings.append(lost or (alike if text != clean else None))
     return cleaned, warnings
 
 
 def _key(text: str) -> str:
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    folded = re.sub(r"(?<=\d)[\s_-]+(?=\d)", ".", folded)
+    folded = re.sub(r"(?<=\d)[\s_-]+(?=\d)", ".", fold(text))
     if not any(map(str.isalpha, folded)):
         return folded  # of numbers, -1 and 1 are two
     return re.sub(r"[\s_-]+", "", folded)

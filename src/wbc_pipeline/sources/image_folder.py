@@ -3,7 +3,7 @@
 import logging
 import os
 from collections.abc import Collection, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import pandas as pd
@@ -12,6 +12,7 @@ from wbc_pipeline.sources.annotations import attach
 from wbc_pipeline.sources.annotations.attach import Levels, Side
 from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import (
+    IMAGE_SUFFIXES,
     LayoutError,
     as_listing,
     is_visible,
@@ -61,10 +62,10 @@ def list_images(
     classes
         The labels that are allowed; None for all but those that look misspelt.
     masks
-        Folder of masks, each called as its image, in sub-folders as the images or in none; beside
-        the class folders it is no class.
+        Folder of masks, each called as its image, in sub-folders as the images or in none.
     mask_levels, boxes, box_names, annotations
-        See `table.list_images`; a folder of annotations beside the class folders is no class.
+        See `table.list_images`. What is called masks or boxes is no image, and a folder that holds
+        no images beside them is no class, wherever it lies.
 
     Returns
     -------
@@ -77,8 +78,8 @@ def list_images(
     MissingDataError
         If the folder is not there.
     LayoutError
-        If it has no class folders, no files, or only one class; or part folders mixed with others
-        or within each other.
+        If it has no class folders, no files, or only one class; part folders mixed with others or
+        within each other; or if it lies in the folder of masks.
     """
     home = Path(raw) / Path(folder).expanduser()
     if not home.is_dir():
@@ -89,9 +90,13 @@ def list_images(
         )
     mask_home = attach.own_place(raw, masks, "sources.image_folder.masks")
     own = attach.read_own(raw, boxes, box_names, "sources.image_folder")
-    beside = {mask_home, attach.own_place(raw, boxes, "sources.image_folder.boxes")} - {None}
+    box_places = [
+        attach.own_place(raw, boxes, "sources.image_folder.boxes"),
+        attach.own_place(raw, box_names, "sources.image_folder.box_names"),
+    ]
+    beside = _places_beside(home, mask_home, box_places)
     class_folders = _class_folders(home, beside)
-    files = {class_folder: list(relative_files(class_folder)) for class_folder in class_folders}
+    files = {class_folder: _files(class_folder, beside) for class_folder in class_folders}
     rows = [
         {
             "image_id": f"{class_folder.relative_to(home).as_posix()}/{name}",
@@ -111,6 +116,13 @@ def list_images(
     _check_classes(home, {row["label"] for row in rows} - {None}, empty)
     if empty:
         _log.warning("Class folders without any file: %s.", ", ".join(empty))
+    for class_folder in class_folders:
+        if _inside(class_folder, beside):
+            _log.warning(
+                "Masks or boxes lie in %s: every other file in it counts as an image of class %r.",
+                class_folder,
+                class_folder.name,
+            )
     _warn_of_files_beside({home, *(class_folder.parent for class_folder in class_folders)})
     if mask_home is not None:
         of_image = attach.find_masks(mask_home, [row["image_id"] for row in rows])
@@ -220,4 +232,52 @@ def _sub_folders(folder: Path, beside: Collection[Path] = ()) -> list[Path]:
     with os.scandir(folder) as entries:
         names = [entry.name for entry in entries if entry.is_dir() and is_visible(entry.name)]
     folders = [folder / name for name in sorted(names)]
-    return [one for one in folders if one.absolute() not in beside]
+    return [one for one in folders if _may_hold_images(one, beside)]
+
+
+def _places_beside(home: Path, masks: Path | None, boxes: Sequence[Path | None]) -> frozenset[Path]:
+    """Resolve the places of masks and boxes, without those that the images lie in."""
+    real = home.resolve()
+    if masks is not None and real.is_relative_to(masks.resolve()):
+        raise LayoutError(
+            f"The images in {home} lie in {masks}, which `sources.image_folder.masks` names: they "
+            "would be their own masks. Name a folder that holds masks alone."
+        )
+    places = {place.resolve() for place in [masks, *boxes] if place is not None}
+    return frozenset(place for place in places if not real.is_relative_to(place))
+
+
+def _may_hold_images(folder: Path, beside: Collection[Path]) -> bool:
+    """Whether a folder is more than one of masks and boxes."""
+    if not _inside(folder, beside):
+        return True
+    others = _files(folder, beside)
+    if any(PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES for name in others):
+        return True
+    if others:
+        _log.warning(
+            "%s holds masks or boxes and no images, so that it is no class: %d other files in it "
+            "are left out, such as %s.",
+            folder,
+            len(others),
+            min(others),
+        )
+    return False
+
+
+def _inside(folder: Path, beside: Collection[Path]) -> list[str]:
+    """Name the places of masks and boxes in a folder, relative to it."""
+    if not beside:
+        return []
+    real = folder.resolve()
+    return [place.relative_to(real).as_posix() for place in beside if place.is_relative_to(real)]
+
+
+def _files(folder: Path, beside: Collection[Path]) -> list[str]:
+    """List the files below a folder that are no masks or boxes."""
+    inside = _inside(folder, beside)
+    return [
+        name
+        for name in relative_files(folder)
+        if not any(PurePosixPath(name).is_relative_to(place) for place in inside)
+    ]

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from difflib import SequenceMatcher
 
+from wbc_pipeline.sources.spelling import fold
 from wbc_pipeline.suggestions import suggestion
 
 _RARER = 20  # how many times as frequent the right spelling is, if the letters differ
@@ -49,9 +50,10 @@ def label_problems(
 def lookalikes(counts: Mapping[str, int]) -> dict[str, str]:
     """Find labels that look like a misspelling of a more frequent one.
 
-    A label does that if it differs only by case, spaces, hyphens or underscores; or if the other is
-    at least 20 times as frequent and has the same words but for a letter or two, in words of six
-    letters or more. A prefix makes another word (myelocyte, promyelocyte), and so does a digit.
+    A label does that if it differs only by what `.spelling.fold` levels, spaces, hyphens or
+    underscores; or if the other is at least 20 times as frequent and has the same words but for a
+    letter or two, in words of six letters or more. A prefix makes another word (myelocyte,
+    promyelocyte), and so does a digit.
 
     Parameters
     ----------
@@ -89,9 +91,10 @@ def _meant(label: str, other: str, counts: Mapping[str, int]) -> bool:
 
 
 def _words(label: str) -> list[str]:
-    if not any(map(str.isalpha, label)):
-        return [label.strip()]  # of numbers, -1 and 1 are two
-    return re.split(r"[\s_-]+", label.casefold().strip(" _"))
+    folded = fold(label)
+    if not any(map(str.isalpha, folded)):
+        return [folded]  # of numbers, -1 and 1 are two
+    return re.split(r"[\s_-]+", folded.strip(" _"))
 
 
 def _close(one: str, two: str) -> bool:

@@ -12,7 +12,7 @@ from wbc_pipeline.sources.annotations import attach
 from wbc_pipeline.sources.annotations.attach import Levels, Side
 from wbc_pipeline.sources.csv_rows import read_rows
 from wbc_pipeline.sources.finding import FileFinder, Found
-from wbc_pipeline.sources.identifiers import clean_ids, reads_as_missing
+from wbc_pipeline.sources.identifiers import clean_ids, missing_value, reads_as_missing
 from wbc_pipeline.sources.labels import label_problems
 from wbc_pipeline.sources.listing import (
     PARTS,
@@ -34,6 +34,7 @@ CAVEATS = (
 ONE_IMAGE_PER_CELL = True  # a cell has one image, unless the table or near-duplicates say otherwise
 
 _IDS = {"source_id": "source", "patient": "patient", "domain": "domain"}
+_OPTIONAL = {"mask_path": "mask", "published_part": "part"}
 _NO_PATH = Found("", "path missing")
 
 
@@ -118,8 +119,8 @@ def list_images(
         "domain": domain_column,
         "mask_path": mask_column,
     }
-    cells = _read(table, columns)
-    finder = FileFinder(home, suffix=suffix)
+    cells, emptied = _without_missing(_read(table, columns))
+    finder = FileFinder(home, suffix=suffix, suffix_option="sources.table.suffix")
     found = [finder.find(path) if path else _NO_PATH for path in cells["path"]]
     mask_home = attach.own_place(raw, masks, "sources.table.masks") or home
     mask_finder = FileFinder(mask_home, what="mask")
@@ -141,6 +142,7 @@ def list_images(
         [each.warning for each in found],
         [each and each.warning for each in masks_found],
         [part_warning(part) for part in rows["published_part"]],
+        *emptied,
         *(warnings for _, warnings in ids.values()),
     )
     _warn_of_unknown_patients(table, patient_column, rows["patient"])
@@ -183,6 +185,16 @@ def _read(table: Path, columns: dict[str, str | None]) -> pd.DataFrame:
     for field in cells.keys() - {"path"}:
         cells[field] = [cell.strip() for cell in cells[field]]
     return pd.DataFrame({**cells, "line": [row.line for row in rows]}, dtype=object)
+
+
+def _without_missing(cells: pd.DataFrame) -> tuple[pd.DataFrame, list[list[str | None]]]:
+    """Empty optional cells that mean no value, and give the warnings of each such column."""
+    told = {
+        field: [missing_value(cell, what) for cell in cells[field]]
+        for field, what in _OPTIONAL.items()
+    }
+    kept = {field: cells[field].mask(list(map(bool, lost)), "") for field, lost in told.items()}
+    return cells.assign(**kept), list(told.values())
 
 
 def _existing_file(raw: Path, file: str) -> Path:
@@ -273,9 +285,11 @@ def _check_labels(
 ) -> None:
     usable = {label for label, doubt in zip(labels, doubts, strict=True) if doubt is None}
     if len(usable) == 1:
+        refused = list(filter(None, doubts))
+        told = f" Labels refused: {len(refused)}, the first: {refused[0]}." if refused else ""
         raise LayoutError(
             f"Only one class, {usable.pop()!r}, in {table}; there must be two or more to tell "
-            "apart. Add rows of another class, or say which column holds the label."
+            f"apart.{told} Add rows of another class, or say which column holds the label."
         )
     if usable and all(map(published_part, usable)):
         raise LayoutError(
