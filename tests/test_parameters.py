@@ -59,8 +59,14 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"dataset": "leukemia"}, "dataset: .*Did you mean 'leukemia5'"),
         ({"dataset": "demo+LISC"}, "dataset: .*Did you mean 'lisc'"),
         ({"dataset": "lisc+originals"}, "dataset: .*Did you mean 'blood_cells_originals'"),
-        ({"b/c": "d"}, "b/c: there is no such parameter.*splits at commas.*conf/local"),
-        ({"sources": {"table": {"label_column": 7.1}}}, "label_column: .*7.1.* in quotes"),
+        (
+            {"b/c": "d"},
+            "b/c: there is no such parameter.*splits at commas.*conf/local.*--env=paper: conf/pap",
+        ),
+        (
+            {"sources": {"table": {"label_column": 7.1}}},
+            "label_column: .*7.1.* in quotes.*--env=paper: conf/paper",
+        ),
         ({"sources": {"image_folder": {"folder": True}}}, "folder: .* in quotes"),
         ({"ingestion": {"lost_classes": "ignore"}}, "lost_classes: .*'error' or 'warn'"),
         ({"protocols": "random+random"}, "twice"),

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import Field, ValidationError, create_model, field_validator
 
+from wbc_pipeline.errors import OWN_PARAMETERS
 from wbc_pipeline.options import Options, split_text
 from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.experiment.options import Selection
@@ -138,7 +139,7 @@ def _explain(problem: dict[str, Any]) -> str:
     if len(problem["loc"]) == 1:
         hint += (
             " If it is what follows a comma in a path or list: --params splits at commas; say such "
-            "a path in conf/local/parameters.yml, and write lists with +."
+            f"a path in {OWN_PARAMETERS}, and write lists with +."
         )
     return f"- {name}: there is no such parameter.{hint}"
 
