@@ -122,6 +122,12 @@ def test_a_mistake_is_refused_and_named(load, runtime, expected):
         check_parameters(load(**runtime))
 
 
+def test_a_mistake_in_the_data_set_is_named_once(load):
+    with pytest.raises(ParameterError) as error:
+        check_parameters(load(dataset="leukemia"))
+    assert str(error.value).count("leukemia5'?") == 1
+
+
 def test_a_metric_that_is_not_measured_is_refused(load):
     parameters = load(blend={"published": {"normal": {"accurcy": 1}}})
     with pytest.raises(ParameterError, match="accurcy"):

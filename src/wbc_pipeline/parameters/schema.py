@@ -126,7 +126,13 @@ def check_parameters(parameters: dict[str, Any]) -> SharedParameters:
     try:
         return Parameters.model_validate(parameters)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        problems = error.errors()
+        of_dataset = {one["msg"] for one in problems if one["loc"] == ("dataset",)}
+        lines = [
+            _explain(one)
+            for one in problems
+            if one["loc"] != ("boxes",) or one["msg"] not in of_dataset  # where not said, the same
+        ]
         raise ParameterError("\n".join(["Parameters were refused:", *lines])) from None
 
 
