@@ -171,3 +171,4 @@ def test_a_comma_within_a_path_is_explained():
     done = CliRunner().invoke(run, ["--params=dataset=image_folder,raw=/cells,stained"])
     assert done.exit_code == 2
     assert "splits at commas. Write such a path into conf/local/parameters.yml" in done.output
+    assert "(with --env=paper: conf/paper/parameters.yml)" in done.output

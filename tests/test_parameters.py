@@ -59,8 +59,14 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"dataset": "leukemia"}, "dataset: .*Did you mean 'leukemia5'"),
         ({"dataset": "demo+LISC"}, "dataset: .*Did you mean 'lisc'"),
         ({"dataset": "lisc+originals"}, "dataset: .*Did you mean 'blood_cells_originals'"),
-        ({"b/c": "d"}, "b/c: there is no such parameter.*splits at commas.*conf/local"),
-        ({"sources": {"table": {"label_column": 7.1}}}, "label_column: .*7.1.* in quotes"),
+        (
+            {"b/c": "d"},
+            "b/c: there is no such parameter.*splits at commas.*conf/local.*--env=paper: conf/pap",
+        ),
+        (
+            {"sources": {"table": {"label_column": 7.1}}},
+            "label_column: .*7.1.* in quotes.*--env=paper: conf/paper",
+        ),
         ({"sources": {"image_folder": {"folder": True}}}, "folder: .* in quotes"),
         ({"ingestion": {"lost_classes": "ignore"}}, "lost_classes: .*'error' or 'warn'"),
         ({"protocols": "random+random"}, "twice"),
@@ -114,6 +120,12 @@ def test_an_environment_changes_only_what_it_names(load):
 def test_a_mistake_is_refused_and_named(load, runtime, expected):
     with pytest.raises(ParameterError, match=expected):
         check_parameters(load(**runtime))
+
+
+def test_a_mistake_in_the_data_set_is_named_once(load):
+    with pytest.raises(ParameterError) as error:
+        check_parameters(load(dataset="leukemia"))
+    assert str(error.value).count("leukemia5'?") == 1
 
 
 def test_a_metric_that_is_not_measured_is_refused(load):

@@ -12,7 +12,7 @@ from kedro.framework.cli.utils import CONTEXT_SETTINGS
 from kedro.framework.project import pipelines
 from yaml import YAMLError
 
-from wbc_pipeline.errors import explain
+from wbc_pipeline.errors import OWN_PARAMETERS, explain
 from wbc_pipeline.suggestions import suggestion
 
 # Where Kedro refuses names of pipelines, nodes, tags and data sets by a plain ValueError.
@@ -34,7 +34,7 @@ def _split_params(context: click.Context, option: click.Parameter, value: Any) -
     except click.UsageError as error:
         error.message += (
             " If it follows a comma within a path or a list: --params splits at commas. Write such "
-            "a path into conf/local/parameters.yml, and lists with +."
+            f"a path into {OWN_PARAMETERS}, and lists with +."
         )
         raise
 

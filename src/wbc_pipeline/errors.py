@@ -3,6 +3,9 @@
 import errno
 from collections.abc import Iterator
 
+# Where a user's own parameters go.
+OWN_PARAMETERS = "conf/local/parameters.yml (with --env=paper: conf/paper/parameters.yml)"
+
 
 class UserError(ValueError):
     """Something that the user can mend: the message says what, where, and what to do now."""

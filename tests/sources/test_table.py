@@ -199,6 +199,15 @@ def test_a_mask_or_part_that_reads_as_no_value_is_missing_with_a_warning(tmp_pat
     assert listing["warning"][1].startswith(said)
 
 
+def test_a_mask_of_two_images_is_warned_of(tmp_path):
+    rows = [("a.png", "x", "m.tif"), ("b.png", "y", "m.tif"), ("c.png", "y", "")]
+    write(tmp_path, *rows, header=("path", "label", "mask"))
+    touch(tmp_path, "m.tif")
+    listing = list_images(tmp_path, file="images.csv", mask_column="mask")
+    said = "mask of several images: m.tif of a.png, b.png"
+    assert listing["warning"].fillna("").tolist() == [said, said, ""]
+
+
 def test_rows_without_a_patient_are_counted(tmp_path, untouched, caplog):
     rows = [("a.png", "x", "p1"), ("b.png", "y", ""), ("c.png", "y", "nan")]
     write(tmp_path, *rows, header=("path", "label", "who"))

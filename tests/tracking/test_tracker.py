@@ -220,6 +220,7 @@ def test_without_a_tracker_nothing_is_tracked(key, tmp_path):
 
 
 def test_a_store_of_files_costs_a_warning_and_not_the_run(tmp_path, key, caplog):
+    (tmp_path / "mlruns").mkdir()
     tracker = Tracker(f"file:{tmp_path}/mlruns", artifacts=None, tags={})
     with tracker.run(key) as tracked:
         assert tracked.logger is None
@@ -230,6 +231,15 @@ def test_a_store_of_files_costs_a_warning_and_not_the_run(tmp_path, key, caplog)
         "not tracked. Its results are on disk, and the next command that tracks enters them. Take "
         f"the old runs along with `mlflow migrate-filestore --source {tmp_path}/mlruns --target "
         f"{database}`, then set MLFLOW_TRACKING_URI={database}."
+    )
+    assert not list((tmp_path / "mlruns").iterdir())
+
+
+def test_no_old_runs_are_taken_along_where_there_are_none(tmp_path, key, caplog):
+    with Tracker(f"{tmp_path}/mlruns", artifacts=None, tags={}).run(key):
+        pass
+    assert caplog.messages[0].endswith(
+        f"enters them. Set MLFLOW_TRACKING_URI=sqlite:///{tmp_path}/mlruns.db."
     )
     assert not (tmp_path / "mlruns").exists()
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 import click
 from pydantic import Field, ValidationError, create_model, field_validator
 
+from wbc_pipeline.errors import OWN_PARAMETERS
 from wbc_pipeline.options import Options, split_text
 from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.experiment.options import Selection
@@ -125,7 +126,13 @@ def check_parameters(parameters: dict[str, Any]) -> SharedParameters:
     try:
         return Parameters.model_validate(parameters)
     except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
+        problems = error.errors()
+        of_dataset = {one["msg"] for one in problems if one["loc"] == ("dataset",)}
+        lines = [
+            _explain(one)
+            for one in problems
+            if one["loc"] != ("boxes",) or one["msg"] not in of_dataset  # where not said, the same
+        ]
         raise ParameterError("\n".join(["Parameters were refused:", *lines])) from None
 
 
@@ -138,7 +145,7 @@ def _explain(problem: dict[str, Any]) -> str:
     if len(problem["loc"]) == 1:
         hint += (
             " If it is what follows a comma in a path or list: --params splits at commas; say such "
-            "a path in conf/local/parameters.yml, and write lists with +."
+            f"a path in {OWN_PARAMETERS}, and write lists with +."
         )
     return f"- {name}: there is no such parameter.{hint}"
 

@@ -35,6 +35,7 @@ ONE_IMAGE_PER_CELL = True  # a cell has one image, unless the table or near-dupl
 
 _IDS = {"source_id": "source", "patient": "patient", "domain": "domain"}
 _OPTIONAL = {"mask_path": "mask", "published_part": "part"}
+_SHOWN = 3
 _NO_PATH = Found("", "path missing")
 
 
@@ -141,6 +142,7 @@ def list_images(
     rows["warning"] = _joined(
         [each.warning for each in found],
         [each and each.warning for each in masks_found],
+        _shared_masks(rows["path"], masks_found),
         [part_warning(part) for part in rows["published_part"]],
         *emptied,
         *(warnings for _, warnings in ids.values()),
@@ -272,6 +274,21 @@ def _repetition(first: dict[str, int], label: str, line: int) -> str | None:
     if first.get(label, line) != line:
         return f"row repeats an earlier one: line {line} is line {first[label]}"
     return None
+
+
+def _shared_masks(images: Sequence[str], masks: Sequence[Found | None]) -> list[str | None]:
+    """Warn of a mask that another image has too."""
+    of_mask: dict[str, dict[str, None]] = defaultdict(dict)
+    known = [mask.path if mask and not mask.problem else None for mask in masks]
+    for image, mask in zip(images, known, strict=True):
+        if mask is not None:
+            of_mask[mask][image] = None
+    told = {
+        mask: f"mask of several images: {mask} of {', '.join(list(those)[:_SHOWN])}"
+        for mask, those in of_mask.items()
+        if len(those) > 1
+    }
+    return [told.get(mask) for mask in known]
 
 
 def _image_ids(rows: pd.DataFrame) -> list[str]:

@@ -8,7 +8,7 @@ MIGRATION = "migrate-filestore"  # the command that MLflow's refusal names
 
 
 def advise_migration(uri: str) -> str:
-    """Say what happens now, and how to keep the old runs.
+    """Say what happens now, which store to take, and how to keep the old runs, if there are any.
 
     Parameters
     ----------
@@ -22,9 +22,14 @@ def advise_migration(uri: str) -> str:
     """
     folder = Path(local_file_uri_to_path(uri)).resolve()
     database = f"sqlite:///{folder.with_name(folder.name + '.db')}"
+    remedy = f"Set MLFLOW_TRACKING_URI={database}."
+    if folder.exists():
+        remedy = (
+            f"Take the old runs along with `mlflow {MIGRATION} --source {folder} --target "
+            f"{database}`, then set MLFLOW_TRACKING_URI={database}."
+        )
     return (
         f"MLflow no longer writes into folders of files like {folder}: this command is not "
-        "tracked. Its results are on disk, and the next command that tracks enters them. Take the "
-        f"old runs along with `mlflow {MIGRATION} --source {folder} --target {database}`, then set "
-        f"MLFLOW_TRACKING_URI={database}."
+        "tracked. Its results are on disk, and the next command that tracks enters them. "
+        f"{remedy}"
     )

@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
+from wbc_pipeline.errors import OWN_PARAMETERS
 from wbc_pipeline.options import Options
 
 
@@ -28,7 +29,7 @@ def _as_text(name: Any) -> Any:
     if isinstance(name, float | bool):  # 2024.10 has arrived as 2024.1, and yes as true
         raise ValueError(
             f"{name} was read as a number or as yes or no; write such a name in quotes, in "
-            "conf/local/parameters.yml"
+            f"{OWN_PARAMETERS}"
         )
     return str(name) if isinstance(name, int) else name
 
