@@ -4,26 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from printed_tables import CLASSES, MADE, TEST, print_shares
 
 from wbc_pipeline.evaluation.scores.printed import PrintedShare
 from wbc_pipeline.evaluation.scores.printed_matrix import find_counts, score_bounds
-
-CLASSES = ["eosinophil", "lymphocyte", "monocyte", "neutrophil"]
-TEST = [623, 620, 620, 624]
-
-# Made up but for its sums: rows, columns and diagonal are those behind the localization paper's
-# Table 4, whose cells this project has not got.
-MADE = np.array(
-    [[500, 59, 60, 101], [40, 500, 20, 21], [29, 31, 367, 8], [54, 30, 173, 494]],
-)
-
-
-def print_shares(counts, axis, decimals=2):
-    totals = np.broadcast_to(counts.sum(axis=axis, keepdims=True), counts.shape)
-    return [
-        [f"{100 * part / whole:.{decimals}f}" for part, whole in zip(*rows, strict=True)]
-        for rows in zip(counts, totals, strict=True)
-    ]
 
 
 def test_row_percentages_and_column_totals_have_one_set_of_counts():

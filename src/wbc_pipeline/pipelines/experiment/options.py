@@ -8,7 +8,12 @@ from pydantic import Field, RootModel, field_validator, model_validator
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
 from wbc_pipeline.pipelines.preprocessing.options import Name, Views
-from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.reporting.options import (
+    PaperOptions,
+    PrintedOptions,
+    Published,
+    ScoreOptions,
+)
 from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
@@ -155,11 +160,14 @@ class PaperParameters(ExperimentParameters):
         How the networks are tested on degraded images.
     published
         What the paper prints, by variant and metric.
+    printed
+        What that is held against before it is reproduced.
     """
 
     paper: PaperOptions
     robustness: RobustnessOptions
     published: Published
+    printed: PrintedOptions
 
 
 def weights_file(network: Options) -> Path | None:
