@@ -3,7 +3,7 @@ import pytest
 from printed_tables import CLASSES, MADE, TEST, print_shares
 
 from wbc_pipeline.evaluation.report.described import heading_of
-from wbc_pipeline.evaluation.scores.printed_findings import examine_printed
+from wbc_pipeline.evaluation.scores.printed.findings import examine_printed
 
 ON_TEST = {"what": "TEST", "images": [], "classes": dict(zip(CLASSES, TEST, strict=True))}
 
@@ -104,3 +104,14 @@ def test_a_loss_that_no_accuracy_explains_does_not_agree():
 
 def test_a_paper_that_prints_nothing_has_no_findings():
     assert findings({"cnn": {}}).empty
+
+
+def test_a_matrix_that_takes_too_long_is_left_undecided(monkeypatch):
+    from wbc_pipeline.evaluation.scores.printed import matrix as solving
+
+    monkeypatch.setattr(solving, "SECONDS", 0)
+    shares = matrix(of_rows=print_shares(MADE, axis=1))
+    table = findings({}, tests=[ON_TEST], matrices={"cnn": shares})
+    found = table.loc[("confusion matrix, cnn", "Table 4 on TEST")]
+    assert found["agrees"] == ""
+    assert found["finding"] == "Not decided: the counts were not settled within 0 s."

@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from printed_tables import CLASSES, MADE, TEST, print_shares
 
-from wbc_pipeline.evaluation.scores.printed import PrintedShare
-from wbc_pipeline.evaluation.scores.printed_matrix import find_counts, score_bounds
+from wbc_pipeline.evaluation.scores.printed import PrintedShare, find_counts, score_bounds
 
 
 def test_row_percentages_and_column_totals_have_one_set_of_counts():

@@ -109,7 +109,7 @@ def check_printed(
     items
         ``printed_numbers``: a row per question, answered in words.
     """
-    from wbc_pipeline.evaluation.scores.printed_findings import examine_printed
+    from wbc_pipeline.evaluation.scores.printed.findings import examine_printed
 
     found = examine_printed(published, classes=paper.classes, **printed.model_dump())
     return {"printed_numbers": found}

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from wbc_pipeline.evaluation.scores.printed import PrintedShare, Rounding
+from wbc_pipeline.evaluation.scores.printed.shares import PrintedShare, Rounding
 
 Table = Sequence[Sequence[object]]  # square, in per cent; None where a cell is not known
 SECONDS = 60  # for one question to the solver
@@ -132,7 +132,7 @@ def find_counts(
     any_order
         Whether the totals may belong to the classes in another order than given.
     rounding
-        See `printed.possible_sizes`.
+        See `possible_sizes`.
 
     Returns
     -------
@@ -235,7 +235,7 @@ class _Program:
         if found.status == INFEASIBLE:
             return None
         if not found.success:
-            raise TimeoutError(f"counts behind the printed matrix: {found.message}")
+            raise TimeoutError(f"the counts were not settled within {SECONDS} s")
         exact = np.rint(found.x).astype(int)
         sums = rows.astype(object) @ exact.astype(object)
         limits = zip(self.low, sums, self.high, strict=True)

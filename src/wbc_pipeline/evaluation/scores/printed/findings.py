@@ -8,18 +8,18 @@ import pandas as pd
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.calibration import explain_published_loss, largest_mean_loss
 from wbc_pipeline.evaluation.scores.comparison import printed_text, published_values
-from wbc_pipeline.evaluation.scores.printed import (
+from wbc_pipeline.evaluation.scores.printed.matrix import (
+    MatrixCounts,
+    find_counts,
+    score_bounds,
+)
+from wbc_pipeline.evaluation.scores.printed.shares import (
     PrintedShare,
     Rounding,
     line_totals,
     mean_of_recalls,
     per_cent,
     possible_sizes,
-)
-from wbc_pipeline.evaluation.scores.printed_matrix import (
-    MatrixCounts,
-    find_counts,
-    score_bounds,
 )
 
 COLUMNS = ["of", "printed", "held_against", "agrees", "finding"]
@@ -63,7 +63,7 @@ def examine_printed(
         By variant, the ``correct`` answers of ``images`` that a printed ``table`` adds up to,
         counted by hand where its cells are not at hand.
     rounding
-        See `printed.possible_sizes`.
+        See `possible_sizes`.
 
     Returns
     -------
@@ -235,8 +235,12 @@ def _matrices(
         for test in tests:
             if not test["classes"]:
                 continue
-            counts, order = _on_test(matrix, test, rounding)
             against = f"{matrix['table']} on {test['what']}"
+            try:
+                counts, order = _on_test(matrix, test, rounding)
+            except TimeoutError as error:
+                yield _row(of, shape, against, None, f"Not decided: {error}.")
+                continue
             if counts is None:
                 finding = f"Fits no counts of {test['what']}, with its classes in any order."
                 yield _row(of, shape, against, False, finding + _smallest(matrix, rounding))
