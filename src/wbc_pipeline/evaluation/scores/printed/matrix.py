@@ -145,6 +145,12 @@ def find_counts(
         If a table is not square, or its images are not limited by totals or ``images``.
     TimeoutError
         If the solver has not decided within a minute.
+
+    Examples
+    --------
+    >>> counts = find_counts(of_rows=[["81.4", "18.6"], ["9.5", "90.5"]], column_totals=[39, 46])
+    >>> counts.is_unique, counts.low.tolist(), counts.correct
+    (True, [[35, 8], [4, 38]], (73, 73))
     """
     tables = {"rows": of_rows, "columns": of_columns, "all": of_all}
     tables = {of: _read(table) for of, table in tables.items() if table is not None}
