@@ -116,6 +116,26 @@ def test_a_mistake_is_refused_and_named(load, runtime, expected):
         check_parameters(load(**runtime))
 
 
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ({"tests": [{"what": "TEST"}]}, "give either images, or classes"),
+        ({"tests": [{"what": "TEST", "images": [0]}]}, "1 or more"),
+        ({"recalls": {"mixed": {"monocytes": 0.9}}}, "recalls.mixed: class .*mean 'monocyte'"),
+        ({"tallies": {"compact": {"table": "4", "correct": 1, "images": 2}}}, "has none: add it"),
+        ({"matrices": {"mixed": {"table": "4", "classes": ["monocyte"]}}}, "give of_rows"),
+        (
+            {"matrices": {"mixed": {"table": "4", "classes": ["monocyte"], "of_all": [[1, 2]]}}},
+            "1 rows and columns",
+        ),
+        ({"rounding": "up"}, "rounding: .*'nearest'"),
+    ],
+)
+def test_printed_numbers_that_cannot_be_held_against_anything_are_refused(load, printed, expected):
+    with pytest.raises(ParameterError, match=expected):
+        check_parameters(load(pipeline="separable", separable={"printed": printed}))
+
+
 def test_a_metric_that_is_not_measured_is_refused(load):
     parameters = load(blend={"published": {"normal": {"accurcy": 1}}})
     with pytest.raises(ParameterError, match="accurcy"):
