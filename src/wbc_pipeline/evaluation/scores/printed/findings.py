@@ -81,6 +81,41 @@ def examine_printed(
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
+def check_shares(
+    published: Mapping[str, Mapping[str, object]],
+    recalls: Mapping[str, Mapping[str, object]],
+    matrices: Mapping[str, Mapping],
+) -> None:
+    """Check that whatever `examine_printed` takes for a share is one.
+
+    Raises
+    ------
+    ValueError
+        Naming where it stands, and what to write.
+    """
+    printed = {
+        f"published.{variant}.accuracy": _as_list(values.get("accuracy", []))
+        for variant, values in published.items()
+    }
+    printed |= {
+        f"printed.recalls.{variant}.{name}": _as_list(value)
+        for variant, values in recalls.items()
+        for name, value in values.items()
+    }
+    cells = {
+        f"printed.matrices.{variant}.{name}": [c for line in table for c in line if c is not None]
+        for variant, matrix in matrices.items()
+        for name, table in _tables(matrix).items()
+    }
+    for group, percent in ((printed, False), (cells, True)):
+        for place, values in group.items():
+            try:
+                for value in values:
+                    PrintedShare.read(value, percent=percent)
+            except ValueError as error:
+                raise ValueError(f"{place}: {error}") from None
+
+
 def _row(of: str, printed: object, against: str, agrees: bool | None, finding: str) -> dict:
     verdict = "" if agrees is None else "yes" if agrees else "no"
     return dict(zip(COLUMNS, (of, str(printed), against, verdict, finding), strict=True))
@@ -113,12 +148,10 @@ def _shares_together(published: Mapping) -> list[list[PrintedShare]]:
     """Distinct accuracies: the first of each variant, then the second of those that print two."""
     together: list[dict[PrintedShare, None]] = []
     for values in published.values():
-        printed = values.get("accuracy", [])
-        printed = printed if isinstance(printed, list | tuple) else [printed]
-        for number, value in enumerate(printed):
+        for number, share in enumerate(_read_all(values.get("accuracy", []))):
             if number == len(together):
                 together.append({})
-            together[number][PrintedShare.read(value)] = None
+            together[number][share] = None
     return [[*shares] for shares in together]
 
 
@@ -327,8 +360,11 @@ def _shares_text(printed: object) -> str:
 
 
 def _read_all(printed: object) -> list[PrintedShare]:
-    values = printed if isinstance(printed, list | tuple) else [printed]
-    return [PrintedShare.read(value) for value in values]
+    return [PrintedShare.read(value) for value in _as_list(printed)]
+
+
+def _as_list(printed: object) -> list:
+    return [*printed] if isinstance(printed, list | tuple) else [printed]
 
 
 def _bounds_text(bounds: tuple[Fraction, Fraction]) -> str:
