@@ -115,3 +115,20 @@ def test_a_matrix_that_takes_too_long_is_left_undecided(monkeypatch):
     found = table.loc[("confusion matrix, cnn", "Table 4 on TEST")]
     assert found["agrees"] == ""
     assert found["finding"] == "Not decided: the counts were not settled within 0 s."
+
+
+def test_an_accuracy_with_many_digits_is_looked_at_no_further_than_it_pays():
+    table = findings({"cnn": {"accuracy": "0.973333333333"}})
+    said = table.loc[("accuracy", "each other"), "finding"]
+    assert said == "It is of at least 75 images; possible are 75, 150, 225, 300, 375, …."
+    table = findings({"cnn": {"accuracy": "0.973333333333"}, "other": {"accuracy": 0.12345678901}})
+    said = table.loc[("accuracy", "each other"), "finding"]
+    assert said == "No test set of up to 100,000 images fits."
+
+
+def test_a_line_with_an_unknown_cell_has_no_smallest_number():
+    shares = print_shares(np.diag([1, 1, 1, 2]) + 1, axis=1)
+    shares[0][1] = None
+    table = findings({}, tests=[ON_TEST], matrices={"cnn": matrix(of_rows=shares)})
+    found = table.loc[("confusion matrix, cnn", "Table 4 on TEST"), "finding"]
+    assert found.endswith("The smallest numbers of its rows are not known, 5, 5, 6.")

@@ -144,7 +144,7 @@ class PrintedOptions(Options):
 
     rounding: Literal["nearest", "truncated", "any"] = "nearest"
     tests: list[TestedImages] = Field(default_factory=list)
-    recalls: Published = Field(default_factory=dict)
+    recalls: dict[str, dict[str, float | str]] = Field(default_factory=dict)
     matrices: dict[str, PrintedMatrix] = Field(default_factory=dict)
     tallies: dict[str, RightAnswers] = Field(default_factory=dict)
 

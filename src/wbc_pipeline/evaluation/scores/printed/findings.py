@@ -14,6 +14,7 @@ from wbc_pipeline.evaluation.scores.printed.matrix import (
     score_bounds,
 )
 from wbc_pipeline.evaluation.scores.printed.shares import (
+    LARGEST,
     PrintedShare,
     Rounding,
     line_totals,
@@ -98,7 +99,7 @@ def check_shares(
         for variant, values in published.items()
     }
     printed |= {
-        f"printed.recalls.{variant}.{name}": _as_list(value)
+        f"printed.recalls.{variant}.{name}": [value]
         for variant, values in recalls.items()
         for name, value in values.items()
     }
@@ -127,16 +128,7 @@ def _sizes(published: Mapping, tests: Sequence[Mapping], rounding: Rounding) -> 
     for number, shares in enumerate(printed, start=1):
         of = "accuracy" if len(printed) == 1 else f"accuracy, values no. {number}"
         text = ", ".join(map(str, shares))
-        certain = max(share.scale for share in shares)
-        sizes = possible_sizes(shares, rounding=rounding)
-        yield _row(
-            of,
-            text,
-            "each other",
-            None,
-            f"{_one_test_set(shares)} at least {sizes[0]:,} images; possible are "
-            f"{_first(sizes, certain)}.",
-        )
+        yield _row(of, text, "each other", None, _smallest_test_set(shares, rounding))
         for test in tests:
             tested = test["images"] or [sum(test["classes"].values())]
             possible = any(all(s.counts(size, rounding) for s in shares) for size in tested)
@@ -155,15 +147,15 @@ def _shares_together(published: Mapping) -> list[list[PrintedShare]]:
     return [[*shares] for shares in together]
 
 
-def _one_test_set(shares: list[PrintedShare]) -> str:
-    return "It is of" if len(shares) == 1 else "If they are of one test set, it has"
-
-
-def _first(sizes: list[int], certain: int) -> str:
-    if len(sizes) <= LISTED:
-        return _numbers(sizes, "and") + " and all larger"
+def _smallest_test_set(shares: list[PrintedShare], rounding: Rounding) -> str:
+    sizes = possible_sizes(shares, rounding=rounding)
+    if not sizes:
+        return f"No test set of up to {LARGEST:,} images fits."
+    start = "It is of" if len(shares) == 1 else "If they are of one test set, it has"
     first = ", ".join(f"{size:,}" for size in sizes[:LISTED])
-    return f"{first}, … and every size from {certain:,}"
+    certain = max(share.scale for share in shares)
+    rest = f", … and every size from {certain:,}" if certain <= LARGEST else ", …"
+    return f"{start} at least {sizes[0]:,} images; possible are {first}{rest}."
 
 
 def _against_sizes(shares: list[PrintedShare], sizes: list[int], rounding: Rounding) -> str:
@@ -326,15 +318,18 @@ def _smallest(matrix: Mapping, rounding: Rounding) -> str:
         if name == "of_all":
             continue
         lines = table if name == "of_rows" else zip(*table, strict=True)
-        shares = [[PrintedShare.read(cell, percent=True) for cell in line] for line in lines]
-        limits = [max(share.scale for share in line) for line in shares]
-        totals = [
-            line_totals(line, up_to=limit, rounding=rounding)
-            for line, limit in zip(shares, limits, strict=True)
-        ]
-        smallest = ", ".join(f"{found[0]:,}" if found else "none" for found in totals)
+        smallest = ", ".join(_smallest_line(line, rounding) for line in lines)
         said.append(f" The smallest numbers of its {name[3:]} are {smallest}.")
     return "".join(said)
+
+
+def _smallest_line(line: Sequence[object], rounding: Rounding) -> str:
+    if None in line:
+        return "not known"
+    shares = [PrintedShare.read(cell, percent=True) for cell in line]
+    limit = min(LARGEST, max(share.scale for share in shares))
+    totals = line_totals(shares, up_to=limit, rounding=rounding)
+    return f"{totals[0]:,}" if totals else "none"
 
 
 def _losses(published: Mapping, classes: int) -> Iterator[dict]:
@@ -376,6 +371,6 @@ def _span(least: int, most: int) -> str:
     return f"{least:,}" if least == most else f"{least:,} to {most:,}"
 
 
-def _numbers(numbers: Sequence[int], joined: str = "or") -> str:
+def _numbers(numbers: Sequence[int]) -> str:
     *first, last = (f"{number:,}" for number in numbers)
-    return f"{', '.join(first)} {joined} {last}" if first else last
+    return f"{', '.join(first)} or {last}" if first else last

@@ -16,6 +16,7 @@ from fractions import Fraction
 from typing import Literal
 
 Rounding = Literal["nearest", "truncated", "any"]
+LARGEST = 100_000  # test set that is looked at unasked
 
 # Ends of what is printed alike, in halves of the last printed digit, and whether the upper one
 # belongs to it. Half up, half even and binary floats differ at the ends of `nearest` alone, so
@@ -137,7 +138,7 @@ def possible_sizes(
         Printed of one test set.
     up_to
         The largest size looked at. By default that from which on every size is possible, as one
-        image is then less than a unit of the last printed digit.
+        image is then at most a unit of the last printed digit; never more than `LARGEST`.
     rounding
         ``nearest`` (ties either way), ``truncated``, or ``any`` of the two.
 
@@ -153,7 +154,7 @@ def possible_sizes(
     1391
     """
     shares = list(shares)
-    largest = up_to or max(share.scale for share in shares)
+    largest = up_to or min(LARGEST, max(share.scale for share in shares))
     return [
         size
         for size in range(1, largest + 1)
