@@ -11,6 +11,7 @@ from wbc_pipeline.parameters.schema import ParameterError, Parameters, check_par
 from wbc_pipeline.pipelines.papers import PAPERS
 
 PROJECT = Path(__file__).parents[1]
+MATRIX = {"table": "Table 4", "classes": ["monocyte"]}
 
 
 @pytest.fixture
@@ -126,6 +127,40 @@ def test_a_mistake_in_the_data_set_is_named_once(load):
     with pytest.raises(ParameterError) as error:
         check_parameters(load(dataset="leukemia"))
     assert str(error.value).count("leukemia5'?") == 1
+
+
+@pytest.mark.parametrize(
+    ("mistake", "expected"),
+    [
+        ({"published": {"relu": {"accuracy": "90.14"}}}, "published.relu.accuracy: .*as 0.9880"),
+        ({"printed": {"recalls": {"mixed": {"monocyte": 97}}}}, "recalls.mixed.monocyte: .* 0 and"),
+        (
+            {"printed": {"matrices": {"mixed": MATRIX | {"of_all": [["many"]]}}}},
+            "printed.matrices.mixed.of_all: .*'many' is not a number",
+        ),
+    ],
+)
+def test_a_printed_share_that_is_none_is_refused_before_any_node(load, mistake, expected):
+    parameters = load(pipeline="separable", separable=mistake)
+    with pytest.raises(ParameterError, match=expected):
+        check_group(check_parameters(parameters), "separable")
+
+
+@pytest.mark.parametrize(
+    ("printed", "expected"),
+    [
+        ({"tests": [{"what": "TEST"}]}, "give either images, or classes"),
+        ({"tests": [{"what": "TEST", "images": [0]}]}, "1 or more"),
+        ({"recalls": {"mixed": {"monocytes": 0.9}}}, "recalls.mixed: class .*mean 'monocyte'"),
+        ({"tallies": {"compact": {"table": "4", "correct": 1, "images": 2}}}, "has none: add it"),
+        ({"matrices": {"mixed": MATRIX}}, "give of_rows"),
+        ({"matrices": {"mixed": MATRIX | {"of_all": [[1, 2]]}}}, "1 rows and columns"),
+        ({"rounding": "up"}, "rounding: .*'nearest'"),
+    ],
+)
+def test_printed_numbers_that_cannot_be_held_against_anything_are_refused(load, printed, expected):
+    with pytest.raises(ParameterError, match=expected):
+        check_parameters(load(pipeline="separable", separable={"printed": printed}))
 
 
 def test_a_metric_that_is_not_measured_is_refused(load):

@@ -35,6 +35,14 @@ def test_all_outputs_stand_where_the_design_says(blended):
     assert not left_over(blended)
 
 
+def test_printed_numbers_stand_in_the_report_above_the_reproduction(blended):
+    page = (blended / "08_reporting/demo/blend/report.html").read_text()
+    assert "98.80 % is 741 of 750; 99.07 % is 743 of 750." in page
+    assert "5 classes bound the whole at 1.784" in page
+    order = [page.index(f"<h2>{name}") for name in ("Printed numbers", "Published, reproduced")]
+    assert order == sorted(order)
+
+
 def test_every_variant_protocol_and_seed_is_scored(blended):
     metrics = pd.read_csv(blended / "08_reporting/demo/blend/metrics.csv")
     assert len(metrics) == len(VARIANTS) * 2

@@ -34,6 +34,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
     import numpy as np
 
     from wbc_pipeline.evaluation.scores.comparison import check_published
+    from wbc_pipeline.evaluation.scores.printed.findings import check_shares
     from wbc_pipeline.imaging.chain import build_chain
     from wbc_pipeline.models import network_class
     from wbc_pipeline.training.devices import check_devices, choose_device
@@ -46,6 +47,9 @@ def check_group(checked: SharedParameters, group: str) -> None:
         if localization is not None:
             check_devices(localization.trainer, device)
         check_published(getattr(own, "published", {}))
+        if printed := getattr(own, "printed", None):
+            facts = printed.model_dump()
+            check_shares(own.published, facts["recalls"], facts["matrices"])
     except ValueError as error:
         raise refuse(str(error)) from None
     for name in checked.variants.root:

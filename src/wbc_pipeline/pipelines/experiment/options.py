@@ -8,7 +8,12 @@ from pydantic import Field, RootModel, field_validator, model_validator
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
 from wbc_pipeline.pipelines.preprocessing.options import Name, Views
-from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.reporting.options import (
+    PaperOptions,
+    PrintedOptions,
+    Published,
+    ScoreOptions,
+)
 from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
@@ -155,11 +160,24 @@ class PaperParameters(ExperimentParameters):
         How the networks are tested on degraded images.
     published
         What the paper prints, by variant and metric.
+    printed
+        What that is held against before it is reproduced.
     """
 
     paper: PaperOptions
     robustness: RobustnessOptions
     published: Published
+    printed: PrintedOptions
+
+    @model_validator(mode="after")
+    def _tallies_are_of_accuracies(self) -> "PaperParameters":
+        for name in self.printed.tallies:
+            if "accuracy" not in self.published.get(name, {}):
+                raise ValueError(
+                    f"printed.tallies.{name} is held against an accuracy, but published.{name} "
+                    "has none: add it there, or leave the tally out"
+                )
+        return self
 
 
 def weights_file(network: Options) -> Path | None:

@@ -9,7 +9,12 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.results import Result, policy
 from wbc_pipeline.keys import Key, code_digest, run_name
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
-from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.reporting.options import (
+    PaperOptions,
+    PrintedOptions,
+    Published,
+    ScoreOptions,
+)
 
 pd = lazy.load("pandas")
 
@@ -92,6 +97,22 @@ def list_ensembles(
             weights = dict(zip(own["member"], own["weight"], strict=True))
             found.append({"key": key.as_dict(), "weights": weights})
     return found, {"ensemble_weights": fitted} if len(fitted) else {}
+
+
+def check_printed(
+    published: Published, printed: PrintedOptions, paper: PaperOptions
+) -> dict[str, pd.DataFrame]:
+    """Hold the numbers that a paper prints against each other and against what it can have tested.
+
+    Returns
+    -------
+    items
+        ``printed_numbers``: a row per question, answered in words.
+    """
+    from wbc_pipeline.evaluation.scores.printed.findings import examine_printed
+
+    found = examine_printed(published, classes=paper.classes, **printed.model_dump())
+    return {"printed_numbers": found}
 
 
 def compare_with_paper(
@@ -182,7 +203,6 @@ def write_report(
     dataset: str,
     command: str,
     paper: PaperOptions,
-    printed: Published,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
     published: pd.DataFrame,
@@ -213,6 +233,7 @@ def write_report(
         summary=describe_command(dataset, command, facts),
         items=_by_heading(
             {
+                "printed_numbers": own["printed_numbers"],  # before what is reproduced
                 "published": published,
                 "metrics": metrics,
                 **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
@@ -224,7 +245,6 @@ def write_report(
             *_explain_other_images(dataset, paper),
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
-            *_explain_losses(printed, classes=paper.classes),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),
@@ -278,23 +298,6 @@ def _explain_weights(runs: pd.DataFrame) -> list[str]:
     return [
         f"{', '.join(names)}: trained from scratch, as ImageNet's weights "
         "could not be had on this machine; the paper's networks began with them."
-    ]
-
-
-def _explain_losses(printed: Published, classes: int) -> list[str]:
-    """Say of each printed loss whether it goes with the accuracy printed beside it."""
-    from wbc_pipeline.evaluation.scores.calibration import explain_published_loss
-    from wbc_pipeline.evaluation.scores.comparison import published_values
-
-    return [
-        f"{variant}: "
-        + explain_published_loss(
-            published_values(values["accuracy"])[0],
-            published_values(values["log_loss"])[0],
-            classes=classes,
-        )
-        for variant, values in printed.items()
-        if {"accuracy", "log_loss"} <= values.keys()
     ]
 
 

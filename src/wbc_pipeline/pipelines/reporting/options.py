@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from wbc_pipeline.options import Options
+from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.splitting.options import Protocol, Protocols
 
 # A number; several where the paper prints several; text where trailing zeros count.
@@ -56,3 +56,104 @@ class PaperOptions(Options):
     datasets: dict[Literal["classes", "boxes"], str]
     protocols: Protocols
     notes: list[str] = Field(default_factory=list)
+
+
+class TestedImages(Options):
+    """What a paper can have tested; printed numbers are held against it.
+
+    Parameters
+    ----------
+    what
+        In words, for the report.
+    images
+        How many there can be.
+    classes
+        Instead, the images of each class.
+    """
+
+    what: str
+    images: list[int] = Field(default_factory=list)
+    classes: dict[str, int] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _says_how_many(self) -> "TestedImages":
+        counts = [*self.images, *self.classes.values()]
+        if bool(self.images) == bool(self.classes) or min(counts) < 1:
+            raise ValueError("give either images, or classes with the images of each; 1 or more")
+        return self
+
+
+class PrintedMatrix(Options):
+    """A confusion matrix in per cent, as printed.
+
+    Parameters
+    ----------
+    table
+        Where the paper prints it.
+    classes
+        In the order of its rows and columns.
+    labels
+        Along which of the two the true classes are.
+    of_rows, of_columns, of_all
+        Percentages of the total of each row, of each column, or of all images; null for a cell that
+        is not known. Several where the paper prints several.
+    """
+
+    table: str
+    classes: list[str]
+    labels: Literal["rows", "columns"] = "rows"
+    of_rows: list[list[float | str | None]] | None = None
+    of_columns: list[list[float | str | None]] | None = None
+    of_all: list[list[float | str | None]] | None = None
+
+    @model_validator(mode="after")
+    def _is_square(self) -> "PrintedMatrix":
+        given = [table for table in (self.of_rows, self.of_columns, self.of_all) if table]
+        size = len(self.classes)
+        if not given or any(len(line) != size for table in given for line in (table, *table)):
+            raise ValueError(
+                f"give of_rows, of_columns or of_all, with {size} rows and columns as classes has"
+            )
+        return self
+
+
+class RightAnswers(Options):
+    """What a printed confusion matrix adds up to, where its cells are not at hand."""
+
+    table: str
+    correct: int = Field(ge=0)
+    images: int = Field(gt=0)
+
+
+class PrintedOptions(Options):
+    """What else is known of the numbers that a paper prints, to hold them against each other.
+
+    Parameters
+    ----------
+    rounding
+        Whether the paper's numbers are rounded, cut off, or may be either.
+    tests
+        What it can have tested.
+    recalls
+        Recall of each class as printed, by variant.
+    matrices
+        Confusion matrices in per cent, by variant.
+    tallies
+        By variant, the right answers behind a confusion matrix whose cells are not at hand.
+    """
+
+    rounding: Literal["nearest", "truncated", "any"] = "nearest"
+    tests: list[TestedImages] = Field(default_factory=list)
+    recalls: dict[str, dict[str, float | str]] = Field(default_factory=dict)
+    matrices: dict[str, PrintedMatrix] = Field(default_factory=dict)
+    tallies: dict[str, RightAnswers] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _knows_the_classes(self) -> "PrintedOptions":
+        named = {f"recalls.{name}": [*printed] for name, printed in self.recalls.items()}
+        named |= {f"matrices.{name}": matrix.classes for name, matrix in self.matrices.items()}
+        for test in self.tests:
+            for place, classes in named.items():
+                for name in classes if test.classes else ():
+                    check_name(name, test.classes, f"{place}: class")
+        return self

@@ -7,7 +7,7 @@ from kedro.pipeline import Node, Pipeline, node
 
 from wbc_pipeline.pipelines.reporting import nodes
 
-SHARED_ITEMS = ("compare_with_paper", "list_ensembles", "score_runs")
+SHARED_ITEMS = ("check_printed", "compare_with_paper", "list_ensembles", "score_runs")
 ROBUSTNESS_ITEMS = ("score_robustness", "draw_robustness")
 
 
@@ -33,7 +33,9 @@ def report_pipeline(
         Further names of arguments, and the datasets that they stand for.
     """
     report = f"{paper}.report"
-    options = {name: f"params:{paper}.{name}" for name in ("paper", "published", "score")}
+    options = {
+        name: f"params:{paper}.{name}" for name in ("paper", "printed", "published", "score")
+    }
     named = {
         **{name: f"params:{paper}.{name}" for name in groups},
         **{name: name for name in ("manifest", "splits", "images")},
@@ -53,6 +55,11 @@ def report_pipeline(
 
     return Pipeline(
         [
+            step(
+                nodes.check_printed,
+                [options["published"], options["printed"], options["paper"]],
+                f"{report}.check_printed_items",
+            ),
             step(
                 nodes.score_runs,
                 [f"{paper}.predictions", "manifest", options["score"]],
@@ -105,7 +112,6 @@ def report_pipeline(
                     "dataset": "params:dataset",
                     "command": "command",
                     "paper": options["paper"],
-                    "printed": options["published"],
                     "manifest": "manifest",
                     "splits": "splits",
                     **{

@@ -9,7 +9,12 @@ import numpy as np
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.pipelines.experiment.options import Variants
-from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.reporting.options import (
+    PaperOptions,
+    PrintedOptions,
+    Published,
+    ScoreOptions,
+)
 from wbc_pipeline.pipelines.separable.options import ShownOptions
 
 pd = lazy.load("pandas")
@@ -68,7 +73,7 @@ def examine_sources(
     predictions: pd.DataFrame,
     views: dict[str, ImageArray],
     published: Published,
-    recalls: Published,
+    printed: PrintedOptions,
     shown: ShownOptions,
     score: ScoreOptions,
     dataset: str,
@@ -87,7 +92,7 @@ def examine_sources(
     return {
         "protocols": protocols,
         "accuracy_by_protocol": figures.accuracy_by_protocol(protocols, published, dataset=dataset),
-        "recalls": by_source.recalls(test, recalls, **bootstrap),
+        "recalls": by_source.recalls(test, printed.recalls, **bootstrap),
         "roc_curves": figures.roc_curves(test, dataset=dataset),
         "by_source": failing,
         "hardest_sources": figures.hardest_sources(worst, tiles, dataset=dataset),

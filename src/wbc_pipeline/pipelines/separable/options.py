@@ -4,7 +4,7 @@ from pydantic import Field
 
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
-from wbc_pipeline.pipelines.reporting.options import Printed, Published
+from wbc_pipeline.pipelines.reporting.options import Printed
 from wbc_pipeline.pipelines.splitting.options import Protocol
 
 
@@ -44,11 +44,8 @@ class SeparableOptions(PaperParameters):
         Numbers of parameters as Table 1 prints them.
     literature
         Table 3.
-    recalls
-        Recall of each class as printed, by variant.
     """
 
     shown: ShownOptions
     layers: dict[str, int]
     literature: list[LiteratureOptions]
-    recalls: Published
