@@ -2,7 +2,7 @@
 
 A class has a few cells, each shown by copies; a cell is mostly either known or not: its accuracy
 is drawn from Beta(0.3 a, 0.3 (1 - a)), where a is that of its class. The table of the docs is what
-``python tests/evaluation/coverage.py`` writes.
+``python tests/evaluation/interval_coverage.py`` writes.
 """
 
 import sys
