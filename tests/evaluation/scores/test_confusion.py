@@ -71,3 +71,17 @@ def test_the_spread_over_runs_adds_to_the_interval(answers):
         assert alike[name].values.shape == (2,)
         assert alike[name][1:] == pytest.approx(once[name][1:])
         assert apart[name].high - apart[name].low > 1.3 * (alike[name].high - alike[name].low)
+
+
+def test_a_patient_with_cells_of_several_classes_is_one_unit(answers):
+    truth, predicted, _ = answers
+    patients = np.arange(72) % 6
+    of_cells = confusion_intervals(
+        truth, predicted, np.arange(72), {"accuracy": accuracy}, classes=3
+    )
+    of_patients = confusion_intervals(truth, predicted, patients, {"accuracy": accuracy}, classes=3)
+    assert of_patients["accuracy"].values == of_cells["accuracy"].values
+    widths = [found["accuracy"].high - found["accuracy"].low for found in (of_patients, of_cells)]
+    assert widths[0] > widths[1]
+    one = confusion_intervals(truth, predicted, patients * 0, {"accuracy": accuracy}, classes=3)
+    assert one["accuracy"][1:] == pytest.approx((0, 1))
