@@ -106,11 +106,11 @@ def test_leak_free_numbers_come_from_other_protocols_only_where_source_was_not_r
 
 
 def test_an_auc_that_the_paper_prints_is_reproduced(predictions):
-    table = compare_published(predictions, {"blend": {"auc": "0.99"}}, resamples=2)
+    table = compare_published(predictions, {"blend": {"auc": "0.99"}}, resamples=100)
     row = table.set_index(["variant", "metric"]).loc["blend", "auc"]
     scores = score_predictions(predictions, resamples=2).query("variant == 'blend'")
     assert row["reproduced"] == pytest.approx(scores.query("protocol == 'random'")["auc"].mean())
-    assert np.isnan(row["reproduced_low"])
+    assert row["reproduced_low"] < row["reproduced"] < row["reproduced_high"] <= 1
     assert np.isfinite(row["difference"])
 
 

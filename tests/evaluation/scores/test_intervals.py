@@ -3,16 +3,20 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from statsmodels.stats.proportion import proportion_confint
 
 from wbc_pipeline.evaluation.scores.intervals import (
     CHUNK,
+    bootstrap_interval,
     bootstrap_totals,
     mean_interval,
-    percentile_interval,
+    mean_of_sums,
+    normal_quantile,
     resample_weights,
     resampling_units,
     sum_by_unit,
     unit_labels,
+    wilson_interval,
 )
 
 
@@ -73,18 +77,72 @@ def test_bootstrap_in_chunks_draws_all_resamples():
     assert (samples == len(totals)).all()
 
 
+def interval_of_means(values, **options):
+    totals = np.column_stack([values, np.ones(len(values))])
+    return bootstrap_interval(totals, mean_of_sums, totals[:, -1], **options)
+
+
 def test_interval_of_a_mean_is_as_wide_as_theory_says():
-    values = np.random.default_rng(5).normal(size=(400, 1))
-    samples = bootstrap_totals(values, resamples=2000) / 400
-    low, high = percentile_interval(samples, 400)
+    values = np.random.default_rng(5).normal(size=400)
+    low, high = interval_of_means(values, resamples=2000)
     assert (high - low)[0] == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.08)
 
 
+def test_few_units_have_students_interval():
+    values = np.random.default_rng(7).normal(size=5)
+    low, high = interval_of_means(values, resamples=4000)
+    assert (high - low)[0] == pytest.approx(2 * 2.776 * values.std(ddof=1) / 5**0.5, rel=0.15)
+
+
+def test_the_interval_of_a_skewed_mean_reaches_further_to_the_long_side():
+    values = np.random.default_rng(8).exponential(size=30)
+    low, high = interval_of_means(values)
+    assert high[0] - values.mean() > 1.1 * (values.mean() - low[0])
+
+
+def test_a_stratum_that_is_all_alike_by_chance_borrows_the_spread_of_the_others():
+    alike = np.r_[np.tile([0.0, 1.0], 20), np.ones(4)]
+    lone = np.r_[np.tile([0.0, 1.0], 20), np.ones(1)]
+    strata = np.arange(44) >= 40
+    for values, own in ((alike, strata), (lone, strata[:41])):
+        low, high = interval_of_means(values, strata=own)
+        without = interval_of_means(values[:40])
+        assert 0 < low[0] < values.mean() < high[0]
+        assert (high - low)[0] > (without[1] - without[0])[0] * 40 / len(values)
+
+
 def test_copies_of_a_source_do_not_narrow_the_interval():
-    values = np.random.default_rng(6).normal(size=(50, 1))
-    once = percentile_interval(bootstrap_totals(values) / 50, 50)
-    copies = sum_by_unit(values.repeat(10, axis=0), np.arange(50).repeat(10))
-    np.testing.assert_allclose(percentile_interval(bootstrap_totals(copies) / 500, 50), once)
+    values = pd.Series(np.random.default_rng(6).normal(size=50))
+    sources = pd.Series(np.arange(50))
+    once = mean_interval(values, sources, resamples=200, level=0.95)
+    copies = mean_interval(values.repeat(10), sources.repeat(10), resamples=200, level=0.95)
+    assert copies == pytest.approx(once)
+
+
+@pytest.mark.parametrize("hits", [[0, 0, 0], [1, 1, 1], [1, 0, 1]])
+def test_units_of_one_image_have_wilsons_interval(hits):
+    ends = wilson_interval(np.array(hits), np.ones(3))
+    expected = proportion_confint(sum(hits), 3, method="wilson")
+    assert ends == pytest.approx(expected, abs=1e-9)
+
+
+def test_copies_of_a_cell_count_by_how_alike_they_are():
+    images, whole = np.full(40, 20), np.repeat([0, 20], 20)
+    low, high = wilson_interval(whole, images)  # each cell all right or all wrong
+    assert (low, high) == pytest.approx(proportion_confint(20, 40, method="wilson"), abs=0.005)
+    closer = wilson_interval(np.full(40, 10), images)  # no spread between cells at all
+    assert high - low > 2 * (closer[1] - closer[0])
+    all_independent = proportion_confint(400, 800, method="wilson")
+    assert closer[1] - closer[0] > all_independent[1] - all_independent[0]
+
+
+def test_a_cell_with_most_of_the_images_counts_for_most_of_the_interval():
+    low, _ = wilson_interval(np.array([97, 1, 1, 1]), np.array([97, 1, 1, 1]))
+    assert low < wilson_interval(np.ones(2), np.ones(2))[0]
+
+
+def test_a_class_with_one_cell_has_an_interval_from_0_to_1():
+    assert wilson_interval(np.array([619]), np.array([620])) == (0, 1)
 
 
 def test_a_mean_lies_in_its_interval_over_groups():
@@ -97,11 +155,11 @@ def test_a_mean_lies_in_its_interval_over_groups():
     assert np.isnan(mean_interval(values, groups * 0, resamples=5, level=0.95)).all()
 
 
-def test_one_unit_has_no_interval():
-    low, high = percentile_interval(np.ones((100, 2)), units=1)
-    assert np.isnan([low, high]).all()
+def test_one_unit_and_units_all_alike_have_no_bootstrap_interval():
+    assert np.isnan(interval_of_means(np.array([0.5]))).all()
+    assert np.isnan(interval_of_means(np.ones(10))).all()
 
 
 def test_a_level_in_percent_is_refused():
     with pytest.raises(ValueError, match=r"level is 95.*0\.95"):
-        percentile_interval(np.ones((10, 1)), units=3, level=95)
+        normal_quantile(95)

@@ -43,7 +43,9 @@ def test_a_perfect_classifier_is_never_drawn_below_one_however_few_sources_a_cla
     perfect = perfect.assign(image_id=sources, source_id=sources, label=labels, **run)
     (row,) = score_predictions(perfect).to_dict("records")
     assert row["macro_f1"] == 1
-    assert np.isnan([row["macro_f1_low"], row["macro_f1_high"]]).all()  # all resamples are alike
+    assert (row["accuracy_high"], row["macro_f1_high"]) == (1, 1)
+    assert 0.5 < row["accuracy_low"] < 0.9  # fifteen cells without an error
+    assert np.isnan([row["ece_low"], row["ece_high"]]).all()  # all resamples are alike
 
 
 def test_scores_are_those_of_scikit_learn(predictions, scores):
@@ -78,8 +80,8 @@ def test_a_row_per_run_in_order_of_appearance(predictions, scores):
 
 def test_intervals_hold_the_scores(scores):
     with_interval = {name for name, metric in METRICS.items() if metric.interval}
-    assert with_interval == {"accuracy", "macro_f1", "log_loss", "ece"}
-    for metric in with_interval - {"ece"}:  # the ECE of a resample is biased upwards
+    assert with_interval == {"accuracy", "macro_f1", "log_loss", "ece", "auc"}
+    for metric in with_interval - {"ece"}:  # ECE is biased upwards
         assert (scores[f"{metric}_low"] < scores[metric]).all()
         assert (scores[metric] < scores[f"{metric}_high"]).all()
 
@@ -160,9 +162,9 @@ def test_a_metric_is_one_entry(monkeypatch):
     assert table.set_index(["variant", "metric"]).loc[("normal", "sure"), "published"] == "0.8"
 
 
-def test_a_metric_with_an_interval_is_a_function_of_sums():
+def test_a_metric_with_an_interval_is_computed_from_images():
     with pytest.raises(ValueError, match="'own' has an interval but no of_image"):
-        Metric(label="own", of_run=lambda outcomes: 0.0, interval=True)
+        Metric(label="own", interval=True)
 
 
 def test_validation_rows_are_refused():

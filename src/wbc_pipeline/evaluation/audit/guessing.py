@@ -10,13 +10,8 @@ import numpy as np
 import pandas as pd
 
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.evaluation.scores.intervals import (
-    NO_SPREAD,
-    bootstrap_totals,
-    percentile_interval,
-    resampling_units,
-    sum_by_unit,
-)
+from wbc_pipeline.evaluation.scores.confusion import confusion_intervals, macro_recall
+from wbc_pipeline.evaluation.scores.intervals import NO_SPREAD, resampling_units, sum_by_unit
 from wbc_pipeline.evaluation.scores.metrics import class_names
 
 if TYPE_CHECKING:
@@ -118,14 +113,14 @@ def chance_test(
     permutations
         How often the labels are dealt out anew among the sources.
     seed
-        Of the bootstrap and the permutations.
+        Of the permutations.
 
     Returns
     -------
     dict
         ``balanced_accuracy`` (mean over classes of the share of images guessed right, 0 to 1);
-        ``balanced_accuracy_low`` and ``_high``, its 95 % bootstrap interval by source within
-        class, NaN if all guesses are right or all wrong; ``chance``, 1 / classes;
+        ``balanced_accuracy_low`` and ``_high``, its 95 % interval by source within class (see
+        ``scores.confusion``); ``chance``, 1 / classes;
         ``p_permutation``, of as good a result by luck [1]_; ``images``, ``sources`` and
         ``interval_unit`` (``source``, or ``image`` where a source is unknown).
 
@@ -161,12 +156,14 @@ def chance_test(
     answers = sum_by_unit(np.eye(len(classes))[guessed], units)  # [units, classes]
 
     totals = _right_and_all(answers, own)
-    samples = _balanced_accuracy(bootstrap_totals(totals, strata=own, seed=seed))
-    low, high = percentile_interval(samples, len(own))
+    found = confusion_intervals(
+        truth, guessed, units, {"balanced_accuracy": macro_recall}, classes=len(classes)
+    )
+    _, low, high = found["balanced_accuracy"]
     return {
         "balanced_accuracy": float(_balanced_accuracy(totals.sum(axis=0))),
-        "balanced_accuracy_low": float(low),
-        "balanced_accuracy_high": float(high),
+        "balanced_accuracy_low": low,
+        "balanced_accuracy_high": high,
         "chance": 1 / len(classes),
         "p_permutation": _p_of_luck(answers, own, permutations, seed),
         "images": len(predictions),

@@ -31,8 +31,8 @@ LETTERS = 16  # in a line of text beside it
 
 @drawn(
     heading="Accuracy on degraded images",
-    caption="Accuracy as the images get worse, mean over seeds, with bootstrap intervals "
-    "over sources; at 0 the same images as they came. Stars are what the paper prints. The image "
+    caption="Accuracy as the images get worse, mean over seeds, with intervals over sources; "
+    "at 0 the same images as they came. Stars are what the paper prints. The image "
     "is degraded at its full size where the view begins with the file: what is scaled down "
     "afterwards averages noise away, a whole image more than a region.",
 )

@@ -33,7 +33,7 @@ from wbc_pipeline.evaluation.scores.metrics import confusion_counts, metric_labe
 
 @drawn(
     heading="Scores of each run",
-    caption="Scores on the test images, with bootstrap intervals over sources. Each line "
+    caption="Scores on the test images, with intervals over sources. Each line "
     "is a seed, the larger marker their mean, the star what the paper prints.",
 )
 def score_intervals(

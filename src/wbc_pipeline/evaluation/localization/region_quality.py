@@ -84,7 +84,7 @@ def score_regions(regions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:
 
 @described(
     heading="Boxes around white cells",
-    caption="IoU of the found box with the best-fitting one of the image, with a bootstrap "
+    caption="IoU of the found box with the best-fitting one of the image, with an "
     "interval over sources. Tuned parameters were chosen on the half that is not tested. Where "
     "nothing is found the box is the whole image.",
 )

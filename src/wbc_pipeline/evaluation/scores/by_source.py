@@ -16,13 +16,7 @@ from wbc_pipeline.evaluation.scores.comparison import (
     printed_text,
     summarise_seeds,
 )
-from wbc_pipeline.evaluation.scores.intervals import (
-    bootstrap_totals,
-    percentile_interval,
-    resampling_units,
-    sum_by_unit,
-    unit_labels,
-)
+from wbc_pipeline.evaluation.scores.intervals import resampling_units, wilson_interval
 from wbc_pipeline.evaluation.scores.metrics import Outcomes, class_names, each_run, read_outcomes
 from wbc_pipeline.imaging.packing import accepted
 
@@ -77,8 +71,6 @@ def recalls(
     published: Mapping[str, Mapping[str, object]],
     *,
     level: float = 0.95,
-    resamples: int = 1000,
-    seed: int = 0,
 ) -> pd.DataFrame:
     """Put the recall of each class as printed beside ours under each protocol.
 
@@ -89,22 +81,20 @@ def recalls(
     published
         ``{variant: {class: recall}}``; a class may be written ``recall_<class>``, as beside other
         metrics. Classes that the predictions lack are skipped: data sets differ in their classes.
-    level, resamples, seed
-        Of the bootstrap over sources, which leaves out the spread between training seeds.
+    level
+        Coverage of Wilson's interval over sources, which leaves out the spread between training
+        seeds.
 
     Returns
     -------
     DataFrame
         A row per variant and class: ``label``, ``printed`` (text, empty if there is none), and
         for each protocol its recall over the images of all seeds, with ``_low`` and ``_high``. NaN
-        where a variant was not run or a class not tested, and where there is nothing to resample
-        (one source, or all answers alike).
+        where a variant was not run or a class not tested; from 0 to 1 where it has one source.
     """
     clean = _clean(predictions)
     found = {
-        (run["variant"], run["protocol"]): _recall_of_run(
-            rows, outcomes, level=level, resamples=resamples, seed=seed
-        )
+        (run["variant"], run["protocol"]): _recall_of_run(rows, outcomes, level)
         for run, rows, outcomes in each_run(clean, PROTOCOL_KEYS)
     }
     protocols = clean["protocol"].unique()
@@ -204,25 +194,20 @@ def _most_frequent(frame: pd.DataFrame, by: Sequence[str], column: str) -> pd.Se
     return most.set_index([*by])[column]
 
 
-def _recall_of_run(
-    rows: pd.DataFrame, outcomes: Outcomes, *, level: float, resamples: int, seed: int
-) -> pd.DataFrame:
+def _recall_of_run(rows: pd.DataFrame, outcomes: Outcomes, level: float) -> pd.DataFrame:
     """Recall of each class with its interval, a row per class in the order of the classes."""
     units, _ = resampling_units(rows)
-    present = np.eye(len(outcomes.classes))[outcomes.truth]
-    hits = present * outcomes.correct[:, None]
-    totals = sum_by_unit(np.stack([hits, present], axis=1), units)  # [units, 2, classes]
-    strata = unit_labels(outcomes.truth, units)
-    samples = bootstrap_totals(totals, strata=strata, resamples=resamples, seed=seed)
-    with np.errstate(invalid="ignore"):  # a class without tests: NaN
-        recall = totals[:, 0].sum(axis=0) / totals[:, 1].sum(axis=0)
-        spread = samples[:, 0] / samples[:, 1]
-    table = pd.DataFrame({"": recall, "_low": np.nan, "_high": np.nan})
-    for position in np.flatnonzero(np.isfinite(recall)):
-        behind = int((totals[:, 1, position] > 0).sum())
-        ends = percentile_interval(spread[:, position], behind, level)
-        table.loc[position, ["_low", "_high"]] = [float(end) for end in ends]
-    return table
+    found = []
+    for position in range(len(outcomes.classes)):
+        seen = outcomes.truth == position
+        images = np.bincount(units[seen])
+        hits = np.bincount(units[seen], outcomes.correct[seen])[images > 0]
+        low, high = (
+            wilson_interval(hits, images[images > 0], level) if seen.any() else (np.nan, np.nan)
+        )
+        recall = outcomes.correct[seen].mean() if seen.any() else np.nan
+        found.append({"": recall, "_low": low, "_high": high})
+    return pd.DataFrame(found)
 
 
 def _count_tests(run: pd.DataFrame, sizes: pd.Series) -> Iterator[dict]:

@@ -9,18 +9,17 @@ from statsmodels.stats.multitest import multipletests
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.intervals import (
-    bootstrap_totals,
-    percentile_interval,
-    resample_weights,
+    bootstrap_interval,
+    mean_of_sums,
     resampling_units,
     sum_by_unit,
     unit_labels,
 )
 from wbc_pipeline.evaluation.scores.metrics import (
     METRICS,
-    ImageStatistics,
     each_run,
     read_outcomes,
+    score_runs,
 )
 from wbc_pipeline.evaluation.scores.protocols import leak_free_protocol
 
@@ -35,56 +34,27 @@ def summarise_seeds(
 ) -> pd.DataFrame:
     """Mean of each score over the seeds of a variant, protocol and condition.
 
-    The interval is that of the mean over seeds. Each resample draws seeds, and sources over all
-    seeds at once, so that a source tested under several seeds is in or out of all of them. With
-    few seeds it still understates what training anew would change; one seed counts for none of it.
+    The interval is that of the mean over seeds: a source that is tested under several seeds is one
+    unit, and the variance of the mean over seeds is added. With few seeds it still understates what
+    training anew would change; one seed counts for none of it.
 
     Returns
     -------
     DataFrame
         A row per variant, protocol, condition and score of ``METRICS``: ``mean``, ``sd`` (over
-        seeds, NaN for one), ``low``, ``high`` (NaN for a score that is no function of sums),
-        ``seeds``, ``interval_unit``.
-
-    References
-    ----------
-    Owen, *The pigeonhole bootstrap*, Annals of Applied Statistics 1(2), 2007.
+        seeds, NaN for one), ``low``, ``high``, ``seeds``, ``interval_unit``.
     """
     rows, keys = [], ["variant", "protocol", "condition"]
     for group, runs, outcomes in each_run(predictions, keys, bins):
         units, kind = resampling_units(runs)
-        count = int(units.max()) + 1
-        statistics = ImageStatistics.of(outcomes)
         codes, names = pd.factorize(runs["seed"])
-        of_seeds = [np.flatnonzero(codes == code) for code in range(len(names))]
-        totals = np.stack(  # [units, seeds, k]
-            [sum_by_unit(statistics.values[seen], units[seen], count) for seen in of_seeds], axis=1
-        )
-        samples = bootstrap_totals(
-            totals, strata=unit_labels(outcomes.truth, units), resamples=resamples, seed=seed
-        )
-        weights = resample_weights(len(names), resamples, np.random.default_rng([seed, 1]))
-        spread = {  # of the mean over seeds, [resamples]
-            name: (values * weights).sum(axis=1) / len(names)
-            for name, values in statistics.scores(samples).items()
-        }
-        points = statistics.scores(totals.sum(axis=0))  # [seeds] each
-        for name, metric in METRICS.items():
-            if not metric.is_score:
-                continue
-            if metric.of_run:
-                points[name] = np.array([metric.of_run(outcomes.take(seen)) for seen in of_seeds])
-            low, high = (
-                percentile_interval(spread[name], count, level)
-                if name in spread
-                else (np.nan, np.nan)
-            )
-            rows.append(
-                group
-                | {"metric": name, "mean": points[name].mean(), "sd": _sd(points[name])}
-                | {"low": float(low), "high": float(high)}
-                | {"seeds": len(names), "interval_unit": kind}
-            )
+        found = score_runs(outcomes, units, codes, resamples=resamples, level=level, seed=seed)
+        rows += [
+            group
+            | {"metric": name, "mean": values.mean(), "sd": _sd(values), "low": low, "high": high}
+            | {"seeds": len(names), "interval_unit": kind}
+            for name, (values, low, high) in found.items()
+        ]
     return pd.DataFrame(rows)
 
 
@@ -131,9 +101,8 @@ def measured_times(
 @described(
     heading="Published, reproduced, leak-free",
     caption="What the paper prints, what we get under the paper's protocol, and what is left when "
-    "no cell is on two sides of the split: means over seeds with bootstrap intervals, SDs "
-    "for times. Resampling adds to the upward bias of ECE, so its interval may lie above "
-    "it.",
+    "no cell is on two sides of the split: means over seeds with intervals over cells, SDs "
+    "for times. ECE is biased upwards, so its interval may lie below it.",
 )
 def compare_published(
     predictions: pd.DataFrame,
@@ -309,8 +278,15 @@ def _difference(pairs: pd.DataFrame, *, resamples: int, level: float, seed: int)
     gaps = pairs[names].to_numpy() - pairs[[f"{name}_reference" for name in names]].to_numpy()
     totals = sum_by_unit(np.column_stack([gaps, np.ones(len(gaps))]), units)
     strata = unit_labels(pairs["label"].to_numpy(), units)
-    samples = bootstrap_totals(totals, strata=strata, resamples=resamples, seed=seed)
-    low, high = percentile_interval(samples[:, :2] / samples[:, 2:], len(totals), level)
+    low, high = bootstrap_interval(
+        totals,
+        mean_of_sums,
+        totals[:, -1],
+        strata=strata,
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
     row = {}
     for i, name in enumerate(names):
         row[f"{name}_difference"] = gaps[:, i].mean()

@@ -2,70 +2,38 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import cached_property
-from math import isqrt
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support
 
 from wbc_pipeline.evaluation.report.described import described
+from wbc_pipeline.evaluation.scores.confusion import (
+    ConfusionScore,
+    Interval,
+    accuracy,
+    confusion_intervals,
+    macro_f1,
+    macro_precision,
+    macro_recall,
+)
 from wbc_pipeline.evaluation.scores.intervals import (
-    bootstrap_totals,
-    percentile_interval,
+    bootstrap_interval,
     resampling_units,
     sum_by_unit,
     unit_labels,
+    widen_for_runs,
+)
+from wbc_pipeline.evaluation.scores.outcomes import (
+    Outcomes,
+    calibration_gap,
+    macro_auc,
+    placements,
+    squared_error,
 )
 
 RUN_KEYS = ["variant", "protocol", "seed", "condition"]
 FOLD_KEYS = ["variant", "protocol", "seed", "fold", "condition"]
-
-
-@dataclass(frozen=True)
-class Outcomes:
-    """The arrays behind the scores of N predictions over C classes."""
-
-    classes: list[str]
-    truth: np.ndarray  # [N], position of the label's class
-    probability: np.ndarray  # [N, C], rows sum to 1
-    bins: int = 15  # equal-width confidence bins of the calibration error
-
-    @cached_property
-    def predicted(self) -> np.ndarray:
-        """Most probable class, the first of equals, [N]."""
-        return self.probability.argmax(axis=1)
-
-    @cached_property
-    def confidence(self) -> np.ndarray:
-        """Probability of the predicted class, [N]."""
-        return self.probability.max(axis=1)
-
-    @cached_property
-    def correct(self) -> np.ndarray:
-        """Whether the predicted class is the label, [N]."""
-        return self.predicted == self.truth
-
-    @cached_property
-    def loss(self) -> np.ndarray:
-        """Cross-entropy in nats, [N]; probabilities are clipped at 2e-16, as in scikit-learn."""
-        chosen = self.probability[np.arange(len(self.truth)), self.truth]
-        return -np.log(np.maximum(chosen, np.finfo(float).eps))
-
-    @cached_property
-    def confidence_bin(self) -> np.ndarray:
-        """Index of the equal-width bin (low, high] of [0, 1] that holds the confidence, [N]."""
-        edges = np.linspace(0, 1, self.bins + 1)
-        return np.maximum(np.searchsorted(edges, self.confidence, side="left") - 1, 0)
-
-    @cached_property
-    def confusion(self) -> np.ndarray:
-        """Images by [label, predicted], int [C, C]."""
-        return confusion_matrix(self.truth, self.predicted, labels=range(len(self.classes)))
-
-    def take(self, rows: np.ndarray) -> "Outcomes":
-        """Outcomes of some of the predictions."""
-        return Outcomes(self.classes, self.truth[rows], self.probability[rows], self.bins)
 
 
 def _mean(sums: np.ndarray, images: np.ndarray) -> np.ndarray:
@@ -80,123 +48,74 @@ class Metric:
     ----------
     label
         Its name in figures and tables.
+    of_confusion
+        The score from a confusion matrix, ``[..., label, predicted] -> [...]``, between 0 and 1.
+        Its interval is that of ``confusion_intervals``.
     of_image
-        What each image adds to the sums behind the score, ``Outcomes -> [N] or [N, k]``. The
-        bootstrap needs nothing but these sums.
+        Instead of ``of_confusion``, what each image adds to the sums behind the score,
+        ``Outcomes -> [N] or [N, k]``. Its interval is a bootstrap's, which needs nothing but these
+        sums. A metric with neither is measured elsewhere, as times are.
     of_sums
         The score from sums [..., k] and the number of images [...]; by default the mean.
-    of_run
-        Instead of ``of_image``, for a score that is no function of sums: ``Outcomes -> float``.
-        It has no interval. A metric with neither is measured elsewhere, as times are.
+    bounds
+        Of a score with ``of_image``: its interval ends there at the latest.
     interval
-        Whether metrics.csv has a bootstrap interval of it; such a metric is also compared with the
-        paper whether or not the paper prints it.
+        Whether metrics.csv has an interval of it; such a metric is also compared with the paper
+        whether or not the paper prints it.
     tracked
         Whether MLflow gets it.
     """
 
     label: str
+    of_confusion: ConfusionScore | None = None
     of_image: Callable[[Outcomes], np.ndarray] | None = None
     of_sums: Callable[[np.ndarray, np.ndarray], np.ndarray] = _mean
-    of_run: Callable[[Outcomes], float] | None = None
+    bounds: tuple[float, float] = (-np.inf, np.inf)
     interval: bool = False
     tracked: bool = False
 
     def __post_init__(self) -> None:
-        if self.interval and not self.of_image:
+        if self.interval and not self.is_score:
             raise ValueError(
-                f"metric {self.label!r} has an interval but no of_image: the bootstrap works on "
-                "sums over images; give of_image, or leave interval out"
+                f"metric {self.label!r} has an interval but no of_image or of_confusion to "
+                "compute it from: give one, or leave interval out"
             )
 
     @property
     def is_score(self) -> bool:
         """Whether it follows from predictions."""
-        return bool(self.of_image or self.of_run)
-
-
-def _confusion_cell(outcomes: Outcomes) -> np.ndarray:
-    """One-hot cell of the confusion matrix, [N, C * C]."""
-    images, classes = np.arange(len(outcomes.truth)), len(outcomes.classes)
-    cells = np.zeros((len(images), classes**2))
-    cells[images, outcomes.truth * classes + outcomes.predicted] = 1
-    return cells
-
-
-def _macro(ratio: Callable[..., np.ndarray]) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """Average over classes a ratio of hits, support and predictions, each [..., C].
-
-    A class that is neither present nor predicted counts as 0, which is scikit-learn's
-    ``zero_division=0`` with all labels listed.
-    """
-
-    def of_sums(sums: np.ndarray, images: np.ndarray) -> np.ndarray:
-        classes = isqrt(sums.shape[-1])
-        confusion = sums.reshape(*sums.shape[:-1], classes, classes)
-        hits = np.diagonal(confusion, axis1=-2, axis2=-1)
-        return ratio(hits, confusion.sum(axis=-1), confusion.sum(axis=-2)).mean(axis=-1)
-
-    return of_sums
-
-
-def _squared_error(outcomes: Outcomes) -> np.ndarray:
-    target = np.eye(len(outcomes.classes))[outcomes.truth]
-    return ((outcomes.probability - target) ** 2).sum(axis=1)
-
-
-def _calibration_gap(outcomes: Outcomes) -> np.ndarray:
-    """Confidence minus correctness in the column of its confidence bin, [N, bins]."""
-    images = np.arange(len(outcomes.truth))
-    gaps = np.zeros((len(images), outcomes.bins))
-    gaps[images, outcomes.confidence_bin] = outcomes.confidence - outcomes.correct
-    return gaps
-
-
-def _macro_auc(outcomes: Outcomes) -> float:
-    """Macro one-vs-rest area under the ROC curve; NaN where a class is absent."""
-    positive = np.eye(len(outcomes.classes), dtype=int)[outcomes.truth]
-    is_mixed = positive.any(axis=0) & ~positive.all(axis=0)
-    return float(roc_auc_score(positive, outcomes.probability)) if is_mixed.all() else np.nan
+        return bool(self.of_image or self.of_confusion)
 
 
 METRICS: dict[str, Metric] = {
-    "accuracy": Metric(
-        label="accuracy", of_image=lambda outcomes: outcomes.correct, interval=True, tracked=True
-    ),
-    "macro_precision": Metric(
-        label="macro precision",
-        of_image=_confusion_cell,
-        of_sums=_macro(lambda hits, support, predicted: hits / np.maximum(predicted, 1)),
-    ),
-    "macro_recall": Metric(  # balanced accuracy, as long as every class is tested
-        label="macro recall",
-        of_image=_confusion_cell,
-        of_sums=_macro(lambda hits, support, predicted: hits / np.maximum(support, 1)),
-    ),
-    "macro_f1": Metric(
-        label="macro F1",
-        of_image=_confusion_cell,
-        of_sums=_macro(
-            lambda hits, support, predicted: 2 * hits / np.maximum(support + predicted, 1)
-        ),
-        interval=True,
-        tracked=True,
-    ),
+    "accuracy": Metric(label="accuracy", of_confusion=accuracy, interval=True, tracked=True),
+    "macro_precision": Metric(label="macro precision", of_confusion=macro_precision),
+    "macro_recall": Metric(label="macro recall", of_confusion=macro_recall),
+    "macro_f1": Metric(label="macro F1", of_confusion=macro_f1, interval=True, tracked=True),
     "log_loss": Metric(
         label="log loss (nats)",
         of_image=lambda outcomes: outcomes.loss,
+        bounds=(0, np.inf),
         interval=True,
         tracked=True,
     ),
     "ece": Metric(
         label="ECE",
-        of_image=_calibration_gap,
+        of_image=calibration_gap,
         of_sums=lambda sums, images: np.abs(sums).sum(axis=-1) / images,
+        bounds=(0, 1),
         interval=True,
         tracked=True,
     ),
-    "brier": Metric(label="Brier score", of_image=_squared_error, tracked=True),
-    "auc": Metric(label="macro AUC", of_run=_macro_auc, tracked=True),
+    "brier": Metric(label="Brier score", of_image=squared_error, tracked=True),
+    "auc": Metric(
+        label="macro AUC",
+        of_image=placements,
+        of_sums=macro_auc,
+        bounds=(0, 1),
+        interval=True,
+        tracked=True,
+    ),
     "inference_ms": Metric(label="inference (ms per image)", tracked=True),
     "training_seconds": Metric(label="training (s)"),
     "seconds_per_epoch": Metric(label="training (s per epoch)"),
@@ -283,31 +202,96 @@ class ImageStatistics:
     """What each image adds to the sums behind all scores that are functions of sums."""
 
     values: np.ndarray  # [N, k]; the first column is 1, which counts images
-    columns: dict[Callable, slice]  # of each ``Metric.of_image``
+    columns: dict[str, slice]  # of each metric
 
     @classmethod
     def of(cls, outcomes: Outcomes) -> "ImageStatistics":
-        """Compute them for all of `METRICS`; metrics that share a statistic share its columns."""
+        """Compute them for all of `METRICS` with ``of_image``."""
         parts, columns, start = [np.ones((len(outcomes.truth), 1))], {}, 1
-        for statistic in {metric.of_image: None for metric in METRICS.values() if metric.of_image}:
-            parts.append(statistic(outcomes).reshape(len(outcomes.truth), -1))
-            columns[statistic] = slice(start, start + parts[-1].shape[1])
-            start = columns[statistic].stop
+        for name, metric in METRICS.items():
+            if metric.of_image:
+                parts.append(metric.of_image(outcomes).reshape(len(outcomes.truth), -1))
+                columns[name] = slice(start, start + parts[-1].shape[1])
+                start = columns[name].stop
         return cls(np.hstack(parts), columns)
 
-    def scores(self, totals: np.ndarray) -> dict[str, np.ndarray]:
-        """Scores from sums of ``values``, [..., k] to one array [...] per metric."""
+    def scores(self, totals: np.ndarray) -> np.ndarray:
+        """Scores [..., m] from sums of ``values``, [..., k], in the order of ``columns``."""
+        images = totals[..., 0]
         with np.errstate(invalid="ignore"):  # a resample may hold no image: NaN
-            return {
-                name: metric.of_sums(totals[..., self.columns[metric.of_image]], totals[..., 0])
-                for name, metric in METRICS.items()
-                if metric.of_image
-            }
+            scores = [
+                METRICS[name].of_sums(totals[..., columns], images)
+                for name, columns in self.columns.items()
+            ]
+        return np.stack(scores, axis=-1)
+
+
+def score_runs(
+    outcomes: Outcomes,
+    units: np.ndarray,
+    runs: np.ndarray | None = None,
+    *,
+    resamples: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """Score each of several runs, with the interval of the mean over them.
+
+    Parameters
+    ----------
+    outcomes
+        Of N images.
+    units
+        What each image belongs to, such as its source, codes ``0 … U-1``, [N].
+    runs
+        Codes ``0 … S-1``, such as of seeds, [N]; by default all images are of one.
+    resamples, level, seed
+        Of the bootstrap, for scores that are no function of the confusion matrix.
+
+    Returns
+    -------
+    dict
+        Of each metric that is a score, in the order of `METRICS`.
+    """
+    runs = np.zeros(len(units), int) if runs is None else runs
+    found = confusion_intervals(
+        outcomes.truth,
+        outcomes.predicted,
+        units,
+        {name: metric.of_confusion for name, metric in METRICS.items() if metric.of_confusion},
+        classes=len(outcomes.classes),
+        runs=runs,
+        level=level,
+    )
+    of_runs = [np.flatnonzero(runs == run) for run in range(int(runs.max()) + 1)]
+    statistics = [ImageStatistics.of(outcomes.take(seen)) for seen in of_runs]
+    totals = np.stack(  # [units, runs, k]
+        [
+            sum_by_unit(statistic.values, units[seen], int(units.max()) + 1)
+            for statistic, seen in zip(statistics, of_runs, strict=True)
+        ],
+        axis=1,
+    )
+    low, high = bootstrap_interval(
+        totals,
+        lambda sums: statistics[0].scores(sums).mean(axis=-2),
+        totals[..., 0].sum(axis=1),
+        strata=unit_labels(outcomes.truth, units),
+        resamples=resamples,
+        level=level,
+        seed=seed,
+    )
+    values = statistics[0].scores(totals.sum(axis=0))  # [runs, m]
+    low, high = widen_for_runs(low, high, values, level)
+    for i, name in enumerate(statistics[0].columns):
+        ends = np.clip([low[i], high[i]], *METRICS[name].bounds)
+        found[name] = Interval(values[:, i], *map(float, ends))
+    return {name: found[name] for name, metric in METRICS.items() if metric.is_score}
 
 
 @described(
     heading="Scores of each run",
-    caption="Every run on its test images, with bootstrap intervals over sources.",
+    caption="Every run on its test images, with intervals over sources.",
 )
 def score_predictions(
     predictions: pd.DataFrame,
@@ -346,13 +330,14 @@ def score_predictions(
 
     Notes
     -----
-    ECE is a sum of absolute values and biased upwards, more so when resampled: its interval may
-    lie above its estimate. A run without any error has no accuracy interval.
+    Scores of the confusion matrix have the intervals of `confusion_intervals`, all others those of
+    `bootstrap_interval`. ECE is a sum of absolute values and biased upwards: its interval, which
+    allows for that, may lie below it.
 
     References
     ----------
     Guo, Pleiss, Sun and Weinberger, *On Calibration of Modern Neural Networks*, ICML 2017 (ECE).
-    Efron and Tibshirani, *An Introduction to the Bootstrap*, 1993.
+    Obuchowski, *Nonparametric analysis of clustered ROC curve data*, Biometrics 53, 1997 (AUC).
     """
     bootstrap = {"resamples": resamples, "level": level, "seed": seed}
     return pd.DataFrame(
@@ -415,18 +400,12 @@ def _score_run(
     run: pd.DataFrame, outcomes: Outcomes, *, resamples: int, level: float, seed: int
 ) -> dict:
     units, kind = resampling_units(run)
-    statistics = ImageStatistics.of(outcomes)
-    totals = sum_by_unit(statistics.values, units)
-    strata = unit_labels(outcomes.truth, units)
-    samples = bootstrap_totals(totals, strata=strata, resamples=resamples, seed=seed)
-    scores, spread = statistics.scores(totals.sum(axis=0)), statistics.scores(samples)
-    row = {"images": len(run), "sources": len(totals), "interval_unit": kind}
-    for name, metric in METRICS.items():
-        if metric.is_score:
-            row[name] = float(metric.of_run(outcomes) if metric.of_run else scores[name])
-        if metric.interval:
-            interval = percentile_interval(spread[name], len(totals), level)
-            row[f"{name}_low"], row[f"{name}_high"] = map(float, interval)
+    row = {"images": len(run), "sources": int(units.max()) + 1, "interval_unit": kind}
+    found = score_runs(outcomes, units, resamples=resamples, level=level, seed=seed)
+    for name, (values, low, high) in found.items():
+        row[name] = float(values[0])
+        if METRICS[name].interval:
+            row |= {f"{name}_low": low, f"{name}_high": high}
     if "inference_ms" in run:
         row["inference_ms"] = run["inference_ms"].mean()
     return row

@@ -107,8 +107,8 @@ def widen_scores(
 @described(
     heading="Area under the accuracy curve",
     caption="Area under the accuracy from the clean images to the last amount, as a share of a "
-    "curve that stays at 1, with bootstrap intervals over sources; its difference to that "
-    "of the first variant is on the same images.",
+    "curve that stays at 1, with intervals over sources; its difference to that of "
+    " the first variant is on the same images.",
 )
 def robustness_areas(
     predictions: pd.DataFrame, *, level: float = 0.95, resamples: int = 1000

@@ -247,7 +247,7 @@ def describe_images(
             guessed,
             "Guessing without the cell",
             "Balanced accuracy of a simple model that sees no cell, cross-validated by source, "
-            "with a bootstrap interval and a permutation test over sources.",
+            "with an interval and a permutation test over sources.",
         ),
         "guesses": leaks.guesses(guessed, dataset=dataset),
         "measurements_explained": explained,

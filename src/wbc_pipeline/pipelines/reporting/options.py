@@ -20,7 +20,8 @@ class ScoreOptions(Options):
     bins
         Equal-width confidence bins of the expected calibration error.
     resamples
-        Bootstrap resamples, each of sources with all their images.
+        Bootstrap resamples, each of sources with all their images, for what is no function of the
+        confusion matrix: AUC, log loss, ECE, differences.
     level
         Coverage of the intervals.
     """

@@ -84,15 +84,16 @@ def examine_sources(
     from wbc_pipeline.evaluation.scores.metrics import tested
 
     test = tested(predictions)
-    bootstrap = {"level": score.level, "resamples": score.resamples}
-    protocols = by_source.protocol_summary(test, manifest, **bootstrap)
+    protocols = by_source.protocol_summary(
+        test, manifest, level=score.level, resamples=score.resamples
+    )
     failing = by_source.accuracy_by_source(test)
     worst = _worst_sources(failing, shown)
     tiles = _tiles(manifest, views["image"], worst["source_id"], shown.tiles)
     return {
         "protocols": protocols,
         "accuracy_by_protocol": figures.accuracy_by_protocol(protocols, published, dataset=dataset),
-        "recalls": by_source.recalls(test, printed.recalls, **bootstrap),
+        "recalls": by_source.recalls(test, printed.recalls, level=score.level),
         "roc_curves": figures.roc_curves(test, dataset=dataset),
         "by_source": failing,
         "hardest_sources": figures.hardest_sources(worst, tiles, dataset=dataset),
