@@ -133,12 +133,13 @@ def test_what_is_wrong_with_masks_and_boxes_is_said(run_pipeline, cells, tmp_pat
 
 @pytest.mark.parametrize("orientation", [3, 6, 8])
 def test_an_image_that_exif_turns_has_its_boxes_turned_or_rejected(
-    orientation, run_pipeline, cells, tmp_path
+    orientation, run_pipeline, cells, tmp_path, untouched
 ):
     pixels = np.array(Image.open(cells / "00.png").resize((64, 48)))
     exif = Image.Exif()
     exif[0x112] = orientation
     Image.fromarray(pixels).save(cells / "00.png", exif=exif)
+    untouched(cells)
     objects = {"00.png": [("wbc", [4, 6, 10, 20])]}
     write_coco(tmp_path / "coco.json", objects, size=(64, 48))
     options = {"boxes": str(tmp_path / "coco.json"), "mask_levels": {"cell": "wbc"}}
@@ -159,13 +160,16 @@ def test_an_image_that_exif_turns_has_its_boxes_turned_or_rejected(
     assert rejects["status"][0].startswith("box of an image that its EXIF tag turns: orientation")
 
 
-def test_masks_beside_a_folder_of_classes_are_read_by_their_names(run_pipeline, cells, tmp_path):
+def test_masks_beside_a_folder_of_classes_are_read_by_their_names(
+    run_pipeline, cells, tmp_path, untouched
+):
     rows = pd.read_csv(cells / "images.csv").to_dict("records")
     home = tmp_path / "folder"
     for row in rows:
         for kind, file in (("images", row["path"]), ("masks", row["mask"])):
             (home / kind / row["label"]).mkdir(parents=True, exist_ok=True)
             (cells / file).rename(home / kind / row["label"] / row["path"])
+    untouched(home)
     folder = {"folder": str(home / "images"), "masks": str(home / "masks")}
     levels = {"background": 0, "cytoplasm": 1, "nucleus": 2}
     parameters = {"dataset": "image_folder"}
