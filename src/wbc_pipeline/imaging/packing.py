@@ -18,6 +18,7 @@ from wbc_pipeline.imaging.mask_levels import levels_from_clues
 from wbc_pipeline.imaging.masks import UNKNOWN, find_clues, read_labelled_mask, resize_mask
 from wbc_pipeline.imaging.reading import MAX_PIXELS, read_image
 from wbc_pipeline.imaging.refusals import UnreadableImageError
+from wbc_pipeline.warning_texts import join_warnings
 
 MANIFEST_COLUMNS = (
     "dataset",
@@ -209,11 +210,6 @@ def count_warnings(manifest: pd.DataFrame) -> pd.Series:
     """Count the rows of each kind of warning among those that are not refused, most first."""
     warnings = accepted(manifest)["warning"].dropna().str.split("; ").explode()
     return warnings.str.split(":").str[0].value_counts()
-
-
-def join_warnings(*warnings: str | None) -> str | None:
-    """Put warnings of one row into one text; None if there are none."""
-    return "; ".join(warning for warning in warnings if warning) or None
 
 
 def accepted(manifest: pd.DataFrame) -> pd.DataFrame:

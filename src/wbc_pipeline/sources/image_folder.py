@@ -3,8 +3,8 @@
 import logging
 import os
 from collections.abc import Collection, Sequence
+from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import pandas as pd
 
@@ -21,6 +21,7 @@ from wbc_pipeline.sources.listing import (
     published_part,
     relative_files,
 )
+from wbc_pipeline.warning_texts import join_warnings
 
 _log = logging.getLogger(__name__)
 
@@ -129,29 +130,12 @@ def list_images(
         for row in rows:
             row["mask_path"] = of_image.get(row["image_id"])
             missing = None if row["mask_path"] else "mask missing: none is called so"
-            row["warning"] = "; ".join(filter(None, [row["warning"], missing])) or None
+            row["warning"] = join_warnings(row["warning"], missing)
     table = pd.DataFrame(rows, dtype=object)
     return as_listing(attach.annotate(table, own, levels=mask_levels, side=annotations))
 
 
-def list_boxes(
-    raw: Path,
-    *,
-    images: pd.DataFrame,
-    boxes: str | None = None,
-    box_names: str | None = None,
-    **_: Any,
-) -> pd.DataFrame:
-    """List the boxes of the folder's images, see `annotations.attach.list_boxes`.
-
-    Parameters
-    ----------
-    images
-        Of `list_images`.
-    raw, boxes, box_names
-        As for `list_images`, whose other options are not looked at.
-    """
-    return attach.list_boxes(images, attach.read_own(raw, boxes, box_names, "sources.image_folder"))
+list_boxes = partial(attach.list_own_boxes, "sources.image_folder")
 
 
 def _warn_of_files_beside(folders: set[Path]) -> None:

@@ -3,8 +3,8 @@
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
@@ -22,6 +22,7 @@ from wbc_pipeline.sources.listing import (
     part_warning,
     published_part,
 )
+from wbc_pipeline.warning_texts import join_warnings
 
 _log = logging.getLogger(__name__)
 
@@ -158,24 +159,7 @@ def list_images(
     return as_listing(attach.annotate(rows, own, levels=mask_levels, side=annotations))
 
 
-def list_boxes(
-    raw: Path,
-    *,
-    images: pd.DataFrame,
-    boxes: str | None = None,
-    box_names: str | None = None,
-    **_: Any,
-) -> pd.DataFrame:
-    """List the boxes of the table's images, see `annotations.attach.list_boxes`.
-
-    Parameters
-    ----------
-    images
-        Of `list_images`.
-    raw, boxes, box_names
-        As for `list_images`, whose other options are not looked at.
-    """
-    return attach.list_boxes(images, attach.read_own(raw, boxes, box_names, "sources.table"))
+list_boxes = partial(attach.list_own_boxes, "sources.table")
 
 
 def _read(table: Path, columns: dict[str, str | None]) -> pd.DataFrame:
@@ -241,7 +225,7 @@ def _first_of(*reasons: Sequence[str | None]) -> list[str | None]:
 
 
 def _joined(*warnings: Sequence[str | None]) -> list[str | None]:
-    return ["; ".join(filter(None, row)) or None for row in zip(*warnings, strict=True)]
+    return [join_warnings(*row) for row in zip(*warnings, strict=True)]
 
 
 def _warn_of_unknown_patients(table: Path, column: str | None, patients: pd.Series) -> None:

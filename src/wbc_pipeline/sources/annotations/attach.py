@@ -5,7 +5,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -193,6 +193,29 @@ def list_boxes(rows: pd.DataFrame, annotations: Iterable[Annotation]) -> pd.Data
     boxes = pd.DataFrame(table, columns=COLUMNS).astype(dict.fromkeys(_SIDES, float))
     order = boxes[COLUMNS[:6]].round(_DECIMALS).sort_values(COLUMNS[:6], kind="stable").index
     return boxes.loc[order].reset_index(drop=True)
+
+
+def list_own_boxes(
+    options: str,
+    raw: Path,
+    *,
+    images: pd.DataFrame,
+    boxes: str | None = None,
+    box_names: str | None = None,
+    **_: Any,
+) -> pd.DataFrame:
+    """List the boxes that a user's own data set has, see `list_boxes`.
+
+    Parameters
+    ----------
+    options
+        Name of the parameters of the data set, for messages.
+    images
+        Its listing.
+    raw, boxes, box_names
+        See `read_own`; the data set's other options are not looked at.
+    """
+    return list_boxes(images, read_own(raw, boxes, box_names, options))
 
 
 def match(
