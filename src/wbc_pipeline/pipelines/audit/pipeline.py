@@ -5,17 +5,27 @@ from kedro.pipeline import Pipeline, node
 from wbc_pipeline.pipelines.audit import nodes, tracing
 from wbc_pipeline.pipelines.experiment.pipeline import experiment_pipeline
 from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
+from wbc_pipeline.pipelines.suspects import nodes as suspects
+from wbc_pipeline.pipelines.suspects import pipeline as suspects_pipeline
 
-JUDGED = ("price_leaks", "trace_sources", "compare_images", "shared_files", "describe_images")
+JUDGED = (
+    "price_leaks",
+    "judge_labels",
+    "trace_sources",
+    "compare_images",
+    "shared_files",
+    "describe_images",
+)
 IN_ORDER = ("find_defects", *JUDGED, "compare_data_sets")  # of the report
 
 
 def create_pipeline() -> Pipeline:
-    """Measure images, look for leaks, price them with one small network, and report."""
+    """Measure images, look for leaks and suspect labels, price leaks, and report."""
     stages = [
         _inspection_pipeline(),
         view_pipeline("audit"),
         experiment_pipeline("audit", splits="audit.splits", chosen=None),
+        suspects_pipeline.create_pipeline(),
         _report_pipeline(),
     ]
     return sum(stages, Pipeline([]))
@@ -65,6 +75,20 @@ def _report_pipeline() -> Pipeline:
                     "dataset": "params:dataset",
                 },
                 ["audit.report.metrics", items("price_leaks")],
+            ),
+            step(
+                suspects.judge_labels,
+                {
+                    "manifest": "manifest",
+                    "views": "suspects.views",
+                    "described": "params:suspects.described",
+                    "splits": "suspects.splits",
+                    "left_out": "suspects.left_out",
+                    "answers": "suspects.answers",
+                    "options": "params:suspects.score",
+                    "dataset": "params:dataset",
+                },
+                ["audit.report.judged_cells", items("judge_labels")],
             ),
             step(
                 tracing.trace_sources,

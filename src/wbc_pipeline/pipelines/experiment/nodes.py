@@ -17,6 +17,9 @@ pd = lazy.load("pandas")
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
+IDENTITY_COLUMNS = [
+    *("dataset", "image_id", "source_id", "part", *RUN_COLUMNS, "condition", "label"),
+]
 
 
 def train(
@@ -219,7 +222,7 @@ def combine(
     Returns
     -------
     DataFrame
-        See ``design``: predictions.
+        See ``design``: predictions. Without a training: no rows.
     """
     from wbc_pipeline.evaluation.scores.ensembles import combine_predictions
 
@@ -235,6 +238,8 @@ def combine(
     ensembles = {
         name: (variant.ensemble, variant.combine) for name, variant in selected.ensembles.items()
     }
+    if not tables:
+        return pd.DataFrame(columns=IDENTITY_COLUMNS)
     combined = combine_predictions(pd.concat(tables, ignore_index=True), ensembles)
     if fitted_on is not None:
         combined = combined[combined["part"] == "test"].reset_index(drop=True)
@@ -275,11 +280,13 @@ def collect_runs(
             for name, run, result in found
         ]
     )
-    history = pd.concat([result.table("history").assign(**run) for _, run, result in found])
-    paths = pd.concat(
-        [result.table("paths").assign(**run) for _, run, result in found if run["fold"] == 0]
+    history = [result.table("history").assign(**run) for _, run, result in found]
+    paths = [result.table("paths").assign(**run) for _, run, result in found if run["fold"] == 0]
+    empty = pd.DataFrame(columns=list(RUN_COLUMNS))
+    history, paths = (
+        pd.concat(tables, ignore_index=True) if tables else empty for tables in (history, paths)
     )
-    return summaries, history.reset_index(drop=True), paths.reset_index(drop=True)
+    return summaries, history, paths
 
 
 def _provenance(result: Result) -> dict[str, str]:

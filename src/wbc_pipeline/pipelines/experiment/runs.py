@@ -308,7 +308,7 @@ def refuse_leaks(
     """
     for name, view in views.items():
         for run in runs:
-            rows = np.concatenate([run.rows["validation"], run.rows["test"]])
+            rows = np.concatenate([rows for part, rows in run.rows.items() if part != "train"])
             refuse_fitted(
                 view.steps,
                 images,

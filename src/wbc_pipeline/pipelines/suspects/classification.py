@@ -1,0 +1,60 @@
+"""One classifier on one fold."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.models.classifiers import build_classifier
+from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.training.predict import SMALLEST_PROBABILITY
+
+
+def classify_fold(
+    folder: Path,
+    *,
+    name: str,
+    arguments: dict,
+    run: Run,
+    images: pd.DataFrame,
+    features: Result,
+) -> None:
+    """Train a classifier, let it answer for the test part, and write ``predictions.parquet``.
+
+    Parameters
+    ----------
+    folder
+        Where to write.
+    name, arguments
+        See `build_classifier`.
+    run
+        Which rows play which part.
+    images
+        The manifest's ``ok`` rows.
+    features
+        With the table ``features``, see the node ``describe_cells``.
+    """
+    table = features.table("features").set_index("image_id")
+    shown = {part: images.iloc[rows] for part, rows in run.rows.items()}
+    values = {part: table.loc[rows["image_id"]].to_numpy() for part, rows in shown.items()}
+    classifier = build_classifier(name, arguments, seed=run.seed)
+    classifier.fit(values["train"], shown["train"]["label"].to_numpy(str))
+    probabilities = classifier.predict_proba(values["test"]).clip(SMALLEST_PROBABILITY)
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    tested = shown["test"].reset_index(drop=True)
+    identity = {
+        "dataset": tested["dataset"],
+        "image_id": tested["image_id"],
+        "source_id": tested["source_group"],  # a cell counts once
+        "part": "test",
+        "variant": name,
+        **run.key,
+        "condition": "clean",
+        "label": tested["label"],
+    }
+    columns = [f"p_{label}" for label in classifier.classes_]
+    answers = pd.DataFrame(np.asarray(probabilities), columns=columns)
+    pd.concat([pd.DataFrame(identity), answers], axis=1).to_parquet(
+        folder / "predictions.parquet", index=False
+    )
