@@ -7,6 +7,7 @@ from wbc_pipeline.evaluation.audit import leaks
 from wbc_pipeline.evaluation.audit import tables as audit
 from wbc_pipeline.imaging.packing import accepted
 
+EMPTY = ["guesses", "suspects", "unjudged", "recovery", "overlaps", "shared_files"]
 TEXT = ["label", "source_id", "source_group", "filename_group", "domain", "published_part"]
 
 
@@ -115,5 +116,5 @@ def make_tables(manifest: pd.DataFrame, splits: pd.DataFrame, **others: pd.DataF
         "confounding": audit.measure_confounding(manifest),
         "price": leaks.price_of_leak(others.pop("metrics", pd.DataFrame())),
     }
-    empty = dict.fromkeys(["guesses", "recovery", "overlaps", "shared_files"], pd.DataFrame())
+    empty = dict.fromkeys(EMPTY, pd.DataFrame())
     return empty | {"patients_known": False} | found | others

@@ -174,7 +174,7 @@ def _shapes(green: np.ndarray) -> dict[str, float]:
     try:
         thresholds = threshold_multiotsu(green, classes=3)
     except ValueError:  # fewer grey levels than classes
-        thresholds = (0, 0)
+        thresholds = (green.mean(), green.mean())
     found = {}
     for region, threshold in zip(("nucleus", "cell"), thresholds, strict=True):
         shapes = _largest_shape(green < threshold)
@@ -188,12 +188,13 @@ def _largest_shape(mask: np.ndarray) -> tuple[float, ...]:
         return (0.0,) * len(_SHAPES)
     areas = np.array([part.area for part in parts])
     largest = parts[areas.argmax()]
-    return (
+    shapes = (
         largest.area / mask.size,
         largest.solidity,
         largest.eccentricity,
         largest.extent,
         largest.perimeter / (min(mask.shape) / 2),
-        float((areas > _SPECK * mask.size).sum()),
+        (areas > _SPECK * mask.size).sum(),
         4 * np.pi * largest.area / max(largest.perimeter, 1) ** 2,
     )
+    return tuple(float(shape) for shape in shapes)

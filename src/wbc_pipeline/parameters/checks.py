@@ -2,6 +2,7 @@
 
 import re
 import sys
+from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -39,7 +40,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
     from wbc_pipeline.models import network_class
     from wbc_pipeline.training.devices import check_devices, choose_device
 
-    own = getattr(checked, group)
+    own = attrgetter(group)(checked)
     localization = getattr(own, "localization", None)
     try:
         device = choose_device(checked.device)

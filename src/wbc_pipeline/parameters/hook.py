@@ -50,7 +50,7 @@ class ParameterHook:
         checks.check_inputs(pipeline, catalog, run_params["pipeline_names"] or [])
         checks.check_partial(pipeline, catalog, self._checked)
         for group in {
-            node.namespace.split(".")[0] for node in pipeline.nodes if "training" in node.tags
+            node.namespace.rpartition(".")[0] for node in pipeline.nodes if "training" in node.tags
         }:
             checks.check_group(self._checked, group)
         if self._parameters["plan"]:

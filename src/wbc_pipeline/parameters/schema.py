@@ -16,7 +16,6 @@ from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
-from wbc_pipeline.pipelines.suspects.options import SuspectsOptions
 from wbc_pipeline.suggestions import suggestion
 
 
@@ -75,7 +74,6 @@ class SharedParameters(Options):
     preprocessing: PreprocessingOptions
     roi: RoiOptions
     audit: AuditOptions
-    suspects: SuspectsOptions
     quality: QualityOptions
 
     _split_rerun = field_validator("rerun", mode="before")(split_text)

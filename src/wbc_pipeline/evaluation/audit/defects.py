@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from wbc_pipeline.evaluation.audit import image_rules, split_rules
+from wbc_pipeline.evaluation.audit import image_rules, label_rules, split_rules
 from wbc_pipeline.evaluation.audit.wording import Finding
 from wbc_pipeline.evaluation.report.described import described
 
@@ -35,6 +35,8 @@ def find_defects(
     confounding: pd.DataFrame,
     guesses: pd.DataFrame,
     price: pd.DataFrame,
+    suspects: pd.DataFrame,
+    unjudged: pd.DataFrame,
     recovery: pd.DataFrame,
     overlaps: pd.DataFrame,
     shared_files: pd.DataFrame,
@@ -59,6 +61,8 @@ def find_defects(
         ``p_permutation``, and ``reason`` where nothing could be guessed. May be empty.
     price
         Of ``price_of_leak``. May be empty.
+    suspects, unjudged
+        Of ``suspects.count_suspects``, and the classes that were left out of it.
     recovery
         Sources recovered from pixels: a row per image with ``certain`` and ``mirrored`` (bool),
         ``label_agrees`` (bool or missing). May be empty.
@@ -86,6 +90,7 @@ def find_defects(
         *split_rules.judge_duplicates(duplicates),
         *image_rules.judge_conflicts(conflicts, classes),
         *split_rules.judge_shared_files(shared_files),
+        *label_rules.judge_suspects(suspects, unjudged),
         *image_rules.judge_confounding(confounding),
         *image_rules.judge_guesses(guesses),
         *image_rules.judge_sizes(sizes),

@@ -18,6 +18,10 @@ COLUMNS = [
     *("rank", "suspect", "label", "suggested", "margin", "p_label", "p_suggested"),
     *("networks", "denying", "conflict", "images", "cell", "image_id"),
 ]
+COUNTED = [
+    *("label", "cells", "suspects", "share", "share_low", "share_high"),
+    *("agreed", "conflicts", "suggested"),
+]
 SAYS = "says_"  # before the name of a network: the class that it takes a cell for
 
 
@@ -43,11 +47,11 @@ def probabilities_by_cell(predictions: pd.DataFrame) -> pd.DataFrame:
 def find_suspects(predictions: pd.DataFrame) -> pd.DataFrame:
     """Rank the labels of all cells by how far the networks deny them, and say which are suspect.
 
-    The networks' probabilities are averaged. A label is suspect if confident learning [1]_ counts
-    it among the errors: its cell is as probable to be of another class as the cells of that class
-    are on average, and it is among the least probable of its own. A cell that carries two labels
-    is a conflict: one of them is wrong, whatever the networks say, and the one that they deny more
-    is suspect.
+    The networks' probabilities are averaged. Confident learning [1]_ estimates how many cells of
+    each class are of each other class, from those that are as probable to be of it as its own cells
+    are on average; as many labels of each pair are suspect, those with the largest margin. A cell
+    that carries two labels is a conflict: one of them is wrong, whatever the networks say, and the
+    one that they deny more is suspect.
 
     Parameters
     ----------
@@ -115,8 +119,9 @@ def count_suspects(cells: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
     -------
     DataFrame
         A row per class: ``label``, ``cells``, ``suspects``, ``share`` with ``_low`` and ``_high``,
-        ``conflicts`` (cells that carry another label, too) and ``suggested`` (what its suspects
-        are taken for, with counts, the most frequent first).
+        ``agreed`` (cells whose label is the most probable class), ``conflicts`` (cells that carry
+        another label, too) and ``suggested`` (what its suspects are taken for, with counts, the
+        most frequent first).
     """
     rows = []
     for label, members in cells.groupby("label", observed=True):
@@ -131,11 +136,12 @@ def count_suspects(cells: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
                 "share": len(suspects) / len(members),
                 "share_low": low,
                 "share_high": high,
+                "agreed": int((members["margin"] > 0).sum()),
                 "conflicts": int((members["conflict"] != "").sum()),
                 "suggested": ", ".join(f"{name} {count}" for name, count in taken.items()),
             }
         )
-    return pd.DataFrame(rows)
+    return pd.DataFrame(rows, columns=COUNTED)
 
 
 def _describe_cells(predictions: pd.DataFrame) -> pd.DataFrame:
@@ -156,7 +162,7 @@ def _label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
     """Tell which labels are errors by confident learning, bool [N]."""
     from cleanlab.filter import find_label_issues
 
-    return find_label_issues(labels, probabilities, filter_by="both", n_jobs=1)
+    return find_label_issues(labels, probabilities, filter_by="prune_by_noise_rate", n_jobs=1)
 
 
 def _denied_more(cells: pd.DataFrame) -> np.ndarray:

@@ -116,7 +116,9 @@ def learning_curves(curve: pd.DataFrame, *, dataset: str = "") -> Figure:
     """
     title = "Accuracy over the number of training cells"
     if curve["percent"].nunique() < 2:
-        return empty_figure(title, dataset, "trained on all cells alone (suspects.shares)")
+        return empty_figure(
+            title, dataset, "trained on all cells alone (audit.suspects.split.shares)"
+        )
     figure = new_figure(title, dataset, height=4.0)
     axes = figure.subplots()
     styles = {}

@@ -315,6 +315,8 @@ def find_defects(
         confounding=tables["confounding"],
         guesses=tables["background"],
         price=tables["price"],
+        suspects=tables["suspect_counts"],
+        unjudged=tables["unjudged_classes"],
         recovery=copies,
         overlaps=tables["overlaps"],
         shared_files=tables["shared_files"],

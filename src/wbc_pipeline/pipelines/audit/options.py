@@ -5,6 +5,7 @@ from pydantic import Field
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.experiment.options import ExperimentParameters
 from wbc_pipeline.pipelines.splitting.options import Protocols
+from wbc_pipeline.pipelines.suspects.options import SuspectsOptions
 
 
 class GuessOptions(Options):
@@ -57,7 +58,7 @@ class AuditOptions(ExperimentParameters):
 
     Parameters
     ----------
-    compare, guess, pin
+    compare, guess, pin, suspects
         See their classes.
     views, variants, train, trainer, score
         Those of the small network that measures the price of a leak.
@@ -66,3 +67,4 @@ class AuditOptions(ExperimentParameters):
     compare: CompareOptions
     guess: GuessOptions
     pin: PinOptions
+    suspects: SuspectsOptions

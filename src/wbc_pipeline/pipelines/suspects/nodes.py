@@ -50,7 +50,7 @@ def deal_folds(
     if len(cells) - len(few) < 2:
         _log.warning(
             "Labels are not judged: fewer than two classes have %d cells. Add cells, or lower "
-            "`suspects.split.min_cells`.",
+            "`audit.suspects.split.min_cells`.",
             options.min_cells,
         )
         return pd.DataFrame(columns=SPLIT_COLUMNS), left_out
@@ -196,7 +196,7 @@ def judge_labels(
     items
         ``suspect_counts``, ``suspect_labels`` (the suspect ones of ``cells``), ``suspect_sheet``,
         ``scores_without_suspects``, ``errors_explained``, ``learning_curve`` and two figures.
-        Where a set is too small: ``unjudged_classes`` alone.
+        Where a set is too small: no rows of ``suspect_counts``, and ``unjudged_classes``.
     """
     from wbc_pipeline.evaluation.audit import ceiling, suspects
     from wbc_pipeline.evaluation.figures import suspects as figures
@@ -204,7 +204,9 @@ def judge_labels(
 
     unjudged = describe(left_out, "Classes that are not judged", "They have too few cells.")
     if answers.empty:
-        return pd.DataFrame(columns=suspects.COLUMNS), {"unjudged_classes": unjudged}
+        cells = pd.DataFrame(columns=suspects.COLUMNS)
+        counts = suspects.count_suspects(cells)
+        return cells, {"suspect_counts": counts, "unjudged_classes": unjudged}
     scores = options.model_dump()
     whole = answers[answers["protocol"] == ceiling.WHOLE]
     cells = suspects.find_suspects(whole)

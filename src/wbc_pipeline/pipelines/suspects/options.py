@@ -51,7 +51,7 @@ class FoldOptions(Options):
 
 
 class SuspectsOptions(ExperimentParameters):
-    """Everything under ``suspects`` in the parameters.
+    """Everything under ``audit.suspects`` in the parameters.
 
     Parameters
     ----------

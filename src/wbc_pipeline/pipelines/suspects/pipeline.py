@@ -6,13 +6,15 @@ from wbc_pipeline.pipelines.experiment.pipeline import experiment_pipeline
 from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
 from wbc_pipeline.pipelines.suspects import nodes
 
+GROUP = "audit.suspects"
+
 
 def create_pipeline() -> Pipeline:
     """Deal folds, train networks and classifiers on them, and collect their answers."""
     stages = [
         _folds_pipeline(),
-        view_pipeline("suspects"),
-        experiment_pipeline("suspects", splits="suspects.splits", chosen=None),
+        view_pipeline(GROUP),
+        experiment_pipeline(GROUP, splits=f"{GROUP}.splits", chosen=None),
         _classifier_pipeline(),
     ]
     return sum(stages, Pipeline([]))
@@ -23,10 +25,10 @@ def _folds_pipeline() -> Pipeline:
         [
             node(
                 nodes.deal_folds,
-                ["manifest", "params:suspects.split", "params:splitting"],
-                ["suspects.splits", "suspects.left_out"],
+                ["manifest", "params:audit.suspects.split", "params:splitting"],
+                ["audit.suspects.splits", "audit.suspects.left_out"],
                 name="deal_folds",
-                namespace="suspects.splitting",
+                namespace="audit.suspects.splitting",
                 tags="suspects",
             )
         ]
@@ -35,29 +37,36 @@ def _folds_pipeline() -> Pipeline:
 
 def _classifier_pipeline() -> Pipeline:
     def step(func, inputs, outputs):
-        return node(func, inputs, outputs, name=func.__name__, namespace="suspects.classification")
+        return node(
+            func, inputs, outputs, name=func.__name__, namespace="audit.suspects.classification"
+        )
 
     return Pipeline(
         [
             step(
                 nodes.describe_cells,
-                ["manifest", "suspects.splits", "suspects.views", "params:suspects.described"],
-                "suspects.features",
+                [
+                    "manifest",
+                    "audit.suspects.splits",
+                    "audit.suspects.views",
+                    "params:audit.suspects.described",
+                ],
+                "audit.suspects.features",
             ),
             step(
                 nodes.classify,
                 {
                     "manifest": "manifest",
-                    "splits": "suspects.splits",
-                    "features": "suspects.features",
-                    "classifiers": "params:suspects.classifiers",
+                    "splits": "audit.suspects.splits",
+                    "features": "audit.suspects.features",
+                    "classifiers": "params:audit.suspects.classifiers",
                 },
-                "suspects.classified",
+                "audit.suspects.classified",
             ),
             step(
                 nodes.collect_answers,
-                ["suspects.predictions", "suspects.classified"],
-                "suspects.answers",
+                ["audit.suspects.predictions", "audit.suspects.classified"],
+                "audit.suspects.answers",
             ),
         ],
         tags="suspects",
