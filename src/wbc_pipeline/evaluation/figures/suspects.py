@@ -24,7 +24,7 @@ from wbc_pipeline.evaluation.figures.style import (
 )
 
 COLUMNS, ROWS = 8, 6  # of the sheet
-LINE = 26  # characters that fit below a picture
+LINE = 32  # characters that fit below a picture
 
 
 @drawn(
