@@ -159,7 +159,7 @@ def list_boxes(
     tables = [pd.DataFrame(columns=["image_id", *Box._fields])]
     for name, listing in listings.items():
         if hasattr(load_source(name), "list_boxes"):
-            own = {"images": listing, **options[name]} if name in options else {}
+            own = {"listing": listing, **options[name]} if name in options else {}
             boxes = load_source(name).list_boxes(raw, **own)
             prefix = f"{name}/" if len(listings) > 1 else ""
             tables.append(boxes.assign(image_id=prefix + boxes["image_id"]))

@@ -3,7 +3,7 @@ import json
 import pytest
 from annotation_files import write_coco
 
-from wbc_pipeline.sources import image_folder, table
+from wbc_pipeline.sources import combined, image_folder, table
 from wbc_pipeline.sources.annotations.attach import Names, find_masks, levels_text, match
 from wbc_pipeline.sources.annotations.common import Annotation
 from wbc_pipeline.sources.listing import LayoutError, MissingDataError, listing_digest
@@ -154,9 +154,19 @@ def test_a_changed_annotation_file_changes_the_digest_of_the_listing(tmp_path):
 def test_annotations_without_an_image_are_said(tmp_path):
     write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 8])], "z.png": []})
     images = table.list_images(own_table(tmp_path), file="images.csv")
-    boxes = table.list_boxes(tmp_path, images=images, boxes="coco.json")
+    boxes = table.list_boxes(tmp_path, listing=images, boxes="coco.json")
     assert boxes["image_id"].tolist() == ["a.png", "z.png"]
     assert boxes["problem"][1] == "annotation without an image: none is called so"
+
+
+def test_a_table_of_images_in_another_folder_may_have_boxes(tmp_path):
+    write_coco(tmp_path / "coco.json", {"a.png": [("x", [2, 2, 8, 8])]})
+    (tmp_path / "images.csv").write_text("path,label\na.png,x\nb.png,y")
+    touch(tmp_path / "cells", "a.png", "b.png")
+    options = {"file": "images.csv", "images": "cells", "boxes": "coco.json"}
+    listed = {"table": table.list_images(tmp_path, **options)}
+    boxes = combined.list_boxes(listed, tmp_path, options={"table": options})
+    assert boxes["image_id"].tolist() == ["a.png"]
 
 
 def test_annotations_of_other_images_are_an_error(tmp_path):
@@ -184,5 +194,5 @@ def test_a_folder_of_labels_beside_gives_boxes(tmp_path):
     (tmp_path / "images/labels/x/a.txt").write_text("0 0.5 0.5 0.5 0.5")
     options = {"folder": "images", "boxes": "images/labels"}
     images = image_folder.list_images(tmp_path, **options)
-    boxes = image_folder.list_boxes(tmp_path, images=images, **options)
+    boxes = image_folder.list_boxes(tmp_path, listing=images, **options)
     assert boxes[["image_id", "name", "is_share"]].to_numpy().tolist() == [["x/a.jpg", "wbc", True]]

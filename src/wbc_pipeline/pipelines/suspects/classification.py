@@ -1,5 +1,6 @@
 """One classifier on one fold."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -39,7 +40,10 @@ def classify_fold(
     shown = {part: images.iloc[rows] for part, rows in run.rows.items()}
     values = {part: table.loc[rows["image_id"]].to_numpy() for part, rows in shown.items()}
     classifier = build_classifier(name, arguments, seed=run.seed)
-    classifier.fit(values["train"], shown["train"]["label"].to_numpy(str))
+    with warnings.catch_warnings():
+        # Fewer cells than components: it takes as many as there are cells.
+        warnings.filterwarnings("ignore", message="n_components > n_samples")
+        classifier.fit(values["train"], shown["train"]["label"].to_numpy(str))
     probabilities = classifier.predict_proba(values["test"]).clip(SMALLEST_PROBABILITY)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     tested = shown["test"].reset_index(drop=True)

@@ -199,7 +199,7 @@ def list_own_boxes(
     options: str,
     raw: Path,
     *,
-    images: pd.DataFrame,
+    listing: pd.DataFrame,
     boxes: str | None = None,
     box_names: str | None = None,
     **_: Any,
@@ -210,12 +210,12 @@ def list_own_boxes(
     ----------
     options
         Name of the parameters of the data set, for messages.
-    images
-        Its listing.
+    listing
+        Its images.
     raw, boxes, box_names
         See `read_own`; the data set's other options are not looked at.
     """
-    return list_boxes(images, read_own(raw, boxes, box_names, options))
+    return list_boxes(listing, read_own(raw, boxes, box_names, options))
 
 
 def match(
