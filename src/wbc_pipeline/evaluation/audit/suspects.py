@@ -49,9 +49,10 @@ def find_suspects(predictions: pd.DataFrame) -> pd.DataFrame:
 
     The networks' probabilities are averaged. Confident learning [1]_ estimates how many cells of
     each class are of each other class, from those that are as probable to be of it as its own cells
-    are on average; as many labels of each pair are suspect, those with the largest margin. A cell
-    that carries two labels is a conflict: one of them is wrong, whatever the networks say, and the
-    one that they deny more is suspect.
+    are on average; as many labels of each pair count as errors, those with the largest margin. They
+    are suspect if every network takes the cell for something else. A cell that carries two labels
+    is a conflict: one of them is wrong, whatever the networks say, and the one that they deny more
+    is suspect.
 
     Parameters
     ----------
@@ -89,7 +90,8 @@ def find_suspects(predictions: pd.DataFrame) -> pd.DataFrame:
     cells["networks"] = len(names)
     cells["denying"] = answers.ne(mean.index.get_level_values("label"), axis=0).sum(axis=1)
     cells = cells.join(answers.add_prefix(SAYS))
-    cells["suspect"] = _label_errors(place, mean.to_numpy()) | _denied_more(cells)
+    is_error = _label_errors(place, mean.to_numpy()) & (cells["denying"] == cells["networks"])
+    cells["suspect"] = is_error | _denied_more(cells)
     cells = cells.reset_index()
     order = cells.assign(settled=~(cells["suspect"] & (cells["conflict"] != "")))
     order = order.assign(unsuspected=~cells["suspect"])
