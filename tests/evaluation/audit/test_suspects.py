@@ -92,6 +92,15 @@ def test_a_cell_of_two_labels_comes_first_by_the_one_that_is_denied():
     assert others[0].cell == "cell 50"
 
 
+def test_two_labels_that_are_confirmed_are_those_of_two_cells():
+    predictions = make_predictions()
+    overlapping = predictions["source_id"].isin(["cell 9", "cell 100"])
+    predictions.loc[overlapping, "source_id"] = "field"
+    cells = find_suspects(predictions)
+    assert (cells.loc[cells["cell"] == "field", "conflict"] != "").all()
+    assert not cells.loc[cells["cell"] == "field", "suspect"].any()
+
+
 def test_suspects_are_counted_by_class_with_what_they_are_taken_for():
     counts = count_suspects(find_suspects(make_predictions(changed=CHANGED)))
     counts = counts.set_index("label")

@@ -50,9 +50,9 @@ def find_suspects(predictions: pd.DataFrame) -> pd.DataFrame:
     The networks' probabilities are averaged. Confident learning [1]_ estimates how many cells of
     each class are of each other class, from those that are as probable to be of it as its own cells
     are on average; as many labels of each pair count as errors, those with the largest margin. They
-    are suspect if every network takes the cell for something else. A cell that carries two labels
-    is a conflict: one of them is wrong, whatever the networks say, and the one that they deny more
-    is suspect.
+    are suspect if every network takes the cell for something else. Of a cell that carries two
+    labels, a conflict, the one that is denied more is suspect as soon as the mean denies it; two
+    confirmed labels are no conflict of one cell, but those of two cells in overlapping photographs.
 
     Parameters
     ----------
@@ -168,7 +168,7 @@ def _label_errors(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
 
 
 def _denied_more(cells: pd.DataFrame) -> np.ndarray:
-    """Tell which of the labels of one cell the networks deny most, bool [N]."""
-    conflicting = cells[cells["conflict"] != ""]
+    """Tell which of the labels of one cell the networks deny, and most, bool [N]."""
+    conflicting = cells[(cells["conflict"] != "") & (cells["margin"] < 0)]
     denied = conflicting["margin"].groupby(level="cell").idxmin()
     return cells.index.isin(denied.to_list())
