@@ -4,7 +4,10 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-REGIONS = ("cell", "nucleus")  # the channels of a mask, each a region of its own: nuclei lie in cells
+REGIONS = (
+    "cell",
+    "nucleus",
+)  # the channels of a mask, each a region of its own: nuclei lie in cells
 
 
 class JointOutput(NamedTuple):
