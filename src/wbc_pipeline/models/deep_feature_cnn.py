@@ -26,8 +26,6 @@ class DeepFeatureCNN(ImageNetCNN):
         Of the decoder's stages.
     """
 
-    cam_layer = "backbone"
-
     def __init__(
         self,
         *,
@@ -48,6 +46,7 @@ class DeepFeatureCNN(ImageNetCNN):
         # torchvision marks the layers that halve; the one before each is the last of its size.
         self._ends = [i - 1 for i, layer in enumerate(layers) if getattr(layer, "_is_cn", False)]
         self._ends.append(len(layers) - 1)
+        self.cam_layer = f"backbone.features.{len(layers) - 1}"
         self.decoder = MaskDecoder(
             channels=[layers[end].out_channels for end in self._ends], filters=decoder_filters
         )

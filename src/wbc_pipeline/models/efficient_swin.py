@@ -74,7 +74,7 @@ class EfficientSwin(nn.Module):
         self,
         *,
         channels: Sequence[int] = (64, 128, 256),
-        depths: Sequence[int] = (2, 2, 2),
+        depths: Sequence[int] = (1, 1, 2),
         stem: int = 32,
         window: int = 7,
     ):

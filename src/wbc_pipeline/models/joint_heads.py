@@ -26,6 +26,8 @@ def check_halvings(image_size: int, halvings: int) -> None:
 
 def resize(maps: Tensor, size: Sequence[int]) -> Tensor:  # [B, C, h, w]
     """Scale maps to ``(H, W)``, bilinearly; the result is [B, C, H, W]."""
+    if maps.shape[-2:] == tuple(size):
+        return maps
     return functional.interpolate(maps, size=tuple(size), mode="bilinear", align_corners=False)
 
 

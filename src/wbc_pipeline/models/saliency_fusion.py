@@ -20,7 +20,7 @@ class SaliencyModule(nn.Sequential):
         Of the three blocks.
     """
 
-    def __init__(self, *, filters: Sequence[int] = (16, 32, 32)):
+    def __init__(self, *, filters: Sequence[int] = (8, 16, 32)):
         first, second, third = filters
         super().__init__(
             Conv2dNormActivation(3, first, kernel_size=3),
@@ -72,12 +72,12 @@ class SaliencyFusionNet(nn.Module):
         saliency: bool = True,
         fusion: bool = True,
         channels: Sequence[int] = (64, 128, 256),
-        depths: Sequence[int] = (2, 2, 2),
+        depths: Sequence[int] = (1, 1, 2),
         stem: int = 32,
         window: int = 7,
-        saliency_filters: Sequence[int] = (16, 32, 32),
-        fusion_filters: int = 96,
-        decoder_filters: int = 32,
+        saliency_filters: Sequence[int] = (8, 16, 32),
+        fusion_filters: int = 64,
+        decoder_filters: int = 24,
         dropout: float = 0.2,
     ):
         super().__init__()
