@@ -23,6 +23,8 @@ class _Logits(nn.Module):
         return getattr(output, "logits", output)  # [B, classes]
 
 
+@torch.inference_mode(mode=False)
+@torch.enable_grad()
 def grad_cam(
     network: nn.Module,
     arrays: Sequence[np.ndarray],
@@ -56,7 +58,8 @@ def grad_cam(
     Raises
     ------
     ValueError
-        If the network has no such part; the message names its parts.
+        If the network has no such part (the message names its parts), or the class does not
+        depend on it.
 
     References
     ----------
@@ -67,17 +70,25 @@ def grad_cam(
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
 
     probe = copy.deepcopy(network).eval().requires_grad_(False)
-    part = _find_part(probe, layer or getattr(probe, "cam_layer", ""))
+    name = layer or getattr(probe, "cam_layer", "")
+    part = _find_part(probe, name)
     has_channels_last = isinstance(part, SwinTransformerBlock)
     explain = GradCAM(_Logits(probe), [part], _channels_first if has_channels_last else None)
     maps = [np.empty((0, *arrays[0].shape[1:3]), np.float32)]
-    with torch.inference_mode(mode=False), torch.enable_grad():
-        for start in range(0, len(arrays[0]), batch_size):
-            rows = slice(start, start + batch_size)
-            views = np.concatenate([array[rows] for array in arrays], axis=-1)
-            pixels = torch.from_numpy(views).permute(0, 3, 1, 2).float().div(255)
-            targets = None if labels is None else [ClassifierOutputTarget(k) for k in labels[rows]]
+    for start in range(0, len(arrays[0]), batch_size):
+        rows = slice(start, start + batch_size)
+        views = np.concatenate([array[rows] for array in arrays], axis=-1)
+        pixels = torch.from_numpy(views).permute(0, 3, 1, 2).float().div(255)
+        targets = None if labels is None else [ClassifierOutputTarget(k) for k in labels[rows]]
+        try:
             maps.append(explain(pixels.requires_grad_(), targets))  # weights need no gradient
+        except AttributeError as error:
+            if explain.activations_and_grads.gradients:
+                raise
+            raise ValueError(
+                f"The class of {type(network).__name__} does not depend on the layer {name!r}; "
+                "set layer to one on the way to it."
+            ) from error
     return np.concatenate(maps).astype(np.float32)
 
 
