@@ -67,7 +67,7 @@ class EfficientSwin(nn.Module):
     Raises
     ------
     ValueError
-        If the heads of a stage do not divide its channels, or a stage has no depth.
+        If `depths` and `channels` differ in length, or a width is no multiple of 32.
     """
 
     def __init__(
