@@ -192,7 +192,8 @@ class JointTask(ClassificationTask):
             unfit += [f"augmentation.{name}" for name in mixing]
         if unfit:
             raise ValueError(
-                f"stages.{stage.name}: networks that segment know no {', '.join(unfit)}; leave it out."
+                f"stages.{stage.name}: networks that segment know no {', '.join(unfit)}; leave it "
+                "out."
             )
         if options.monitor == "val_iou" and self.has_validation:
             masks = self.arrays["mask"][self.rows["validation"]]
