@@ -37,7 +37,7 @@ def score_runs(
         ``per_class``: precision, recall, F1 and support of each class. ``reliability``: confidence
         and accuracy in each bin. ``calibration``: what right and wrong answers add to the log loss.
     """
-    from wbc_pipeline.evaluation.scores import calibration, metrics
+    from wbc_pipeline.evaluation.scores import calibration, metrics, per_class
 
     test = metrics.tested(predictions)
     how = options.model_dump()
@@ -45,7 +45,7 @@ def score_runs(
         metrics.score_predictions(test, **how),
         metrics.score_by_fold(test, manifest, **how),
         {
-            "per_class": metrics.per_class_scores(test),
+            "per_class": per_class.per_class_scores(test),
             "calibration": calibration.loss_decomposition(test),
             "reliability": calibration.reliability_table(test, options.bins),
         },
