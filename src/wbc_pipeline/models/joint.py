@@ -50,4 +50,4 @@ def is_joint(network: nn.Module | type[nn.Module]) -> bool:
 
 def as_classifier(network: nn.Module) -> nn.Module:
     """Give a network that returns class logits: itself, or the head of a joint one."""
-    return ClassHead(network) if is_joint(network) else network
+    return ClassHead(network).train(network.training) if is_joint(network) else network

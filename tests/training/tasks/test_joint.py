@@ -5,10 +5,10 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tiny_joint import TinyJoint
 from torch import nn
-from torch.nn import functional
 
-from wbc_pipeline.models.joint import JointOutput
+from wbc_pipeline.models.joint import ClassHead, JointOutput
 from wbc_pipeline.training import joint
 from wbc_pipeline.training.fit import fit
 from wbc_pipeline.training.options import JointLosses, StageOptions, TrainerOptions
@@ -19,27 +19,6 @@ from wbc_pipeline.training.tasks.joint import JointTask
 CPU = torch.device("cpu")
 SCHEDULE = {"epochs": 2, "batch_size": 16, "learning_rate": 1e-2}
 UNKNOWN, WHOLE, NUCLEUS = 255, 3, 2
-
-
-class TinyJoint(nn.Module):
-    """A convolution for mask and saliency, and its mean for the class."""
-
-    task = "joint"
-    views = ("image",)
-
-    def __init__(self, *, classes=3, segments=True, views=("image",)):
-        super().__init__()
-        self.views, self.segments = views, segments
-        self.features = nn.Conv2d(3 * len(views), 8, 3, padding=1)
-        self.masks = nn.Conv2d(8, 2, 1)
-        self.attention = nn.Conv2d(8, 1, 1)
-        self.head = nn.Linear(8, classes)
-
-    def forward(self, *views):
-        found = functional.relu(self.features(torch.cat(views, dim=1)))
-        saliency = functional.max_pool2d(self.attention(found), 4).sigmoid()
-        masks = self.masks(found) if self.segments else None
-        return JointOutput(self.head(found.mean((2, 3))), masks, saliency)
 
 
 class Constant(nn.Module):
@@ -282,8 +261,6 @@ def test_overlaps_are_counted_in_pixels_of_known_regions(cells):
 def test_probabilities_are_those_of_the_class_head(cells):
     network = TinyJoint()
     table = JointTask(network, **cells).predict(np.arange(5), device=CPU)
-    from wbc_pipeline.models.joint import ClassHead
-
     alone, _ = predict_probabilities(
         ClassHead(network), [cells["views"]["image"]], np.arange(5), device=CPU
     )
