@@ -94,8 +94,18 @@ def test_masks_are_scored_by_class_and_over_all(run):
         weighted = by_label.drop("all").eval("iou * images").sum() / images
         assert by_label.loc["all", "iou"] == pytest.approx(weighted)
     assert (table["iou_low"] < table["iou"]).all()
+    assert table[["iou_high", "dice_high"]].max().max() <= 1
     assert (table["dice"] > table["iou"]).all()
     assert overlaps_by_class(run[run["variant"] == "normal"]).empty
+
+
+def test_overlaps_of_all_classes_are_those_of_the_metrics(run):
+    known = run.dropna(subset="union_cell")
+    everything = overlaps_by_class(known, resamples=50).query("label == 'all'")
+    metrics = score_predictions(known, resamples=50)
+    for name in ("iou", "dice"):
+        for end in ("", "_low", "_high"):
+            np.testing.assert_allclose(everything[name + end], metrics[f"{name}_cell{end}"])
 
 
 def test_two_empty_masks_agree_and_what_is_not_known_stays_so():

@@ -5,7 +5,13 @@ import pandas as pd
 from sklearn.metrics import precision_recall_fscore_support
 
 from wbc_pipeline.evaluation.report.described import described
-from wbc_pipeline.evaluation.scores.intervals import mean_interval, resampling_units
+from wbc_pipeline.evaluation.scores.intervals import (
+    bootstrap_interval,
+    mean_of_sums,
+    resampling_units,
+    sum_by_unit,
+    unit_labels,
+)
 from wbc_pipeline.evaluation.scores.metrics import RUN_KEYS, each_run
 from wbc_pipeline.evaluation.scores.overlaps import REGIONS, with_overlaps
 
@@ -77,13 +83,26 @@ def overlaps_by_class(
         known = measured[measured[f"iou_{region}"].notna()]
         for keys, run in known.groupby(RUN_KEYS, sort=False, observed=True):
             for label, images in {"all": run, **dict(list(run.groupby("label")))}.items():
-                units = pd.Series(resampling_units(images)[0])
-                row = dict(zip(RUN_KEYS, keys, strict=True)) | {"region": region, "label": label}
-                row["images"] = len(images)
-                for score in ("iou", "dice"):
-                    values = images[f"{score}_{region}"]
-                    ends = mean_interval(values, units, resamples=resamples, level=level)
-                    row[score] = values.mean()
-                    row |= dict(zip((f"{score}_low", f"{score}_high"), ends, strict=True))
-                rows.append(row)
+                where = dict(zip(RUN_KEYS, keys, strict=True)) | {"region": region, "label": label}
+                rows.append(where | _mean_overlaps(images, region, resamples, level))
     return pd.DataFrame(rows)
+
+
+def _mean_overlaps(images: pd.DataFrame, region: str, resamples: int, level: float) -> dict:
+    """Mean IoU and Dice of some images of a run, with intervals."""
+    names = ["iou", "dice"]
+    values = images[[f"{name}_{region}" for name in names]].to_numpy()
+    units, _ = resampling_units(images)
+    totals = sum_by_unit(np.column_stack([values, np.ones(len(values))]), units)
+    ends = bootstrap_interval(
+        totals,
+        mean_of_sums,
+        totals[:, -1],
+        strata=unit_labels(images["label"].to_numpy(), units),
+        resamples=resamples,
+        level=level,
+    )
+    row = {"images": len(images)}
+    for name, mean, low, high in zip(names, values.mean(axis=0), *np.clip(ends, 0, 1), strict=True):
+        row |= {name: mean, f"{name}_low": low, f"{name}_high": high}
+    return row
