@@ -1,4 +1,5 @@
 import json
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from wbc_pipeline.models import (
     network_class,
     save_network,
 )
+from wbc_pipeline.models.joint import JointOutput, is_joint
 from wbc_pipeline.models.learnable_canny_cnn import LearnableCannyCNN
 
 ARGUMENTS = {"classes": 4, "image_size": 32}
@@ -194,3 +196,10 @@ def test_a_network_that_its_weights_do_not_fit_is_never_allocated(tmp_path):
     (tmp_path / "network.json").write_text(json.dumps(huge))
     with pytest.raises(DamagedNetworkError, match=r"should be \[1000000000"):
         load_network(tmp_path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_says_that_it_segments_too(name):
+    network = network_class(name)
+    returned = get_type_hints(network.forward).get("return")
+    assert is_joint(network) == (returned is JointOutput), 'say task = "joint" in its class'

@@ -1,8 +1,11 @@
-"""What networks that segment and classify at once give."""
+"""What networks that segment and classify at once give.
+
+Their class says ``task = "joint"``.
+"""
 
 from typing import NamedTuple
 
-from torch import Tensor
+from torch import Tensor, nn
 
 REGIONS = (
     "cell",
@@ -26,3 +29,25 @@ class JointOutput(NamedTuple):
     logits: Tensor
     masks: Tensor | None = None
     saliency: Tensor | None = None
+
+
+class ClassHead(nn.Module):
+    """The class logits of a joint network alone: it is called as classifiers are."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+        self.views = network.views
+
+    def forward(self, *views: Tensor) -> Tensor:  # [B, 3, H, W] each
+        return self.network(*views).logits  # [B, C]
+
+
+def is_joint(network: nn.Module | type[nn.Module]) -> bool:
+    """Tell whether a network, or its class, gives a `JointOutput`."""
+    return getattr(network, "task", None) == "joint"
+
+
+def as_classifier(network: nn.Module) -> nn.Module:
+    """Give a network that returns class logits: itself, or the head of a joint one."""
+    return ClassHead(network).train(network.training) if is_joint(network) else network
