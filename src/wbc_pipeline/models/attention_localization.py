@@ -32,6 +32,7 @@ class AttentionLocalizationNet(nn.Module):
         Share of the pooled features dropped before the class head.
     """
 
+    task = "joint"
     views = ("image",)
 
     def __init__(

@@ -26,6 +26,8 @@ class DeepFeatureCNN(ImageNetCNN):
         Of the decoder's stages.
     """
 
+    task = "joint"
+
     def __init__(
         self,
         *,

@@ -24,6 +24,7 @@ class MaskedCNN(nn.Module):
         Further arguments of ``CompactResidualCNN``.
     """
 
+    task = "joint"
     views = ("cell", "nucleus")  # in the order of joint.REGIONS
     cam_layer = "cnn.stages"
 

@@ -36,6 +36,7 @@ class ResNeXtFusionNet(nn.Module):
         Share of the pooled features dropped before the class head.
     """
 
+    task = "joint"
     views = ("image",)
     cam_layer = "fusion"
 

@@ -62,6 +62,7 @@ class SaliencyFusionNet(nn.Module):
         Share of the pooled features dropped before the class head.
     """
 
+    task = "joint"
     views = ("image",)
 
     def __init__(

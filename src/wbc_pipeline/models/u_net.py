@@ -60,6 +60,7 @@ class UNet(nn.Module):
         Share of the pooled bottleneck dropped before the class head.
     """
 
+    task = "joint"
     views = ("image",)
 
     def __init__(
