@@ -17,6 +17,7 @@ from wbc_pipeline.evaluation.scores.intervals import (
     widen_for_runs,
 )
 from wbc_pipeline.evaluation.scores.outcomes import Outcomes
+from wbc_pipeline.evaluation.scores.protocols import SHIFTED
 
 RUN_KEYS = ["variant", "protocol", "seed", "condition"]
 FOLD_KEYS = ["variant", "protocol", "seed", "fold", "condition"]
@@ -285,15 +286,26 @@ def score_by_fold(
     return pd.DataFrame(
         [
             keys
-            | {"tested": _held_out(run, keys["protocol"], domains)}
+            | {"tested": held_out(run, keys["protocol"], domains)}
             | _score_run(run, outcomes, **bootstrap)
             for keys, run, outcomes in each_run(predictions, FOLD_KEYS, bins)
         ]
     )
 
 
-def _held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None:
-    if protocol not in {"domain", "dataset"}:
+def held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None:
+    """Name the domain or data set that a fold tests; None under other protocols.
+
+    Parameters
+    ----------
+    run
+        Rows of the predictions.
+    protocol
+        Of the run.
+    domains
+        By ``image_id``.
+    """
+    if protocol not in SHIFTED:
         return None
     names = run["dataset"] if protocol == "dataset" else run["image_id"].map(domains)
     return " + ".join(sorted(names.dropna().unique()))
