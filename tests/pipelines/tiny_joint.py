@@ -12,6 +12,7 @@ class TinyJoint(nn.Module):
 
     task = "joint"
     views = ("image",)
+    cam_layer = "features"
 
     def __init__(self, *, classes=3, image_size=16, segments=True, views=("image",)):
         super().__init__()
