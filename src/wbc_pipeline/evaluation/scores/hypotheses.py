@@ -10,6 +10,7 @@ from statsmodels.stats.multitest import multipletests
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.confusion import macro_f1
+from wbc_pipeline.evaluation.scores.directions import SHIFTS
 from wbc_pipeline.evaluation.scores.entries import METRICS, metric_label
 from wbc_pipeline.evaluation.scores.intervals import (
     NO_SPREAD,
@@ -21,7 +22,6 @@ from wbc_pipeline.evaluation.scores.intervals import (
 from wbc_pipeline.evaluation.scores.metrics import held_out, read_outcomes
 from wbc_pipeline.evaluation.scores.outcomes import Outcomes
 from wbc_pipeline.evaluation.scores.overlaps import mean_over_known
-from wbc_pipeline.evaluation.scores.protocols import SHIFTED
 
 COMPARED = ("iou_cell", "macro_f1")
 PLACE = ["protocol", "fold", "tested"]  # what is a result of its own
@@ -215,7 +215,7 @@ def _judge(
     agreed = {*verdicts.values()}
     overall = agreed.pop() if len(agreed) == 1 else "undecided"
     each = "; ".join(f"{verdict} {place}" for place, verdict in verdicts.items())
-    return [{"verdict": overall, "finding": f"{claim}: {overall}. {each}."}, *found]
+    return [{"verdict": overall, "finding": f"{claim}: {overall} ({each})."}, *found]
 
 
 def _place(test: Mapping) -> str:
@@ -261,7 +261,7 @@ def _pairs(clean: pd.DataFrame, reference: str) -> dict[tuple, _Arms]:
     pairs = table[~is_reference].merge(
         table[is_reference].drop(columns="variant"), on=PAIR, suffixes=("", "_reference")
     )
-    own_fold = pairs["fold"].where(pairs["protocol"].isin(SHIFTED), 0)
+    own_fold = pairs["fold"].where(pairs["protocol"].isin(SHIFTS), 0)
     groups = pairs.groupby(["protocol", own_fold, "variant"], sort=False, observed=True)
     return {
         names: _Arms(rows["row_reference"].to_numpy(), rows["row"].to_numpy())

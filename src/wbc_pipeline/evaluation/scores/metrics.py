@@ -8,6 +8,7 @@ import pandas as pd
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.confusion import Interval, confusion_intervals
+from wbc_pipeline.evaluation.scores.directions import SHIFTS
 from wbc_pipeline.evaluation.scores.entries import METRICS
 from wbc_pipeline.evaluation.scores.intervals import (
     bootstrap_interval,
@@ -17,7 +18,6 @@ from wbc_pipeline.evaluation.scores.intervals import (
     widen_for_runs,
 )
 from wbc_pipeline.evaluation.scores.outcomes import Outcomes
-from wbc_pipeline.evaluation.scores.protocols import SHIFTED
 
 RUN_KEYS = ["variant", "protocol", "seed", "condition"]
 FOLD_KEYS = ["variant", "protocol", "seed", "fold", "condition"]
@@ -305,7 +305,7 @@ def held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None
     domains
         By ``image_id``.
     """
-    if protocol not in SHIFTED:
+    if protocol not in SHIFTS:
         return None
     names = run["dataset"] if protocol == "dataset" else run["image_id"].map(domains)
     return " + ".join(sorted(names.dropna().unique()))

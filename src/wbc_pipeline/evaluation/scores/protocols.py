@@ -6,8 +6,6 @@ from collections.abc import Iterable
 LEAK_FREE = ("source", "domain", "dataset")
 # `published` is in neither: it depends on the data set (see ``audit.tables.measure_leaks``).
 LEAKING = ("random", "filename")
-# Each fold tests what is of another kind, and is a result of its own.
-SHIFTED = ("domain", "dataset")
 
 
 def leak_free_protocol(protocols: Iterable[str]) -> str | None:

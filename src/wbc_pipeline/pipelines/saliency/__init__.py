@@ -10,6 +10,7 @@ PAPER = Paper(
     own_nodes=(
         nodes.judge_hypotheses,
         nodes.list_printed,
+        nodes.draw_masks_and_attention,
         nodes.measure_attention,
     ),
 )

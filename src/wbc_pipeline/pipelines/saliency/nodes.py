@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from itertools import product
+from typing import Any
 
 import lazy_loader as lazy
-import numpy as np
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.keys import run_name
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.reporting.options import Published, ScoreOptions
-from wbc_pipeline.pipelines.saliency.options import AttentionOptions
+from wbc_pipeline.pipelines.saliency.options import ShownOptions
 
 pd = lazy.load("pandas")
 
@@ -64,12 +64,11 @@ def list_printed(
 def measure_attention(
     *,
     manifest: pd.DataFrame,
-    splits: pd.DataFrame,
     views: dict[str, ImageArray],
     trainings: dict[str, Result],
     predictions: pd.DataFrame,
     variants: Variants,
-    attention: AttentionOptions,
+    shown: ShownOptions,
     score: ScoreOptions,
 ) -> dict[str, pd.DataFrame]:
     """Measure how much of Grad-CAM lies inside the cell, for the networks of the first seed.
@@ -82,22 +81,18 @@ def measure_attention(
     """
     from wbc_pipeline.evaluation.localization.attention import summarise_attention
     from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.scores.metrics import read_outcomes, tested
+    from wbc_pipeline.evaluation.scores.metrics import read_outcomes
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.experiment.runs import iterate_runs, views_of
+    from wbc_pipeline.pipelines.saliency.looking import Looker
 
-    first = splits[splits["seed"] == splits["seed"].min()]
-    images, test = accepted(manifest), tested(predictions)
+    test = _tests_of_networks(predictions, manifest, variants)
     test = test.assign(right=read_outcomes(test).correct)
-    tables = []
-    for run, (name, variant) in product(iterate_runs(first, images), variants.networks.items()):
-        rows = _some_of_each_class(images["label"], run.rows["test"], attention.images)
-        own = test[test["variant"] == name].merge(pd.DataFrame([run.key]))
-        if len(own):
-            training = trainings[f"{name}/{run.name}"]
-            shares = _shares_inside(training, views_of(variant, views), rows)
-            named = {"image_id": images["image_id"].to_numpy()[rows], "grad_cam_inside": shares}
-            tables.append(own.filter(ATTENTION_COLUMNS).merge(pd.DataFrame(named), on="image_id"))
+    test = test[test["seed"] == test["seed"].min()]
+    looker, tables = Looker(accepted(manifest), views, trainings, variants), []
+    for training, rows in test.groupby("training", sort=False):
+        some = _some_of_each_class(rows, shown.measured)
+        _, inside = looker.shares_inside(training, some["image_id"])
+        tables.append(some.filter(ATTENTION_COLUMNS).assign(grad_cam_inside=inside))
     measured = pd.concat(tables).dropna(subset="grad_cam_inside")
     if measured.empty:
         return {}
@@ -105,21 +100,66 @@ def measure_attention(
     return {"attention": summary, "grad_cam": describe(measured, *GRAD_CAM_TEXTS)}
 
 
-def _some_of_each_class(labels: pd.Series, rows: np.ndarray, count: int) -> np.ndarray:
-    """Choose so many rows at most, but one of each class in any case, evenly from the classes."""
-    own = labels.iloc[rows]
-    place = own.groupby(own).cumcount()
-    return rows[(place < max(1, count // own.nunique())).to_numpy()]
+def draw_masks_and_attention(
+    *,
+    manifest: pd.DataFrame,
+    views: dict[str, ImageArray],
+    trainings: dict[str, Result],
+    predictions: pd.DataFrame,
+    variants: Variants,
+    published_classes: dict[str, Published],
+    shown: ShownOptions,
+    dataset: str,
+) -> dict[str, Any]:
+    """Draw how well masks overlap, curves of each class, outlines and where the network looks.
+
+    The printed IoU of classes, and where networks look, are of the paper's own network, the first
+    of `variants`, or of the first that was run.
+    """
+    from wbc_pipeline.evaluation.figures import attention, segmentation, sources
+    from wbc_pipeline.evaluation.scores.directions import split_directions
+    from wbc_pipeline.evaluation.scores.examples import first_runs, pick_answers
+    from wbc_pipeline.evaluation.scores.overlaps import with_overlaps
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.pipelines.saliency.looking import Looker
+
+    test = with_overlaps(_tests_of_networks(predictions, manifest, variants))
+    looker = Looker(accepted(manifest), views, trainings, variants)
+    names = test["variant"].unique()
+    printed = published_classes.get(next(iter(variants.root)), {})
+    ious = {label: of["iou_cell"] for label, of in printed.items() if "iou_cell" in of}
+    answers = first_runs(split_directions(test[test["variant"] == names[0]]))
+    how = {"dataset": dataset, "variants": names}
+    return {
+        "overlap_boxes": segmentation.overlap_boxes(test, published=ious, **how),
+        "roc_curves": sources.roc_curves(split_directions(test), dataset=dataset),
+        "precision_recall": segmentation.precision_recall(test, shown.minor_classes, **how),
+        "overlays": segmentation.overlay_sheet(test, looker.outlines, **how),
+        "attention_sheet": attention.attention_sheet(
+            pick_answers(answers, shown.images),
+            looker.attention,
+            variant=names[0],
+            dataset=dataset,
+        ),
+    }
 
 
-def _shares_inside(training: Result, views: dict[str, ImageArray], rows: np.ndarray) -> np.ndarray:
-    """Measure Grad-CAM inside the cell of each row, [N]; NaN where the mask is not known."""
-    from wbc_pipeline.evaluation.localization.grad_cam import grad_cam, share_inside
-    from wbc_pipeline.models import load_network
+def _tests_of_networks(
+    predictions: pd.DataFrame, manifest: pd.DataFrame, variants: Variants
+) -> pd.DataFrame:
+    """Take the test rows of networks, with the ``domain`` of the image and the ``training``."""
+    from wbc_pipeline.evaluation.scores.metrics import tested
 
-    network, _ = load_network(training.folder)
-    masks = views[network.views[0]].masks
-    if masks is None or not hasattr(network, "cam_layer"):
-        return np.full(len(rows), np.nan)
-    maps = grad_cam(network, [views[name].pixels[rows] for name in network.views])
-    return share_inside(maps, masks[rows])
+    test = tested(predictions)
+    test = test[test["variant"].isin(variants.networks)].reset_index(drop=True)
+    runs = zip(*(test[name] for name in ("variant", "protocol", "seed", "fold")), strict=True)
+    return test.assign(
+        domain=test["image_id"].map(manifest.set_index("image_id")["domain"]),
+        training=[f"{variant}/{run_name(*run)}" for variant, *run in runs],
+    )
+
+
+def _some_of_each_class(rows: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Keep so many rows at most, but one of each class in any case, evenly from the classes."""
+    place = rows.groupby("label").cumcount()
+    return rows[place < max(1, count // rows["label"].nunique())]

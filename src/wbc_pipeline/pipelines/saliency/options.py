@@ -36,16 +36,22 @@ class HypothesisOptions(Options):
     protocols: list[Protocol] = Field(min_length=1)
 
 
-class AttentionOptions(Options):
-    """Where networks look, measured by Grad-CAM.
+class ShownOptions(Options):
+    """What is looked at in single images and classes.
 
     Parameters
     ----------
+    measured
+        Test images of each fold whose Grad-CAM is measured at most, evenly from each class.
     images
-        Test images of each fold at most, evenly from each class.
+        How many are drawn with it.
+    minor_classes
+        Classes of few images, whose precision is drawn against recall.
     """
 
+    measured: int = Field(gt=0)
     images: int = Field(gt=0)
+    minor_classes: list[str]
 
 
 class SaliencyOptions(PaperParameters):
@@ -55,8 +61,8 @@ class SaliencyOptions(PaperParameters):
     ----------
     hypotheses
         What the paper claims, by name.
-    attention
-        How attention is measured.
+    shown
+        What is looked at in single images and classes.
     published_sd
         Standard deviations over runs as printed, by variant and metric.
     published_classes
@@ -64,7 +70,7 @@ class SaliencyOptions(PaperParameters):
     """
 
     hypotheses: dict[Name, HypothesisOptions]
-    attention: AttentionOptions
+    shown: ShownOptions
     published_sd: Published
     published_classes: dict[str, Published]
 
