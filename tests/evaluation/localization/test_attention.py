@@ -21,6 +21,7 @@ def test_right_and_wrong_answers_are_averaged_apart_over_images_whose_share_is_k
     assert table.loc["right", "grad_cam_inside"] == pytest.approx(0.7)
     assert table.loc["wrong", "grad_cam_inside"] == pytest.approx(0.2)
     assert table["images"].to_dict() == {"right": 3, "wrong": 2}
+    assert table["explained"].to_dict() == {"right": 2, "wrong": 2}
     ends = table[["grad_cam_inside_low", "grad_cam_inside_high"]]
     assert ((ends >= 0) & (ends <= 1)).all(axis=None)
     assert "saliency_inside" not in table

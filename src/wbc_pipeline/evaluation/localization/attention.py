@@ -13,7 +13,8 @@ SHARES = ("grad_cam_inside", "saliency_inside")
 @described(
     heading="Attention inside the cell",
     caption="Mean share of Grad-CAM, and of the network's own saliency map, that lies inside the "
-    "cell's mask, for right and wrong answers, with intervals over sources.",
+    "cell's mask, for right and wrong answers, with intervals over sources. Grad-CAM of an image may "
+    "be all 0, as no place speaks for the class; explained counts the others.",
 )
 def summarise_attention(
     images: pd.DataFrame, *, resamples: int = 1000, level: float = 0.95
@@ -31,13 +32,15 @@ def summarise_attention(
     Returns
     -------
     DataFrame
-        A row per variant, protocol, fold and ``answers`` (``right``, ``wrong``): ``images``, and of
-        each of `SHARES` the mean, ``_low`` and ``_high``.
+        A row per variant, protocol, fold and ``answers`` (``right``, ``wrong``): ``images``,
+        ``explained`` (how many have ``grad_cam_inside``), and of each of `SHARES` the mean over
+        images where it is known, ``_low`` and ``_high``.
     """
     rows = []
     for (*run, right), some in images.groupby([*KEYS, "right"], sort=False, observed=True):
         row = dict(zip(KEYS, run, strict=True))
         row |= {"answers": "right" if right else "wrong", "images": len(some)}
+        row |= {"explained": int(some["grad_cam_inside"].notna().sum())}
         for share in (name for name in SHARES if name in images):
             known = some.dropna(subset=share)
             if len(known):

@@ -21,7 +21,8 @@ ATTENTION_COLUMNS = [
 ]
 GRAD_CAM_TEXTS = (
     "Attention of single images",
-    "Share of Grad-CAM, and of the network's own saliency map, inside the cell's mask.",
+    "Share of Grad-CAM, and of the network's own saliency map, inside the cell's mask; empty where "
+    "no place speaks for the class.",
 )
 
 
@@ -77,7 +78,7 @@ def measure_attention(
     -------
     items
         ``grad_cam``: a row per image and run, its class ``right`` or not, ``grad_cam_inside`` and
-        ``saliency_inside``. ``attention``: their means. Nothing where no image has a mask.
+        ``saliency_inside``. ``attention``: their means. Nothing where neither is known of an image.
     """
     from wbc_pipeline.evaluation.localization.attention import summarise_attention
     from wbc_pipeline.evaluation.report.described import describe
@@ -93,8 +94,8 @@ def measure_attention(
         some = _some_of_each_class(rows, shown.measured)
         _, inside = looker.shares_inside(training, some["image_id"])
         tables.append(some.filter(ATTENTION_COLUMNS).assign(grad_cam_inside=inside))
-    measured = pd.concat(tables).dropna(subset="grad_cam_inside")
-    if measured.empty:
+    measured = pd.concat(tables)
+    if measured["grad_cam_inside"].isna().all():
         return {}
     summary = summarise_attention(measured, resamples=score.resamples, level=score.level)
     return {"attention": summary, "grad_cam": describe(measured, *GRAD_CAM_TEXTS)}
