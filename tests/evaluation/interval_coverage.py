@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from wbc_pipeline.evaluation.scores.confusion import accuracy, macro_f1
+from wbc_pipeline.evaluation.scores.entries import METRICS
 from wbc_pipeline.evaluation.scores.intervals import (
     bootstrap_interval,
     bootstrap_totals,
@@ -20,7 +21,7 @@ from wbc_pipeline.evaluation.scores.intervals import (
     unit_labels,
     wilson_interval,
 )
-from wbc_pipeline.evaluation.scores.metrics import METRICS, ImageStatistics, Outcomes, score_runs
+from wbc_pipeline.evaluation.scores.metrics import ImageStatistics, Outcomes, score_runs
 
 IMAGES = 620  # of each class, in copies
 DIFFERENCE = 0.05  # of the accuracies of two variants

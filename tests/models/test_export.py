@@ -3,7 +3,7 @@ import onnxruntime
 import pytest
 import torch
 
-from wbc_pipeline.models import build_network, load_network, save_network
+from wbc_pipeline.models import NETWORKS, build_network, load_network, save_network
 from wbc_pipeline.models.export import export_onnx
 
 ARGUMENTS = {"classes": 3, "image_size": 16, "filters": (8, 16), "dense": 32}
@@ -41,6 +41,20 @@ def test_onnx_gives_the_same_logits_for_any_batch(name, arguments, tmp_path):
         expected = network(*views.values()).numpy()
     (logits,) = session.run(None, {view: array.numpy() for view, array in views.items()})
     assert np.allclose(logits, expected, atol=1e-4)
+
+
+def test_of_a_joint_network_the_class_logits_are_exported(tmp_path, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "tiny_joint", "tiny_joint:TinyJoint")
+    folder = saved(tmp_path, "tiny_joint", views=["image", "prior"], image_size=16)
+    export_onnx(folder, tmp_path / "network.onnx")
+    network, _ = load_network(folder)
+    views = {view: torch.rand(5, 3, 16, 16) for view in network.views}
+    session = onnxruntime.InferenceSession(tmp_path / "network.onnx")
+    found = session.run(None, {view: array.numpy() for view, array in views.items()})
+    assert len(found) == 1
+    with torch.no_grad():
+        expected = network(*views.values()).logits.numpy()
+    assert np.allclose(found[0], expected, atol=1e-4)
 
 
 def test_a_network_with_opencv_inside_is_refused(tmp_path):

@@ -1,4 +1,5 @@
 import json
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from wbc_pipeline.models import (
     network_class,
     save_network,
 )
+from wbc_pipeline.models.joint import JointOutput, is_joint
 from wbc_pipeline.models.learnable_canny_cnn import LearnableCannyCNN
 
 ARGUMENTS = {"classes": 4, "image_size": 32}
@@ -27,10 +29,15 @@ def views_for(network, batch=2):
     return [torch.rand(batch, 3, 32, 32, generator=generator) for _ in network.views]
 
 
+def tensors_of(output):
+    """The tensors of a network's output; those that also segment give several."""
+    return [output] if isinstance(output, torch.Tensor) else [t for t in output if t is not None]
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_gives_a_logit_for_each_class(name):
     network = build_network(name, arguments_of(name), seed=0).eval()
-    assert network(*views_for(network)).shape == (2, 4)
+    assert tensors_of(network(*views_for(network)))[0].shape == (2, 4)
 
 
 @pytest.mark.parametrize("name", NETWORKS)
@@ -39,14 +46,15 @@ def test_saved_network_predicts_the_same(name, tmp_path):
     save_network(tmp_path, network, {"name": name, "arguments": arguments_of(name)})
     loaded, description = load_network(tmp_path)
     views = views_for(network)
-    assert torch.equal(loaded(*views), network(*views))
+    outputs = (tensors_of(each(*views)) for each in (loaded, network))
+    assert all(torch.equal(one, other) for one, other in zip(*outputs, strict=True))
     assert description["name"] == name
 
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_weight_learns(name):
     network = build_network(name, arguments_of(name), seed=0)
-    network(*views_for(network, batch=4)).sum().backward()
+    sum(tensor.sum() for tensor in tensors_of(network(*views_for(network, batch=4)))).backward()
     still = [key for key, weight in network.named_parameters() if weight.grad is None]
     assert still == []
 
@@ -188,3 +196,10 @@ def test_a_network_that_its_weights_do_not_fit_is_never_allocated(tmp_path):
     (tmp_path / "network.json").write_text(json.dumps(huge))
     with pytest.raises(DamagedNetworkError, match=r"should be \[1000000000"):
         load_network(tmp_path)
+
+
+@pytest.mark.parametrize("name", NETWORKS)
+def test_a_network_says_that_it_segments_too(name):
+    network = network_class(name)
+    returned = get_type_hints(network.forward).get("return")
+    assert is_joint(network) == (returned is JointOutput), 'say task = "joint" in its class'

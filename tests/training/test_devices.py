@@ -1,5 +1,6 @@
 import pytest
 import torch
+from tiny_joint import TinyJoint
 
 from wbc_pipeline.models import build_network
 from wbc_pipeline.training import devices
@@ -60,6 +61,18 @@ def test_a_gain_within_noise_keeps_plain_float32(monkeypatch):
     }
     choice = probe(monkeypatch, speeds)
     assert (choice["precision"], choice["channels_last"]) == ("32-true", False)
+
+
+@pytest.mark.parametrize("segments", [True, False])
+def test_joint_networks_are_probed(segments):
+    choice = devices.probe_precision(
+        lambda: TinyJoint(segments=segments),
+        image_size=16,
+        batch_size=2,
+        device=torch.device("cpu"),
+        steps=1,
+    )
+    assert len(choice["images_per_second"]) == 4
 
 
 def test_the_probe_runs_for_real():

@@ -67,6 +67,7 @@ STEPS: Registry = {
         "total_variation",
         "wavelet",
     ),
+    **_in_imaging("change_image", "saliency", "saliency_image"),
     **_in_imaging("change_image", "deconvolve", "wiener", "richardson_lucy", "unsupervised_wiener"),
     **{
         name: RegisteredStep(

@@ -7,13 +7,15 @@ from pathlib import Path
 import torch
 
 from wbc_pipeline.models import load_network
+from wbc_pipeline.models.joint import as_classifier
 
 
 def export_onnx(folder: Path, target: Path) -> None:
     """Write a saved network as one ONNX file.
 
     Its inputs are the network's views, float32 [B, 3, H, W], RGB in 0…1, of any batch size; its
-    output ``logits`` is float32 [B, classes], classes in the order of ``network.json``.
+    output ``logits`` is float32 [B, classes], classes in the order of ``network.json``; a joint
+    network's masks are left out.
 
     Parameters
     ----------
@@ -37,6 +39,7 @@ def export_onnx(folder: Path, target: Path) -> None:
             f"The network in {folder} runs OpenCV's Canny inside, which ONNX cannot express; "
             "export a blend variant and make its foreground with imaging.edges.canny_foreground."
         )
+    network = as_classifier(network)
     size = description["arguments"]["image_size"]
     views = tuple(torch.rand(2, 3, size, size) for _ in network.views)
     batch = {0: torch.export.Dim("batch")}

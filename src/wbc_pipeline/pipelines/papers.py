@@ -2,6 +2,7 @@
 
 from wbc_pipeline.pipelines.blend import PAPER as BLEND
 from wbc_pipeline.pipelines.localize import PAPER as LOCALIZE
+from wbc_pipeline.pipelines.saliency import PAPER as SALIENCY
 from wbc_pipeline.pipelines.separable import PAPER as SEPARABLE
 
-PAPERS = (BLEND, SEPARABLE, LOCALIZE)
+PAPERS = (BLEND, SEPARABLE, LOCALIZE, SALIENCY)

@@ -18,8 +18,10 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         """Rebuild network and chains from the saved folder."""
         from wbc_pipeline.imaging.chain import build_chain
         from wbc_pipeline.models import load_network
+        from wbc_pipeline.models.joint import as_classifier
 
-        self._network, self._description = load_network(Path(context.artifacts["network"]))
+        network, self._description = load_network(Path(context.artifacts["network"]))
+        self._network = as_classifier(network)
         self._chains = {
             name: build_chain(steps) for name, steps in self._description["views"].items()
         }

@@ -203,7 +203,7 @@ class Tracker:
         runs
             A row per training, its key's digest in ``key``.
         """
-        from wbc_pipeline.evaluation.scores.metrics import METRICS
+        from wbc_pipeline.evaluation.scores.entries import METRICS
 
         names = [name for name, metric in METRICS.items() if metric.tracked]
         trained = runs.groupby(RUN_KEYS, sort=False)["key"].agg(list).to_dict()

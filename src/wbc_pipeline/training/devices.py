@@ -8,6 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.provenance import usable_cores
 from wbc_pipeline.training.options import TrainerOptions
 
@@ -137,7 +138,10 @@ def _images_per_second(
     for _ in range(steps + 1):
         start = time.perf_counter()
         with torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16-mixed"):
-            loss = functional.cross_entropy(network(*[images] * len(network.views)), labels)
+            output = network(*[images] * len(network.views))
+            logits, *maps = output if is_joint(network) else (output,)
+            loss = functional.cross_entropy(logits, labels)
+            loss = loss + sum(each.mean() for each in maps if each is not None)
         loss.backward()
         optimizer.step()
         optimizer.zero_grad()

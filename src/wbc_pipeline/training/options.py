@@ -97,6 +97,27 @@ class StageOptions(Options):
         return self
 
 
+class JointLosses(Options):
+    """Weights of the losses of networks that segment and classify at once; 0 leaves one out.
+
+    Parameters
+    ----------
+    cross_entropy
+        Of the class, over labelled images.
+    bce
+        Binary cross-entropy of cell and nucleus, over pixels whose part is known.
+    dice
+        One minus the soft Dice of cell and nucleus, likewise.
+    alignment
+        Mean distance of the network's saliency map from its prior.
+    """
+
+    cross_entropy: float = Field(1.0, ge=0)
+    bce: float = Field(1.0, ge=0)
+    dice: float = Field(1.0, ge=0)
+    alignment: float = Field(0.5, ge=0)
+
+
 def merge_stages(train: StageOptions, overrides: dict[str, dict]) -> dict[str, StageOptions]:
     """Build a variant's stages from the shared schedule and each stage's overrides.
 

@@ -8,7 +8,7 @@ from wbc_pipeline.evaluation.audit.leaks import measure_leaks
 from wbc_pipeline.evaluation.report.page import collapse_intervals
 from wbc_pipeline.evaluation.scores.by_source import accuracy_by_source, protocol_summary, recalls
 from wbc_pipeline.evaluation.scores.comparison import summarise_seeds
-from wbc_pipeline.evaluation.scores.metrics import per_class_scores
+from wbc_pipeline.evaluation.scores.per_class import per_class_scores
 
 ANSWERS = {"basophil": [0.9, 0.1, 0.0], "monocyte": [0.1, 0.8, 0.1], "blast": [0.0, 0.3, 0.7]}
 

@@ -20,6 +20,7 @@ from wbc_pipeline.evaluation.figures.style import (
     NOT_RECORDED,
     PALETTE,
     WIDTH,
+    box_plots,
     distinct,
     domain_colours,
     drawn,
@@ -137,7 +138,7 @@ def measurement_distributions(
                 for domain, colour in colours.items()
                 if (label, domain) in groups
             ]
-            _draw_boxes(axes, samples, place)
+            box_plots(axes, samples, place)
         heading, unit = MEASUREMENTS.get(name, (name, ""))
         axes.set_title(heading)
         axes.set_xlabel(unit, fontsize=9)
@@ -264,23 +265,3 @@ def _count_bars(axes: Axes, panel: pd.DataFrame, colours: Mapping[str, object]) 
     axes.margins(x=0.16)
     axes.set_xlim(left=0)
     axes.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-
-
-def _draw_boxes(axes: Axes, samples: Sequence[tuple[np.ndarray, str]], place: float) -> None:
-    """Draw a box for each sample, in its colour, one above the other around one place."""
-    width = 0.8 / len(samples)
-    for row, (sample, colour) in enumerate(samples):
-        axes.boxplot(
-            sample[~np.isnan(sample)],
-            positions=[place + (row - (len(samples) - 1) / 2) * width],
-            widths=0.8 * min(width, 0.5),
-            orientation="horizontal",
-            whis=(5, 95),
-            showfliers=False,
-            patch_artist=True,
-            manage_ticks=False,
-            boxprops={"facecolor": colour, "edgecolor": colour, "alpha": 0.55, "linewidth": 0.8},
-            whiskerprops={"color": colour, "linewidth": 1},
-            medianprops={"color": "#222222", "linewidth": 1.2},
-            capprops={"linewidth": 0},
-        )

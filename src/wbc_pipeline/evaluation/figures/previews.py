@@ -16,7 +16,7 @@ from wbc_pipeline.evaluation.figures.style import (
     variant_colours,
 )
 from wbc_pipeline.evaluation.report.described import described
-from wbc_pipeline.evaluation.scores.metrics import metric_label
+from wbc_pipeline.evaluation.scores.entries import metric_label
 from wbc_pipeline.keys import run_name
 
 PLOTLY_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")

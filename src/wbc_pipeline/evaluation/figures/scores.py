@@ -28,7 +28,8 @@ from wbc_pipeline.evaluation.figures.style import (
 )
 from wbc_pipeline.evaluation.scores.calibration import loss_decomposition, reliability_table
 from wbc_pipeline.evaluation.scores.comparison import published_values
-from wbc_pipeline.evaluation.scores.metrics import confusion_counts, metric_label
+from wbc_pipeline.evaluation.scores.entries import metric_label
+from wbc_pipeline.evaluation.scores.per_class import confusion_counts
 
 
 @drawn(

@@ -136,13 +136,18 @@ def scale_tile(pixels: np.ndarray) -> np.ndarray:
 def draw_outlines(outlines: Outlines) -> np.ndarray:
     """Draw the true and the found outline on a tile."""
     tile = scale_tile(outlines.pixels)
-    for mask, colour in ((outlines.true, TRUE_COLOUR), (outlines.found, FOUND_COLOUR)):
-        smooth = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_LINEAR)
-        borders, _ = cv2.findContours(
-            cv2.inRange(smooth, 128, 255), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
-        )
-        cv2.drawContours(tile, borders, -1, rgb(colour), 2, cv2.LINE_AA)
+    draw_outline(tile, outlines.true, TRUE_COLOUR)
+    draw_outline(tile, outlines.found, FOUND_COLOUR)
     return tile
+
+
+def draw_outline(tile: np.ndarray, mask: np.ndarray, colour: str) -> None:
+    """Draw onto a tile where a mask, uint8 ``[H, W]``, passes the middle grey."""
+    smooth = cv2.resize(mask, tile.shape[1::-1], interpolation=cv2.INTER_LINEAR)
+    borders, _ = cv2.findContours(
+        cv2.inRange(smooth, 128, 255), cv2.RETR_LIST, cv2.CHAIN_APPROX_SIMPLE
+    )
+    cv2.drawContours(tile, borders, -1, rgb(colour), 2, cv2.LINE_AA)
 
 
 def draw_boxes(boxes: Boxes) -> np.ndarray:

@@ -204,3 +204,27 @@ def accuracy_bars(
     axes.set(xticks=np.linspace(0, 1, 6), xlabel="accuracy on test images")
     axes.grid(axis="y", visible=False)
     return bars
+
+
+def box_plots(axes: Axes, samples: Sequence[tuple[np.ndarray, str]], place: float) -> None:
+    """Draw a box for each sample, in its colour, one above the other around one place.
+
+    A box reaches over the middle half of its sample, and its whiskers over the middle 90 %; an
+    empty sample leaves its place free.
+    """
+    width = 0.8 / len(samples)
+    for row, (sample, colour) in enumerate(samples):
+        axes.boxplot(
+            sample[~np.isnan(sample)],
+            positions=[place + (row - (len(samples) - 1) / 2) * width],
+            widths=0.8 * min(width, 0.5),
+            orientation="horizontal",
+            whis=(5, 95),
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": colour, "edgecolor": colour, "alpha": 0.55, "linewidth": 0.8},
+            whiskerprops={"color": colour, "linewidth": 1},
+            medianprops={"color": "#222222", "linewidth": 1.2},
+            capprops={"linewidth": 0},
+        )

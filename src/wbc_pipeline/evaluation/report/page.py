@@ -11,7 +11,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wbc_pipeline.evaluation.report.described import caption_of, heading_of
-from wbc_pipeline.evaluation.scores.metrics import metric_label
+from wbc_pipeline.evaluation.scores.entries import metric_label
 
 DEMO = "DEMO DATA — rendered images, no clinical meaning"
 ROWS = 120  # of a table on the page

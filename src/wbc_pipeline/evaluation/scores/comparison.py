@@ -8,6 +8,7 @@ from scipy.stats import binomtest
 from statsmodels.stats.multitest import multipletests
 
 from wbc_pipeline.evaluation.report.described import described
+from wbc_pipeline.evaluation.scores.entries import METRICS
 from wbc_pipeline.evaluation.scores.intervals import (
     bootstrap_interval,
     mean_of_sums,
@@ -15,12 +16,7 @@ from wbc_pipeline.evaluation.scores.intervals import (
     sum_by_unit,
     unit_labels,
 )
-from wbc_pipeline.evaluation.scores.metrics import (
-    METRICS,
-    each_run,
-    read_outcomes,
-    score_runs,
-)
+from wbc_pipeline.evaluation.scores.metrics import each_run, read_outcomes, score_runs
 from wbc_pipeline.evaluation.scores.protocols import leak_free_protocol
 
 

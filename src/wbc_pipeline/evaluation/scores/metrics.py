@@ -1,22 +1,15 @@
 """Scores of each run from its table of predictions; no model is needed to recompute a number."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import precision_recall_fscore_support
 
 from wbc_pipeline.evaluation.report.described import described
-from wbc_pipeline.evaluation.scores.confusion import (
-    ConfusionScore,
-    Interval,
-    accuracy,
-    confusion_intervals,
-    macro_f1,
-    macro_precision,
-    macro_recall,
-)
+from wbc_pipeline.evaluation.scores.confusion import Interval, confusion_intervals
+from wbc_pipeline.evaluation.scores.directions import SHIFTS
+from wbc_pipeline.evaluation.scores.entries import METRICS
 from wbc_pipeline.evaluation.scores.intervals import (
     bootstrap_interval,
     resampling_units,
@@ -24,112 +17,10 @@ from wbc_pipeline.evaluation.scores.intervals import (
     unit_labels,
     widen_for_runs,
 )
-from wbc_pipeline.evaluation.scores.outcomes import (
-    Outcomes,
-    calibration_gap,
-    macro_auc,
-    placements,
-    squared_error,
-)
+from wbc_pipeline.evaluation.scores.outcomes import Outcomes
 
 RUN_KEYS = ["variant", "protocol", "seed", "condition"]
 FOLD_KEYS = ["variant", "protocol", "seed", "fold", "condition"]
-
-
-def _mean(sums: np.ndarray, images: np.ndarray) -> np.ndarray:
-    return sums[..., 0] / images
-
-
-@dataclass(frozen=True, kw_only=True)
-class Metric:
-    """A score of a run, or a time measured beside it; the entry in `METRICS` is all it takes.
-
-    Parameters
-    ----------
-    label
-        Its name in figures and tables.
-    of_confusion
-        The score from a confusion matrix, ``[..., label, predicted] -> [...]``, between 0 and 1.
-        Its interval is that of ``confusion_intervals``.
-    of_image
-        Instead of ``of_confusion``, what each image adds to the sums behind the score,
-        ``Outcomes -> [N] or [N, k]``. Its interval is a bootstrap's, which needs nothing but these
-        sums. A metric with neither is measured elsewhere, as times are.
-    of_sums
-        The score from sums [..., k] and the number of images [...]; by default the mean.
-    bounds
-        Of a score with ``of_image``: its interval ends there at the latest.
-    interval
-        Whether metrics.csv has an interval of it; such a metric is also compared with the paper
-        whether or not the paper prints it.
-    tracked
-        Whether MLflow gets it.
-    """
-
-    label: str
-    of_confusion: ConfusionScore | None = None
-    of_image: Callable[[Outcomes], np.ndarray] | None = None
-    of_sums: Callable[[np.ndarray, np.ndarray], np.ndarray] = _mean
-    bounds: tuple[float, float] = (-np.inf, np.inf)
-    interval: bool = False
-    tracked: bool = False
-
-    def __post_init__(self) -> None:
-        if self.interval and not self.is_score:
-            raise ValueError(
-                f"metric {self.label!r} has an interval but no of_image or of_confusion to "
-                "compute it from: give one, or leave interval out"
-            )
-
-    @property
-    def is_score(self) -> bool:
-        """Whether it follows from predictions."""
-        return bool(self.of_image or self.of_confusion)
-
-
-METRICS: dict[str, Metric] = {
-    "accuracy": Metric(label="accuracy", of_confusion=accuracy, interval=True, tracked=True),
-    "macro_precision": Metric(label="macro precision", of_confusion=macro_precision),
-    "macro_recall": Metric(label="macro recall", of_confusion=macro_recall),
-    "macro_f1": Metric(label="macro F1", of_confusion=macro_f1, interval=True, tracked=True),
-    "log_loss": Metric(
-        label="log loss (nats)",
-        of_image=lambda outcomes: outcomes.loss,
-        bounds=(0, np.inf),
-        interval=True,
-        tracked=True,
-    ),
-    "ece": Metric(
-        label="ECE",
-        of_image=calibration_gap,
-        of_sums=lambda sums, images: np.abs(sums).sum(axis=-1) / images,
-        bounds=(0, 1),
-        interval=True,
-        tracked=True,
-    ),
-    "brier": Metric(label="Brier score", of_image=squared_error, tracked=True),
-    "auc": Metric(
-        label="macro AUC",
-        of_image=placements,
-        of_sums=macro_auc,
-        bounds=(0, 1),
-        interval=True,
-        tracked=True,
-    ),
-    "inference_ms": Metric(label="inference (ms per image)", tracked=True),
-    "training_seconds": Metric(label="training (s)"),
-    "seconds_per_epoch": Metric(label="training (s per epoch)"),
-    "epoch_time_ratio": Metric(label="epoch time ratio"),
-}
-
-
-def metric_label(name: str) -> str:
-    """Return the label of a metric; other names are returned as they are.
-
-    >>> metric_label("macro_f1"), metric_label("dice")
-    ('macro F1', 'dice')
-    """
-    return METRICS[name].label if name in METRICS else name
 
 
 def class_names(predictions: pd.DataFrame) -> list[str]:
@@ -182,7 +73,12 @@ def read_outcomes(predictions: pd.DataFrame, bins: int = 15) -> Outcomes:
             f"{(~valid).sum()} rows of predictions have probabilities that are NaN, negative or do "
             f"not sum to 1, the first in run {named}: did its training diverge?"
         )
-    return Outcomes(classes, truth, probability, bins)
+    needed = {column for metric in METRICS.values() for column in metric.columns}
+    measured = {
+        column: predictions[column].to_numpy(float, na_value=np.nan)
+        for column in predictions.columns.intersection(sorted(needed))
+    }
+    return Outcomes(classes, truth, probability, bins, measured)
 
 
 def each_run(
@@ -197,6 +93,13 @@ def each_run(
         yield dict(zip(keys, values, strict=True)), run, outcomes.take(run.index.to_numpy())
 
 
+def measured_metrics(outcomes: Outcomes) -> list[str]:
+    """Name the metrics with ``of_image`` whose columns the predictions have."""
+    return [
+        name for name, metric in METRICS.items() if metric.of_image and metric.is_measured(outcomes)
+    ]
+
+
 @dataclass(frozen=True)
 class ImageStatistics:
     """What each image adds to the sums behind all scores that are functions of sums."""
@@ -205,14 +108,13 @@ class ImageStatistics:
     columns: dict[str, slice]  # of each metric
 
     @classmethod
-    def of(cls, outcomes: Outcomes) -> "ImageStatistics":
-        """Compute them for all of `METRICS` with ``of_image``."""
+    def of(cls, outcomes: Outcomes, names: Sequence[str] | None = None) -> "ImageStatistics":
+        """Compute them for some of `METRICS` with ``of_image``; by default all measured ones."""
         parts, columns, start = [np.ones((len(outcomes.truth), 1))], {}, 1
-        for name, metric in METRICS.items():
-            if metric.of_image:
-                parts.append(metric.of_image(outcomes).reshape(len(outcomes.truth), -1))
-                columns[name] = slice(start, start + parts[-1].shape[1])
-                start = columns[name].stop
+        for name in measured_metrics(outcomes) if names is None else names:
+            parts.append(METRICS[name].of_image(outcomes).reshape(len(outcomes.truth), -1))
+            columns[name] = slice(start, start + parts[-1].shape[1])
+            start = columns[name].stop
         return cls(np.hstack(parts), columns)
 
     def scores(self, totals: np.ndarray) -> np.ndarray:
@@ -251,7 +153,7 @@ def score_runs(
     Returns
     -------
     dict
-        Of each metric that is a score, in the order of `METRICS`.
+        Of each metric that is a score and is measured, in the order of `METRICS`.
     """
     runs = np.zeros(len(units), int) if runs is None else runs
     found = confusion_intervals(
@@ -264,7 +166,8 @@ def score_runs(
         level=level,
     )
     of_runs = [np.flatnonzero(runs == run) for run in range(int(runs.max()) + 1)]
-    statistics = [ImageStatistics.of(outcomes.take(seen)) for seen in of_runs]
+    names = measured_metrics(outcomes)
+    statistics = [ImageStatistics.of(outcomes.take(seen), names) for seen in of_runs]
     totals = np.stack(  # [units, runs, k]
         [
             sum_by_unit(statistic.values, units[seen], int(units.max()) + 1)
@@ -286,7 +189,7 @@ def score_runs(
     for i, name in enumerate(statistics[0].columns):
         ends = np.clip([low[i], high[i]], *METRICS[name].bounds)
         found[name] = Interval(values[:, i], *map(float, ends))
-    return {name: found[name] for name, metric in METRICS.items() if metric.is_score}
+    return {name: found[name] for name in METRICS if name in found}
 
 
 @described(
@@ -321,7 +224,8 @@ def score_predictions(
         ``interval_unit`` (``source``, or ``image`` where a source is unknown), each score of
         `METRICS`, with ``_low`` and ``_high`` where it has an interval, and the mean
         ``inference_ms`` where predictions have it. ``log_loss`` is in nats, ``brier`` is summed
-        over classes (0 to 2), ``auc`` is macro one-vs-rest (NaN if a class is missing).
+        over classes (0 to 2), ``auc`` is macro one-vs-rest (NaN if a class is missing). Scores of
+        masks are columns where a run has any, NaN for the others.
 
     Raises
     ------
@@ -382,15 +286,26 @@ def score_by_fold(
     return pd.DataFrame(
         [
             keys
-            | {"tested": _held_out(run, keys["protocol"], domains)}
+            | {"tested": held_out(run, keys["protocol"], domains)}
             | _score_run(run, outcomes, **bootstrap)
             for keys, run, outcomes in each_run(predictions, FOLD_KEYS, bins)
         ]
     )
 
 
-def _held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None:
-    if protocol not in {"domain", "dataset"}:
+def held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None:
+    """Name the domain or data set that a fold tests; None under other protocols.
+
+    Parameters
+    ----------
+    run
+        Rows of the predictions.
+    protocol
+        Of the run.
+    domains
+        By ``image_id``.
+    """
+    if protocol not in SHIFTS:
         return None
     names = run["dataset"] if protocol == "dataset" else run["image_id"].map(domains)
     return " + ".join(sorted(names.dropna().unique()))
@@ -409,40 +324,3 @@ def _score_run(
     if "inference_ms" in run:
         row["inference_ms"] = run["inference_ms"].mean()
     return row
-
-
-@described(
-    heading="Scores of each class",
-    caption="Scores of each class and run; support is the number of test images.",
-)
-def per_class_scores(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Precision, recall, F1 and support of each class: a row per run and class.
-
-    A ratio whose denominator is 0 is 0.
-    """
-    tables = []
-    for keys, _, outcomes in each_run(predictions):
-        scores = precision_recall_fscore_support(
-            outcomes.truth,
-            outcomes.predicted,
-            labels=range(len(outcomes.classes)),
-            zero_division=0,
-        )
-        names = ["precision", "recall", "f1", "support"]
-        columns = {"label": outcomes.classes} | dict(zip(names, scores, strict=True))
-        tables.append(pd.DataFrame(keys | columns))
-    return pd.concat(tables, ignore_index=True)
-
-
-def confusion_counts(predictions: pd.DataFrame) -> pd.DataFrame:
-    """Images per run, ``label`` and ``predicted`` class, zeros included."""
-    tables = []
-    for keys, _, outcomes in each_run(predictions):
-        classes = np.array(outcomes.classes)
-        cells = {
-            "label": classes.repeat(len(classes)),
-            "predicted": np.tile(classes, len(classes)),
-            "images": outcomes.confusion.ravel(),
-        }
-        tables.append(pd.DataFrame(keys | cells))
-    return pd.concat(tables, ignore_index=True)

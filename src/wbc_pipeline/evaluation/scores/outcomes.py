@@ -1,6 +1,7 @@
 """Predictions as arrays, and what each image adds to the sums behind a score."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +17,7 @@ class Outcomes:
     truth: np.ndarray  # [N], position of the label's class
     probability: np.ndarray  # [N, C], rows sum to 1
     bins: int = 15  # equal-width confidence bins of the calibration error
+    measured: Mapping[str, np.ndarray] = field(default_factory=dict)  # [N] each, NaN: not known
 
     @cached_property
     def predicted(self) -> np.ndarray:
@@ -51,7 +53,8 @@ class Outcomes:
 
     def take(self, rows: np.ndarray) -> "Outcomes":
         """Outcomes of some of the predictions."""
-        return Outcomes(self.classes, self.truth[rows], self.probability[rows], self.bins)
+        measured = {name: values[rows] for name, values in self.measured.items()}
+        return Outcomes(self.classes, self.truth[rows], self.probability[rows], self.bins, measured)
 
 
 def squared_error(outcomes: Outcomes) -> np.ndarray:

@@ -64,11 +64,11 @@ def train(
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.experiment.runs import (
-        ClassifierTraining,
         iterate_runs,
         refuse_leaks,
-        views_of,
+        training_views,
     )
+    from wbc_pipeline.pipelines.experiment.trainings import training_of
     from wbc_pipeline.training.devices import choose_device
 
     rows = accepted(manifest)
@@ -77,22 +77,21 @@ def train(
     runs = list(iterate_runs(splits, rows))
     tasks = {}
     for name, variant in variants.select(chosen).networks.items():
-        seen = views_of(variant, views)
+        seen = training_views(variant, views)
         refuse_leaks(name, seen, rows, runs)
         size = seen[network_class(variant.network).views[0]].pixels.shape[1]
         weights = weights_file(variant)
         for run in runs:
-            training = ClassifierTraining(
+            training = training_of(
+                variant,
                 identity={"paper": paper, "variant": name, "dataset": dataset},
                 run=run,
-                network=variant.network,
                 arguments={
                     "classes": rows["label"].nunique(),
                     "image_size": size,
                     **variant.arguments,
                 },
                 weights=weights,
-                weights_asked=variant.weights,
                 stages=merge_stages(schedule, variant.stages),
                 trainer=trainer,
                 device=choose_device(device),
@@ -163,13 +162,15 @@ def predict_conditions(
         As in the other nodes.
     """
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
+    from wbc_pipeline.pipelines.experiment.trainings import task_builder
     from wbc_pipeline.training.devices import choose_device
 
     place = choose_device(device)
     sources = digest(images[["image_id", "source_group", "label"]].astype(str).to_numpy().tolist())
-    code = code_digest(predict_run)
     tasks = {}
     for name, variant in variants.select(chosen).networks.items():
+        build_task = task_builder(variant.network)
+        code = code_digest(predict_run, build_task)
         seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
         looked_at = {
             condition: {view: array.result.digest for view, array in views.items()}
@@ -196,6 +197,7 @@ def predict_conditions(
                 conditions=seen,
                 parts=parts,
                 device=place,
+                build_task=build_task,
             )
             tasks[f"{name}/{run.name}"] = Task(key, compute)
     return tasks

@@ -15,7 +15,12 @@ from wbc_pipeline.pipelines.reporting.options import (
     ScoreOptions,
 )
 from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
-from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
+from wbc_pipeline.training.options import (
+    JointLosses,
+    StageOptions,
+    TrainerOptions,
+    merge_stages,
+)
 
 
 class Variant(Options):
@@ -32,6 +37,8 @@ class Variant(Options):
     weights
         What a network with an ImageNet ``backbone`` begins with: ``none``, ``imagenet`` (an error
         where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
+    losses
+        Weights of the losses of a network that segments and classifies.
     stages
         Schedule overrides by the name of a stage, in order; each stage begins with the weights that
         the one before it kept.
@@ -46,6 +53,7 @@ class Variant(Options):
     arguments: dict = Field(default_factory=dict)
     views: dict[str, str] = Field(default_factory=dict)
     weights: str = "none"
+    losses: JointLosses = Field(default_factory=JointLosses)
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
     ensemble: list[str] = Field(default_factory=list)
     combine: Literal["mean", "weighted", "vote"] = "mean"

@@ -12,7 +12,7 @@ from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.keys import digest
 from wbc_pipeline.models import load_network
 from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE
-from wbc_pipeline.pipelines.experiment.runs import Training
+from wbc_pipeline.pipelines.experiment.trainings import Training
 from wbc_pipeline.training import detection
 from wbc_pipeline.training.tasks.detection import DetectionTask
 

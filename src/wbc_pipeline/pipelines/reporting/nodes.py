@@ -34,18 +34,21 @@ def score_runs(
     metrics_by_fold
         The same with a row per fold, and what it tests.
     items
-        ``per_class``: precision, recall, F1 and support of each class. ``reliability``: confidence
+        ``per_class``: precision, recall, F1 and support of each class. ``overlaps``: IoU and Dice
+        of masks by class, where some are predicted. ``reliability``: confidence
         and accuracy in each bin. ``calibration``: what right and wrong answers add to the log loss.
     """
-    from wbc_pipeline.evaluation.scores import calibration, metrics
+    from wbc_pipeline.evaluation.scores import calibration, metrics, per_class
 
     test = metrics.tested(predictions)
     how = options.model_dump()
+    overlaps = per_class.overlaps_by_class(test, resamples=options.resamples, level=options.level)
     return (
         metrics.score_predictions(test, **how),
         metrics.score_by_fold(test, manifest, **how),
         {
-            "per_class": metrics.per_class_scores(test),
+            "per_class": per_class.per_class_scores(test),
+            **({} if overlaps.empty else {"overlaps": overlaps}),
             "calibration": calibration.loss_decomposition(test),
             "reliability": calibration.reliability_table(test, options.bins),
         },

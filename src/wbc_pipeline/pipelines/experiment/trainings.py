@@ -1,0 +1,332 @@
+"""Trainings: what each leaves behind, and what its result depends on."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from wbc_pipeline.datasets.images import ImageArray
+from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.imaging.packing import independent_sources
+from wbc_pipeline.keys import Key, code_digest, digest
+from wbc_pipeline.models import build_network, network_class, save_network
+from wbc_pipeline.models.joint import is_joint
+from wbc_pipeline.models.pretrained import imagenet_digest, weights_digest
+from wbc_pipeline.pipelines.experiment.options import Variant
+from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.tracking import track_run
+from wbc_pipeline.training import fit
+from wbc_pipeline.training.devices import describe_hardware, probe_precision
+from wbc_pipeline.training.options import JointLosses, StageOptions, TrainerOptions
+from wbc_pipeline.training.tasks.base import Task as Learning
+from wbc_pipeline.training.tasks.classification import ClassificationTask
+from wbc_pipeline.training.tasks.joint import JointTask
+
+PRECISION = ("precision", "channels_last")
+
+
+def build_classification(
+    network: torch.nn.Module, views: Mapping[str, ImageArray], **known
+) -> ClassificationTask:
+    """Build the task of a classifier from its views; ``known`` are the task's other arguments."""
+    pixels = {name: view.pixels for name, view in views.items()}
+    return ClassificationTask(network, views=pixels, **known)
+
+
+def build_joint(network: torch.nn.Module, views: Mapping[str, ImageArray], **known) -> JointTask:
+    """Build the task of a joint network, which learns the masks of its first view."""
+    pixels = {name: view.pixels for name, view in views.items()}
+    masks = views[network.views[0]].masks
+    return JointTask(network, views=pixels, masks=masks, **known)
+
+
+def task_builder(network: str) -> Callable[..., ClassificationTask]:
+    """Find what builds the task of a network."""
+    return build_joint if is_joint(network_class(network)) else build_classification
+
+
+@dataclass(frozen=True)
+class Training:
+    """What every training has, whatever its task.
+
+    Attributes
+    ----------
+    identity
+        ``paper``, ``variant`` and ``dataset``.
+    run
+        Protocol, seed and fold, and the rows of each part.
+    network, arguments
+        Name of the network, and arguments that rebuild it.
+    weights
+        File of the weights that it begins with; None for random ones.
+    weights_asked
+        What YAML says of them.
+    stages
+        Its schedule.
+    trainer
+        Where it runs.
+    device
+        The kind of device.
+    views
+        Arrays by the names that the network's ``views`` ask for.
+    """
+
+    identity: dict[str, str]
+    run: Run
+    network: str
+    arguments: dict
+    weights: Path | None
+    weights_asked: str
+    stages: Mapping[str, StageOptions]
+    trainer: TrainerOptions
+    device: torch.device
+    views: dict[str, ImageArray]
+
+    @cached_property
+    def key(self) -> Key:
+        """Everything that the result depends on; device and precision do not belong to it."""
+        rows = digest({part: rows.tolist() for part, rows in self.run.rows.items()})
+        return Key(
+            params={
+                **self.identity,
+                **self.run.key,
+                "network": self.network,
+                "arguments": self.arguments,
+                "stages": {name: stage.model_dump() for name, stage in self.stages.items()},
+                "processes": self.trainer.devices * self.trainer.num_nodes,  # each has its batch
+                **self.own_params(),
+            },
+            data={
+                "views": {name: view.result.digest for name, view in self.views.items()},
+                "rows": rows,
+                "weights": weights_digest(self.weights),
+                **self.own_data(),
+            },
+            code=code_digest(network_class(self.network), build_network, fit.fit, *self.own_code()),
+        )
+
+    def key_with_weights(self) -> Key | None:
+        """Give the key of the same with ImageNet's weights, where they are wished for in vain.
+
+        What began with them on another machine is better than what begins at random here.
+        """
+        if self.weights is not None or self.weights_asked != "auto":
+            return None
+        key = self.key
+        weights = imagenet_digest(self.arguments["backbone"])
+        return replace(key, data={**key.data, "weights": weights})
+
+    def work(self) -> Task:
+        """Describe the training."""
+        return Task(
+            self.key, self.fit, collective=True, resumes=True, instead=self.key_with_weights()
+        )
+
+    def own_params(self) -> dict:
+        """Say what else YAML tells the task."""
+        return {}
+
+    def own_data(self) -> dict[str, str]:
+        """Digests of what else flows into the task."""
+        raise NotImplementedError
+
+    def own_code(self) -> tuple:
+        """Give the code of the task."""
+        raise NotImplementedError
+
+    def task(self, network: torch.nn.Module) -> Learning:
+        """Build the task that is trained."""
+        raise NotImplementedError
+
+    def description(self) -> dict:
+        """Say what rebuilds the network and feeds it, as ``network.json``."""
+        return {
+            "name": self.network,
+            "arguments": self.arguments,
+            "views": {name: view.steps for name, view in self.views.items()},
+        }
+
+    def fit(self, folder: Path) -> None:
+        """Train, tracked, and write what it leaves behind into the folder; resumes there."""
+        key = self.key
+        with track_run(key.as_dict()) as tracked:
+            network = build_network(self.network, self.arguments, seed=self.run.seed)
+            if self.weights is not None:
+                network.load_pretrained(self.weights)
+            fitted = fit.fit(
+                self.task(network),
+                stages=self.stages,
+                trainer=self.choose_precision(folder),
+                device=self.device,
+                seed=self.run.seed,
+                folder=folder,
+                logger=tracked.logger,
+            )
+            save_network(folder, network, self.description())
+            fitted.history.to_parquet(folder / "history.parquet")
+            fitted.paths.to_parquet(folder / "paths.parquet")
+            summary = {
+                "key": key.digest,
+                **fitted.summary,
+                "weights": self.weights.name if self.weights else "none",
+                "weights_asked": self.weights_asked,
+                "device": self.device.type,
+                "hardware": describe_hardware(self.device),
+                "asked": self.trainer.model_dump(include=set(PRECISION)),
+            }
+            (folder / "summary.json").write_text(json.dumps(summary, indent=2))
+            self.write_more(folder)
+            tracked.log_result(folder, example=self.example())
+            fit.remove_checkpoints(folder, self.stages)
+
+    def choose_precision(self, folder: Path) -> TrainerOptions:
+        """Settle precision and memory layout: as YAML says, else as a probe finds.
+
+        The first training of a paper on some hardware is probed, and the others follow: variants
+        stay comparable, and a command that goes on with what is missing trains it like the rest.
+        """
+        asked = self.trainer.model_dump(include=set(PRECISION))
+        if "auto" not in asked.values():
+            return self.trainer
+        found = next(self._siblings(folder, asked), None) or probe_precision(
+            partial(build_network, self.network, self.arguments, seed=0),
+            image_size=self.arguments["image_size"],
+            batch_size=next(iter(self.stages.values())).batch_size,
+            device=self.device,
+        )
+        settled = {name: found[name] if value == "auto" else value for name, value in asked.items()}
+        return self.trainer.model_copy(update=settled)
+
+    def _siblings(self, folder: Path, asked: dict) -> Iterator[dict]:
+        """Go through what the paper's finished trainings on this hardware settled on."""
+        here, _, _ = describe_hardware(self.device).rpartition(",")  # whatever the number of cores
+        for file in sorted(folder.parent.parent.glob("*/[!.]*/summary.json")):
+            summary = json.loads(file.read_text())
+            if summary["hardware"].rpartition(",")[0] == here and summary["asked"] == asked:
+                yield summary
+
+    def write_more(self, folder: Path) -> None:
+        """Write what else the task leaves behind."""
+
+    def example(self) -> np.ndarray | None:
+        """Give a few images as a served model takes them; None for what is not served."""
+        return None
+
+
+@dataclass(frozen=True)
+class ClassifierTraining(Training):
+    """The training of a classifier.
+
+    Attributes
+    ----------
+    images
+        The manifest's ``ok`` rows, in the order of the arrays; without a label what stands in no
+        split.
+    packed
+        The packed images, of which a served model takes examples.
+    """
+
+    images: pd.DataFrame
+    packed: ImageArray
+
+    @cached_property
+    def classes(self) -> list[str]:
+        """Names of the classes in the order of the network's outputs."""
+        return sorted(self.images["label"].dropna().unique())
+
+    @cached_property
+    def labels(self) -> np.ndarray:
+        """Class numbers, int8 [N]; -1 without a label, as outside the splits."""
+        return pd.Categorical(self.images["label"], categories=self.classes).codes
+
+    @cached_property
+    def sources(self) -> np.ndarray:
+        """Source of each image, itself where none is known."""
+        return independent_sources(self.images).to_numpy()
+
+    def own_data(self) -> dict[str, str]:
+        """Digest the labels of the run's images, and their sources where these weight them."""
+        rows = np.concatenate([self.run.rows[part] for part in sorted(self.run.rows)])
+        found = {"labels": digest([self.classes, self.labels[rows].tolist()])}
+        if any(stage.sampling == "source" for stage in self.stages.values()):
+            found["sources"] = digest(self.sources[rows].tolist())
+        return found
+
+    def own_code(self) -> tuple:
+        """Give the code of classification."""
+        return (ClassificationTask,)
+
+    def task(self, network: torch.nn.Module) -> ClassificationTask:
+        """Build the classification."""
+        return build_classification(network, self.views, **self.known())
+
+    def known(self) -> dict:
+        """Say what is known of the images."""
+        return {
+            "classes": self.classes,
+            "labels": self.labels,
+            "parts": self.run.rows,
+            "sources": self.sources,
+        }
+
+    def description(self) -> dict:
+        """Add the classes in the order of the outputs, and the size of packed images."""
+        size = self.packed.pixels.shape[1]
+        return {**super().description(), "classes": self.classes, "packed_size": size}
+
+    def example(self) -> np.ndarray:
+        """Give two packed images."""
+        return self.packed.pixels[:2]
+
+
+@dataclass(frozen=True)
+class JointTraining(ClassifierTraining):
+    """The training of a network that segments and classifies.
+
+    Its masks are those of its first view, and a view's digest is one of its masks too.
+
+    Attributes
+    ----------
+    losses
+        Their weights.
+    """
+
+    losses: JointLosses
+
+    def own_params(self) -> dict:
+        """Name the weights of the losses."""
+        return {"losses": self.losses.model_dump()}
+
+    def own_code(self) -> tuple:
+        """Give the code of the joint task."""
+        return (JointTask,)
+
+    def task(self, network: torch.nn.Module) -> JointTask:
+        """Build the joint task."""
+        return build_joint(network, self.views, losses=self.losses, **self.known())
+
+
+def training_of(variant: Variant, **known) -> ClassifierTraining:
+    """Describe the training of a variant; ``known`` are the training's other attributes.
+
+    Raises
+    ------
+    UserError
+        If the variant weights losses that its network does not have.
+    """
+    known |= {"network": variant.network, "weights_asked": variant.weights}
+    if is_joint(network_class(variant.network)):
+        return JointTraining(**known, losses=variant.losses)
+    if "losses" in variant.model_fields_set:
+        raise UserError(
+            f"{variant.network} classifies alone, by its cross-entropy, and has no losses to "
+            f"weight: take losses out of the variant {known['identity']['variant']}, or give it a "
+            "network that segments too."
+        )
+    return ClassifierTraining(**known)
