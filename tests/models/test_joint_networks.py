@@ -18,6 +18,7 @@ LEARNING = {
     "attention_localization": {},
     "deep_feature_cnn": {"backbone": "mobilenet_v3_small"},
     "resnext_fusion": {"blocks": [1, 1, 1, 1], "groups": 8},
+    "mobile_u_net": {},
 }
 JOINT = LEARNING | {"masked_cnn": {}}
 

@@ -35,6 +35,7 @@ NETWORKS: Registry = {
     "attention_localization": "wbc_pipeline.models.attention_localization:AttentionLocalizationNet",
     "deep_feature_cnn": "wbc_pipeline.models.deep_feature_cnn:DeepFeatureCNN",
     "resnext_fusion": "wbc_pipeline.models.resnext_fusion:ResNeXtFusionNet",
+    "mobile_u_net": "wbc_pipeline.models.mobile_u_net:MobileUNet",
     "masked_cnn": "wbc_pipeline.models.masked_cnn:MaskedCNN",
 }
 

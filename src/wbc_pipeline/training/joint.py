@@ -12,6 +12,7 @@ from wbc_pipeline.models.joint import REGIONS, JointOutput
 
 SMOOTHING = 1.0  # pixels, of the soft Dice: an empty region has one too
 SMALLEST_AREA = 1e-6  # share of a pixel
+RIM = 5  # pixels, width of the band along the rim of a region
 
 
 class Regions(NamedTuple):
@@ -45,9 +46,19 @@ def regions_of(masks: Tensor) -> Regions:
     return Regions((inside & known).float(), known.float())
 
 
-def bce_loss(logits: Tensor, regions: Regions) -> Tensor:
-    """Average the binary cross-entropy of ``logits`` [B, 2, H, W] over known pixels; 0 of none."""
+def bce_loss(logits: Tensor, regions: Regions, *, rim: float = 0.0) -> Tensor:
+    """Average the binary cross-entropy of ``logits`` [B, 2, H, W] over known pixels; 0 of none.
+
+    Parameters
+    ----------
+    logits, regions
+        Found, and true.
+    rim
+        Added to the weight 1 of a pixel in the band of 5 pixels along a region's rim.
+    """
     losses = functional.binary_cross_entropy_with_logits(logits, regions.inside, reduction="none")
+    if rim:
+        losses = losses * (1 + rim * _rims(regions.inside))
     return _mean(losses, regions.known)
 
 
@@ -138,6 +149,14 @@ def _mean(values: Tensor, weights: Tensor) -> Tensor:
 
 def _is_known(regions: Regions) -> Tensor:  # [B, 2]
     return regions.known.amax(dim=(2, 3))
+
+
+def _rims(inside: Tensor) -> Tensor:
+    """Give 1 in the band along each region's rim, else 0; [B, 2, H, W]."""
+    grown, eroded = (
+        functional.max_pool2d(each, RIM, stride=1, padding=RIM // 2) for each in (inside, -inside)
+    )
+    return grown + eroded
 
 
 def _shrunk(maps: Tensor, like: Tensor) -> Tensor:

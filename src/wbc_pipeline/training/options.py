@@ -98,7 +98,7 @@ class StageOptions(Options):
 
 
 class JointLosses(Options):
-    """Weights of the losses of networks that segment and classify at once; 0 leaves one out.
+    """Weights in the losses of networks that segment and classify at once; 0 leaves one out.
 
     Parameters
     ----------
@@ -110,12 +110,35 @@ class JointLosses(Options):
         One minus the soft Dice of cell and nucleus, likewise.
     alignment
         Mean distance of the network's saliency map from its prior.
+    rim
+        How much more a pixel counts in the binary cross-entropy of a region whose rim is nearer
+        than 3 pixels; 1 doubles it.
     """
 
     cross_entropy: float = Field(1.0, ge=0)
     bce: float = Field(1.0, ge=0)
     dice: float = Field(1.0, ge=0)
     alignment: float = Field(0.5, ge=0)
+    rim: float = Field(0.0, ge=0)
+
+
+class RefineOptions(Options):
+    """What is done to the predicted masks of networks that segment.
+
+    Parameters
+    ----------
+    turns
+        Average the predictions of each image's eight flips and turns.
+    component
+        Keep the component around the largest, most central nucleus, its holes filled, and the
+        nucleus inside it.
+    opening
+        Before, cut whatever is connected with it by less than this many pixels; 0 for nothing.
+    """
+
+    turns: bool = True
+    component: bool = True
+    opening: int = Field(5, ge=0)
 
 
 def merge_stages(train: StageOptions, overrides: dict[str, dict]) -> dict[str, StageOptions]:

@@ -137,6 +137,35 @@ def test_losses_and_gradients_are_finite_whatever_is_known(
     assert all(torch.isfinite(gradient).all() for gradient in gradients)
 
 
+def test_pixels_along_the_rim_of_a_region_count_more(cells):
+    masks = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    masks[:, :, 8:] = 1
+    regions = joint.regions_of(masks)
+    wrong = torch.where(regions.inside > 0, 9.0, -9.0)
+    at_rim, far = wrong.clone(), wrong.clone()
+    at_rim[:, 0, :, 6], far[:, 0, :, 5] = 9.0, 9.0  # 2 and 3 pixels outside the cell
+    plain, weighted = (
+        [joint.bce_loss(logits, regions, rim=rim) for logits in (at_rim, far)] for rim in (0, 1)
+    )
+    torch.testing.assert_close(plain[0], plain[1])
+    torch.testing.assert_close(weighted[1], plain[1], atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(weighted[0], 2 * plain[0], atol=1e-4, rtol=1e-3)
+    none, some = (
+        one_step(
+            started(
+                JointTask(
+                    Constant(wrong[:, :, :16, :16], torch.zeros(1, 1, 4, 4)),
+                    **cells,
+                    losses=JointLosses(rim=rim),
+                )
+            ),
+            range(8),
+        )[0]["bce"]
+        for rim in (0, 2)
+    )
+    assert some > none
+
+
 def test_images_without_masks_train_the_class_head_alone(cells):
     cells["masks"] = None
     task = started(JointTask(TinyJoint(), **cells))

@@ -8,6 +8,7 @@ import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
@@ -22,12 +23,59 @@ IDENTITY_COLUMNS = [
 ]
 
 
+def compose(
+    *,
+    splits: pd.DataFrame,
+    views: dict[str, ImageArray],
+    variants: Variants,
+    chosen: Selection = ALL,
+) -> dict[str, Task]:
+    """Describe the composites that variants learn from, for each seed.
+
+    They are made of all images, whatever a run's parts are; a run learns from those of its training
+    part alone.
+
+    Parameters
+    ----------
+    splits, views, variants, chosen
+        As in `train`.
+
+    Returns
+    -------
+    dict of str to Task
+        ``<variant>/<seed>``; each makes a folder with the images and their composites.
+
+    Raises
+    ------
+    UserError
+        If a network has several views, of which composites would show one.
+    """
+    from wbc_pipeline.pipelines.experiment.composites import composites_task
+    from wbc_pipeline.pipelines.experiment.runs import views_of
+
+    tasks = {}
+    for name, variant in variants.select(chosen).networks.items():
+        if variant.composites is None:
+            continue
+        seen = views_of(variant, views)
+        if len(seen) > 1:
+            raise UserError(
+                f"{name} looks at {', '.join(seen)}, and composites are of one view: take "
+                "composites out of it, or give it a network with one view."
+            )
+        for seed in sorted(splits["seed"].unique().tolist()):
+            [view] = seen.values()
+            tasks[f"{name}/{seed}"] = composites_task(view, variant.composites, seed)
+    return tasks
+
+
 def train(
     *,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
     images: ImageArray,
     views: dict[str, ImageArray],
+    composites: dict[str, ImageArray],
     paper: str,
     dataset: str,
     variants: Variants,
@@ -46,6 +94,8 @@ def train(
         The packed images, of which a tracked model takes examples.
     views
         What the networks look at, by name.
+    composites
+        Of `compose`.
     paper, dataset
         Their names.
     chosen
@@ -63,6 +113,7 @@ def train(
     """
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
+    from wbc_pipeline.pipelines.experiment.composites import Composites
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
         refuse_leaks,
@@ -98,6 +149,8 @@ def train(
                 views=seen,
                 images=rows,
                 packed=images,
+                composites=variant.composites
+                and Composites(composites[f"{name}/{run.seed}"], variant.composites),
             )
             tasks[f"{name}/{run.name}"] = training.work()
     return tasks
@@ -169,8 +222,9 @@ def predict_conditions(
     sources = digest(images[["image_id", "source_group", "label"]].astype(str).to_numpy().tolist())
     tasks = {}
     for name, variant in variants.select(chosen).networks.items():
-        build_task = task_builder(variant.network)
+        build_task = task_builder(variant)
         code = code_digest(predict_run, build_task)
+        refined = {} if variant.refine is None else {"refine": variant.refine}
         seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
         looked_at = {
             condition: {view: array.result.digest for view, array in views.items()}
@@ -180,7 +234,11 @@ def predict_conditions(
             result = trainings[f"{name}/{run.name}"]
             rows = {part: rows.tolist() for part, rows in run.rows.items() if part in parts}
             key = Key(
-                params={"variant": name, **run.key},
+                params={
+                    "variant": name,
+                    **run.key,
+                    **{what: options.model_dump() for what, options in refined.items()},
+                },
                 data={
                     "training": result.digest,
                     "views": looked_at,
@@ -197,7 +255,7 @@ def predict_conditions(
                 conditions=seen,
                 parts=parts,
                 device=place,
-                build_task=build_task,
+                build_task=partial(build_task, **refined),
             )
             tasks[f"{name}/{run.name}"] = Task(key, compute)
     return tasks

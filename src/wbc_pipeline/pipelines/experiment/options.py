@@ -5,6 +5,7 @@ from typing import Literal
 
 from pydantic import Field, RootModel, field_validator, model_validator
 
+from wbc_pipeline.imaging.recompose_options import RecomposeOptions
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
 from wbc_pipeline.pipelines.preprocessing.options import Name, Views
@@ -17,10 +18,31 @@ from wbc_pipeline.pipelines.reporting.options import (
 from wbc_pipeline.pipelines.robustness.options import RobustnessOptions
 from wbc_pipeline.training.options import (
     JointLosses,
+    RefineOptions,
     StageOptions,
     TrainerOptions,
     merge_stages,
 )
+
+
+class CompositeOptions(RecomposeOptions):
+    """Composites that a network learns from beside the images of its training part.
+
+    Parameters
+    ----------
+    count
+        Composites of each image.
+    plain
+        Share of the images themselves among the training rows: they repeat as often as that takes.
+    """
+
+    count: int = Field(gt=0)
+    plain: float = Field(0.5, ge=0, lt=1)
+
+    @property
+    def recompose(self) -> RecomposeOptions:
+        """What is in a composite."""
+        return RecomposeOptions(**self.model_dump(include=set(RecomposeOptions.model_fields)))
 
 
 class Variant(Options):
@@ -39,6 +61,10 @@ class Variant(Options):
         where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
     losses
         Weights of the losses of a network that segments and classifies.
+    composites
+        What a network with one view learns from beside the training images; null for nothing.
+    refine
+        What is done to the masks that a network that segments predicts; null for nothing.
     stages
         Schedule overrides by the name of a stage, in order; each stage begins with the weights that
         the one before it kept.
@@ -54,6 +80,8 @@ class Variant(Options):
     views: dict[str, str] = Field(default_factory=dict)
     weights: str = "none"
     losses: JointLosses = Field(default_factory=JointLosses)
+    composites: CompositeOptions | None = None
+    refine: RefineOptions | None = None
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
     ensemble: list[str] = Field(default_factory=list)
     combine: Literal["mean", "weighted", "vote"] = "mean"

@@ -25,10 +25,19 @@ def experiment_pipeline(
     return Pipeline(
         [
             node(
+                nodes.compose,
+                {"splits": splits, "views": f"{group}.views", **selected},
+                f"{group}.composites",
+                name="compose",
+                namespace=namespace,
+                tags="training",
+            ),
+            node(
                 nodes.train,
                 {
                     **shared,
                     **selected,
+                    "composites": f"{group}.composites",
                     "images": "images",
                     "paper": f"{group}.name",
                     "dataset": "params:dataset",

@@ -18,12 +18,19 @@ from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.models import build_network, network_class, save_network
 from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.models.pretrained import imagenet_digest, weights_digest
+from wbc_pipeline.pipelines.experiment.composites import Composites
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
-from wbc_pipeline.training.options import JointLosses, StageOptions, TrainerOptions
+from wbc_pipeline.training.options import (
+    JointLosses,
+    RefineOptions,
+    StageOptions,
+    TrainerOptions,
+)
+from wbc_pipeline.training.refine import Refined
 from wbc_pipeline.training.tasks.base import Task as Learning
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.tasks.joint import JointTask
@@ -46,9 +53,18 @@ def build_joint(network: torch.nn.Module, views: Mapping[str, ImageArray], **kno
     return JointTask(network, views=pixels, masks=masks, **known)
 
 
-def task_builder(network: str) -> Callable[..., ClassificationTask]:
-    """Find what builds the task of a network."""
-    return build_joint if is_joint(network_class(network)) else build_classification
+def build_refined(
+    network: torch.nn.Module, views: Mapping[str, ImageArray], *, refine: RefineOptions, **known
+) -> JointTask:
+    """Build the task of a joint network that predicts refined masks."""
+    return build_joint(Refined(network, refine), views, **known)
+
+
+def task_builder(variant: Variant) -> Callable[..., ClassificationTask]:
+    """Find what builds the task that predicts."""
+    if not is_joint(network_class(variant.network)):
+        return build_classification
+    return build_joint if variant.refine is None else build_refined
 
 
 @dataclass(frozen=True)
@@ -230,10 +246,13 @@ class ClassifierTraining(Training):
         split.
     packed
         The packed images, of which a served model takes examples.
+    composites
+        What it learns from beside the images of the training part.
     """
 
     images: pd.DataFrame
     packed: ImageArray
+    composites: Composites | None = None
 
     @cached_property
     def classes(self) -> list[str]:
@@ -256,7 +275,15 @@ class ClassifierTraining(Training):
         found = {"labels": digest([self.classes, self.labels[rows].tolist()])}
         if any(stage.sampling == "source" for stage in self.stages.values()):
             found["sources"] = digest(self.sources[rows].tolist())
+        if self.composites is not None:
+            found["composites"] = self.composites.array.result.digest
         return found
+
+    def own_params(self) -> dict:
+        """Name the composites."""
+        if self.composites is None:
+            return {}
+        return {"composites": self.composites.options.model_dump()}
 
     def own_code(self) -> tuple:
         """Give the code of classification."""
@@ -264,16 +291,17 @@ class ClassifierTraining(Training):
 
     def task(self, network: torch.nn.Module) -> ClassificationTask:
         """Build the classification."""
-        return build_classification(network, self.views, **self.known())
+        return build_classification(network, **self.known())
 
     def known(self) -> dict:
-        """Say what is known of the images."""
-        return {
-            "classes": self.classes,
-            "labels": self.labels,
-            "parts": self.run.rows,
-            "sources": self.sources,
-        }
+        """Give the images and say what is known of them; composites stand behind them."""
+        known = {"labels": self.labels, "sources": self.sources}
+        views, parts = self.views, self.run.rows
+        if self.composites is not None:
+            views = self.composites.extend_views(views)
+            parts = self.composites.extend_parts(parts, len(self.images))
+            known = {name: self.composites.repeat(values) for name, values in known.items()}
+        return {**known, "classes": self.classes, "views": views, "parts": parts}
 
     def description(self) -> dict:
         """Add the classes in the order of the outputs, and the size of packed images."""
@@ -285,7 +313,7 @@ class ClassifierTraining(Training):
         return self.packed.pixels[:2]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class JointTraining(ClassifierTraining):
     """The training of a network that segments and classifies.
 
@@ -300,8 +328,9 @@ class JointTraining(ClassifierTraining):
     losses: JointLosses
 
     def own_params(self) -> dict:
-        """Name the weights of the losses."""
-        return {"losses": self.losses.model_dump()}
+        """Name the weights of the losses; a rim that does not count is no part of them."""
+        losses = self.losses.model_dump(exclude=None if self.losses.rim else {"rim"})
+        return {**super().own_params(), "losses": losses}
 
     def own_code(self) -> tuple:
         """Give the code of the joint task."""
@@ -309,7 +338,7 @@ class JointTraining(ClassifierTraining):
 
     def task(self, network: torch.nn.Module) -> JointTask:
         """Build the joint task."""
-        return build_joint(network, self.views, losses=self.losses, **self.known())
+        return build_joint(network, losses=self.losses, **self.known())
 
 
 def training_of(variant: Variant, **known) -> ClassifierTraining:
@@ -318,15 +347,17 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
     Raises
     ------
     UserError
-        If the variant weights losses that its network does not have.
+        If the variant weights losses that its network does not have, or refines masks that it does
+        not predict.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
     if is_joint(network_class(variant.network)):
         return JointTraining(**known, losses=variant.losses)
-    if "losses" in variant.model_fields_set:
-        raise UserError(
-            f"{variant.network} classifies alone, by its cross-entropy, and has no losses to "
-            f"weight: take losses out of the variant {known['identity']['variant']}, or give it a "
-            "network that segments too."
-        )
+    for name, what in (("losses", "no losses to weight"), ("refine", "no masks to refine")):
+        if name in variant.model_fields_set:
+            raise UserError(
+                f"{variant.network} classifies alone, by its cross-entropy, and has {what}: take "
+                f"{name} out of the variant {known['identity']['variant']}, or give it a network "
+                "that segments too."
+            )
     return ClassifierTraining(**known)

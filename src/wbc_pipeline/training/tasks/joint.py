@@ -132,7 +132,8 @@ class JointTask(ClassificationTask):
         ious = logits.new_empty(0)
         if output.masks is not None:
             masks = output.masks.float()
-            found |= {"bce": bce_loss(masks, regions), "dice": dice_loss(masks, regions)}
+            found["bce"] = bce_loss(masks, regions, rim=self.weights.rim)
+            found["dice"] = dice_loss(masks, regions)
             ious = known_ious(masks, regions)
         elif self.has_validation and self.options.monitor == "val_iou":
             raise ValueError(
