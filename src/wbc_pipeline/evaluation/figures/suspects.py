@@ -54,7 +54,7 @@ def suspect_sheet(
         title = f"{title} ({len(shown)} of {len(suspects):,})"
     rows = -(-len(shown) // COLUMNS)
     columns = min(COLUMNS, max(len(shown), 4))
-    figure = new_figure(title, dataset, height=0.7 + 2.6 * rows, width=1.7 * columns)
+    figure = new_figure(title, dataset, height=0.7 + 2.75 * rows, width=1.7 * columns)
     grid = figure.subplots(rows, columns, squeeze=False)
     says = [name for name in cells if name.startswith(SAYS)]
     pictures = read(shown["image_id"].tolist())
