@@ -27,11 +27,12 @@ def look(row: pd.Series) -> Outlines:
 
 
 def test_boxes_stand_by_class_in_a_panel_for_each_direction(overlaps):
-    figure = figures.overlap_boxes(overlaps, published={"monocyte": 0.81}, dataset="demo")
+    shuffled = overlaps.iloc[::-1]
+    figure = figures.overlap_boxes(shuffled, published={"monocyte": 0.81}, dataset="demo")
     check(figure, "IoU of the cell by class · demo", "printed in the paper", *VARIANTS[:2])
-    assert titles_of(figure) == ["source", "to giemsa", "to wright"]
+    assert titles_of(figure) == ["source", "to wright", "to giemsa"]
     assert rows_of(figure) == sorted(CLASSES)
-    medians = [line.get_xdata()[0] for line in figure.axes[1].lines if len(line.get_xdata()) == 2]
+    medians = [line.get_xdata()[0] for line in figure.axes[2].lines if len(line.get_xdata()) == 2]
     expected = overlaps[(overlaps["protocol"] == "domain") & (overlaps["fold"] == 0)]
     expected = expected.groupby(["label", "variant"])["iou_cell"].median()
     assert set(np.round(expected, 6)) <= set(np.round(medians, 6))
@@ -85,6 +86,13 @@ def test_the_area_under_a_curve_is_its_average_precision(overlaps):
     curve = figures.precision_recall(run, ["monocyte"]).axes[0].lines[1].get_ydata()
     area = average_precision_score(run["label"] == "monocyte", run["p_monocyte"])
     assert curve.mean() == pytest.approx(area, abs=0.01)
+
+
+def test_a_wrong_image_at_the_top_does_not_make_a_curve_begin_at_nothing():
+    tests = make_overlaps(variants=VARIANTS[:1], seeds=(0,)).query("protocol == 'source'")
+    tests.loc[tests["label"] != "monocyte", "p_monocyte"] = 1.0  # all others lie above
+    curve = figures.precision_recall(tests, ["monocyte"]).axes[0].lines[1].get_ydata()
+    assert 0 < curve.min() <= curve.max() <= (tests["label"] == "monocyte").mean()
 
 
 def test_a_class_that_one_direction_does_not_test_has_no_curve_there(overlaps):

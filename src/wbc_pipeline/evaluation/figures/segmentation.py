@@ -40,7 +40,7 @@ from wbc_pipeline.evaluation.scores.directions import split_directions
 from wbc_pipeline.evaluation.scores.examples import first_runs
 
 COLUMNS = 3  # panels side by side
-RECALLS = np.linspace(0, 1, 201)  # where seeds are averaged
+RECALLS = np.linspace(0.005, 1, 200)  # where seeds are averaged; at 0 there is no precision
 NO_MASKS = "no predicted mask of the {} has a known one beside it"
 
 
@@ -166,7 +166,7 @@ def precision_recall(
 @drawn(
     heading="Masks from the worst to the best",
     caption="Test images of the first seed from the worst to the best IoU: the annotated outline "
-    "and the predicted one, with the IoU below. “to” names the stain, laboratory or data set that "
+    "and the found one, with the IoU below. “to” names the stain, laboratory or data set that "
     "is tested after training on the others.",
 )
 def overlay_sheet(

@@ -1,5 +1,6 @@
 """Directions of a shift: which stain, laboratory or data set is tested after the others."""
 
+import numpy as np
 import pandas as pd
 
 SHIFTS = ("domain", "dataset")  # protocols, and the columns that say what a fold of theirs tests
@@ -8,7 +9,7 @@ SHIFTS = ("domain", "dataset")  # protocols, and the columns that say what a fol
 def split_directions(predictions: pd.DataFrame) -> pd.DataFrame:
     """Make each direction of a shift a protocol of its own: ``to <stain>``, ``to <data set>``.
 
-    Folds of other protocols stay together.
+    Directions come after the other protocols, whose folds stay together.
 
     Parameters
     ----------
@@ -17,10 +18,10 @@ def split_directions(predictions: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> tests = {"protocol": ["source", "domain", "domain"], "fold": [1, 0, 1]}
+    >>> tests = {"protocol": ["domain", "domain", "source"], "fold": [0, 1, 1]}
     >>> split_directions(pd.DataFrame(tests))["protocol"].tolist()
     ['source', 'domain 0', 'domain 1']
-    >>> tests["domain"] = ["a", "a", "b"]
+    >>> tests["domain"] = ["a", "b", "a"]
     >>> split_directions(pd.DataFrame(tests))["protocol"].tolist()
     ['source', 'to a', 'to b']
     """
@@ -31,4 +32,5 @@ def split_directions(predictions: pd.DataFrame) -> pd.DataFrame:
             named = predictions[shift].notna()
             tested_on = ("to " + predictions[shift].astype(str)).where(named, tested_on)
         protocol = protocol.where(protocol != shift, tested_on)
-    return predictions.assign(protocol=protocol)
+    is_shift = predictions["protocol"].isin(SHIFTS).to_numpy()
+    return predictions.assign(protocol=protocol).iloc[np.argsort(is_shift, kind="stable")]
