@@ -94,6 +94,14 @@ def test_an_environment_changes_only_what_it_names(load):
             "separable: .*compact.views: .*'cel' is not known. Did you mean 'cell'",
         ),
         (
+            {"saliency": {"hypotheses": {"fusion": {"than": "without_fusoin"}}}},
+            "saliency: .*fusion: variant 'without_fusoin' is not known. Did you mean",
+        ),
+        (
+            {"saliency": {"published_sd": {"full": {"accurcy": "0.004"}}}},
+            "saliency: .*published_sd.full: metric 'accurcy' is not known. Did you mean 'accuracy'",
+        ),
+        (
             {"blend": {"variants": {"both": {"ensemble": ["normal", "blent"]}}}},
             "blend.variants: .*both.ensemble: network 'blent' is not known. Did you mean 'blend'",
         ),

@@ -107,6 +107,7 @@ def made(manifest, splits, views, tmp_path_factory) -> dict:
         "trainings": trainings,
         "predictions": pd.concat([*tables, alone.assign(variant="both")], ignore_index=True),
         "variants": variants,
+        "published_classes": {},
         "dataset": "demo",
     }
 
@@ -122,7 +123,7 @@ def texts_of(figure) -> str:
 
 
 def test_every_figure_is_drawn_and_described(made, tmp_path):
-    figures = draw(made, published_iou={"monocyte": 0.81})
+    figures = draw({**made, "published_classes": {"joint": {"monocyte": {"iou_cell": 0.81}}}})
     assert set(figures) == {
         *("cell_overlaps", "nucleus_overlaps", "roc_curves", "precision_recall"),
         *("outlines", "attention_joint"),

@@ -20,8 +20,8 @@ TABLES = (
     *("metrics", "published", "overlaps", "per_class", "robustness", "paired"),
 )
 FIGURES = (
-    *("overlap_boxes", "roc_curves", "precision_recall", "overlays", "attention_sheet"),
-    "confusion_matrices",
+    *("cell_overlaps", "nucleus_overlaps", "roc_curves", "precision_recall", "outlines"),
+    *("attention_full", "confusion_matrices"),
 )
 COUNTS = ["intersection_cell", "union_cell"]
 QUIET = {"tracking": {"enabled": False}}

@@ -13,8 +13,8 @@ SHARES = ("grad_cam_inside", "saliency_inside")
 @described(
     heading="Attention inside the cell",
     caption="Mean share of Grad-CAM, and of the network's own saliency map, that lies inside the "
-    "cell's mask, for right and wrong answers, with intervals over sources. Grad-CAM of an image may "
-    "be all 0, as no place speaks for the class; explained counts the others.",
+    "cell's mask, for right and wrong answers, with intervals over sources. Grad-CAM of an image "
+    "may be all 0, as no place speaks for the class; explained counts the others.",
 )
 def summarise_attention(
     images: pd.DataFrame, *, resamples: int = 1000, level: float = 0.95

@@ -15,7 +15,7 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import run_name
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.experiment.options import Variants
-from wbc_pipeline.pipelines.reporting.options import Printed
+from wbc_pipeline.pipelines.reporting.options import Published
 
 pd = lazy.load("pandas")
 
@@ -35,15 +35,12 @@ class DrawingOptions(Options):
         Classes with precision-recall curves.
     images
         How many images of each variant show where it looks.
-    published_iou
-        IoU of the cell by class, as the paper prints it.
     """
 
     variants: list[str] = Field(min_length=1, max_length=8)  # as many as there are colours
     sheets: list[str] = Field(min_length=1, max_length=3)
     minor_classes: list[str]
     images: int = Field(gt=0)
-    published_iou: dict[str, Printed] = Field(default_factory=dict)
 
 
 def draw_segmentation(
@@ -53,6 +50,7 @@ def draw_segmentation(
     trainings: dict[str, Result],
     predictions: pd.DataFrame,
     variants: Variants,
+    published_classes: dict[str, Published],
     drawing: DrawingOptions,
     dataset: str,
 ) -> dict[str, Any]:
@@ -67,7 +65,9 @@ def draw_segmentation(
     trainings
         Finished, by variant and run.
     variants
-        All of them.
+        All of them; the first is the paper's own, of which it prints the IoU of classes.
+    published_classes
+        See ``SaliencyOptions``.
     drawing
         What is drawn.
     dataset
@@ -82,10 +82,10 @@ def draw_segmentation(
     sheets = _choose(_comparable(tests[tests["variant"].isin(variants.networks)]), drawing.sheets)
     outlines, attend = _lookers(views, trainings, variants)
     names = {"dataset": dataset, "variants": [*variants.root]}
+    printed = published_classes.get(names["variants"][0], {})
+    ious = {label: scores["iou_cell"] for label, scores in printed.items() if "iou_cell" in scores}
     return {
-        "cell_overlaps": segmentation.overlap_boxes(
-            curves, published=drawing.published_iou, **names
-        ),
+        "cell_overlaps": segmentation.overlap_boxes(curves, published=ious, **names),
         "nucleus_overlaps": segmentation.overlap_boxes(curves, region="nucleus", **names),
         "roc_curves": sources.roc_curves(curves, dataset=dataset),
         "precision_recall": segmentation.precision_recall(curves, drawing.minor_classes, **names),

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import lazy_loader as lazy
+import numpy as np
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import run_name
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.reporting.options import Published, ScoreOptions
-from wbc_pipeline.pipelines.saliency.options import ShownOptions
+from wbc_pipeline.pipelines.saliency.options import AttentionOptions
 
 pd = lazy.load("pandas")
 
-ATTENTION_COLUMNS = [
-    *("variant", "protocol", "seed", "fold", "image_id", "source_id", "label"),
-    *("right", "saliency_inside"),
-]
+RUN = ["variant", "protocol", "seed", "fold"]
+ATTENTION_COLUMNS = [*RUN, "image_id", "source_id", "label", "right", "saliency_inside"]
 GRAD_CAM_TEXTS = (
     "Attention of single images",
     "Share of Grad-CAM, and of the network's own saliency map, inside the cell's mask; empty where "
@@ -69,7 +66,7 @@ def measure_attention(
     trainings: dict[str, Result],
     predictions: pd.DataFrame,
     variants: Variants,
-    shown: ShownOptions,
+    attention: AttentionOptions,
     score: ScoreOptions,
 ) -> dict[str, pd.DataFrame]:
     """Measure how much of Grad-CAM lies inside the cell, for the networks of the first seed.
@@ -78,21 +75,28 @@ def measure_attention(
     -------
     items
         ``grad_cam``: a row per image and run, its class ``right`` or not, ``grad_cam_inside`` and
-        ``saliency_inside``. ``attention``: their means. Nothing where neither is known of an image.
+        ``saliency_inside``. ``attention``: their means. Nothing where Grad-CAM is known of no
+        image.
     """
     from wbc_pipeline.evaluation.localization.attention import summarise_attention
     from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.scores.metrics import read_outcomes
+    from wbc_pipeline.evaluation.scores.metrics import read_outcomes, tested
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.saliency.looking import Looker
+    from wbc_pipeline.pipelines.experiment.runs import views_of
 
-    test = _tests_of_networks(predictions, manifest, variants)
+    test = tested(predictions)
     test = test.assign(right=read_outcomes(test).correct)
-    test = test[test["seed"] == test["seed"].min()]
-    looker, tables = Looker(accepted(manifest), views, trainings, variants), []
-    for training, rows in test.groupby("training", sort=False):
-        some = _some_of_each_class(rows, shown.measured)
-        _, inside = looker.shares_inside(training, some["image_id"])
+    test = test[(test["seed"] == test["seed"].min()) & test["variant"].isin(variants.networks)]
+    images = accepted(manifest)
+    row_of = pd.Series(images.index, index=images["image_id"])
+    tables = []
+    for (name, *run), rows in test.groupby(RUN, sort=False):
+        some = _some_of_each_class(rows, attention.images)
+        inside = _grad_cam_inside(
+            trainings[f"{name}/{run_name(*run)}"],
+            views_of(variants.root[name], views),
+            row_of[some["image_id"]].to_numpy(),
+        )
         tables.append(some.filter(ATTENTION_COLUMNS).assign(grad_cam_inside=inside))
     measured = pd.concat(tables)
     if measured["grad_cam_inside"].isna().all():
@@ -101,66 +105,22 @@ def measure_attention(
     return {"attention": summary, "grad_cam": describe(measured, *GRAD_CAM_TEXTS)}
 
 
-def draw_masks_and_attention(
-    *,
-    manifest: pd.DataFrame,
-    views: dict[str, ImageArray],
-    trainings: dict[str, Result],
-    predictions: pd.DataFrame,
-    variants: Variants,
-    published_classes: dict[str, Published],
-    shown: ShownOptions,
-    dataset: str,
-) -> dict[str, Any]:
-    """Draw how well masks overlap, curves of each class, outlines and where the network looks.
-
-    The printed IoU of classes, and where networks look, are of the paper's own network, the first
-    of `variants`, or of the first that was run.
-    """
-    from wbc_pipeline.evaluation.figures import attention, segmentation, sources
-    from wbc_pipeline.evaluation.scores.directions import split_directions
-    from wbc_pipeline.evaluation.scores.examples import first_runs, pick_answers
-    from wbc_pipeline.evaluation.scores.overlaps import with_overlaps
-    from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.saliency.looking import Looker
-
-    test = with_overlaps(_tests_of_networks(predictions, manifest, variants))
-    looker = Looker(accepted(manifest), views, trainings, variants)
-    names = test["variant"].unique()
-    printed = published_classes.get(next(iter(variants.root)), {})
-    ious = {label: of["iou_cell"] for label, of in printed.items() if "iou_cell" in of}
-    answers = first_runs(split_directions(test[test["variant"] == names[0]]))
-    how = {"dataset": dataset, "variants": names}
-    return {
-        "overlap_boxes": segmentation.overlap_boxes(test, published=ious, **how),
-        "roc_curves": sources.roc_curves(split_directions(test), dataset=dataset),
-        "precision_recall": segmentation.precision_recall(test, shown.minor_classes, **how),
-        "overlays": segmentation.overlay_sheet(test, looker.outlines, **how),
-        "attention_sheet": attention.attention_sheet(
-            pick_answers(answers, shown.images),
-            looker.attention,
-            variant=names[0],
-            dataset=dataset,
-        ),
-    }
-
-
-def _tests_of_networks(
-    predictions: pd.DataFrame, manifest: pd.DataFrame, variants: Variants
-) -> pd.DataFrame:
-    """Take the test rows of networks, with the ``domain`` of the image and the ``training``."""
-    from wbc_pipeline.evaluation.scores.metrics import tested
-
-    test = tested(predictions)
-    test = test[test["variant"].isin(variants.networks)].reset_index(drop=True)
-    runs = zip(*(test[name] for name in ("variant", "protocol", "seed", "fold")), strict=True)
-    return test.assign(
-        domain=test["image_id"].map(manifest.set_index("image_id")["domain"]),
-        training=[f"{variant}/{run_name(*run)}" for variant, *run in runs],
-    )
-
-
 def _some_of_each_class(rows: pd.DataFrame, count: int) -> pd.DataFrame:
     """Keep so many rows at most, but one of each class in any case, evenly from the classes."""
     place = rows.groupby("label").cumcount()
     return rows[place < max(1, count // rows["label"].nunique())]
+
+
+def _grad_cam_inside(
+    training: Result, views: dict[str, ImageArray], rows: np.ndarray
+) -> np.ndarray:
+    """Measure the share of Grad-CAM inside the cell of each row, [N]; NaN where not known."""
+    from wbc_pipeline.evaluation.localization.grad_cam import grad_cam, share_inside
+    from wbc_pipeline.models import load_network
+
+    network, _ = load_network(training.folder)
+    masks = views[network.views[0]].masks
+    if masks is None or not hasattr(network, "cam_layer"):
+        return np.full(len(rows), np.nan)
+    maps = grad_cam(network, [views[name].pixels[rows] for name in network.views])
+    return share_inside(maps, masks[rows])

@@ -8,6 +8,7 @@ from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
 from wbc_pipeline.pipelines.preprocessing.options import Name
 from wbc_pipeline.pipelines.reporting.options import Published
+from wbc_pipeline.pipelines.saliency.drawing import DrawingOptions
 from wbc_pipeline.pipelines.splitting.options import Protocol
 
 
@@ -36,22 +37,16 @@ class HypothesisOptions(Options):
     protocols: list[Protocol] = Field(min_length=1)
 
 
-class ShownOptions(Options):
-    """What is looked at in single images and classes.
+class AttentionOptions(Options):
+    """How attention is measured by Grad-CAM.
 
     Parameters
     ----------
-    measured
-        Test images of each fold whose Grad-CAM is measured at most, evenly from each class.
     images
-        How many are drawn with it.
-    minor_classes
-        Classes of few images, whose precision is drawn against recall.
+        Test images of each fold at most, evenly from each class.
     """
 
-    measured: int = Field(gt=0)
     images: int = Field(gt=0)
-    minor_classes: list[str]
 
 
 class SaliencyOptions(PaperParameters):
@@ -61,8 +56,10 @@ class SaliencyOptions(PaperParameters):
     ----------
     hypotheses
         What the paper claims, by name.
-    shown
-        What is looked at in single images and classes.
+    attention
+        How it is measured.
+    drawing
+        What is drawn.
     published_sd
         Standard deviations over runs as printed, by variant and metric.
     published_classes
@@ -70,7 +67,8 @@ class SaliencyOptions(PaperParameters):
     """
 
     hypotheses: dict[Name, HypothesisOptions]
-    shown: ShownOptions
+    attention: AttentionOptions
+    drawing: DrawingOptions
     published_sd: Published
     published_classes: dict[str, Published]
 
@@ -79,6 +77,8 @@ class SaliencyOptions(PaperParameters):
         for name, hypothesis in self.hypotheses.items():
             for variant in (hypothesis.better, hypothesis.than):
                 check_name(variant, self.variants.root, f"hypotheses.{name}: variant")
+        for variant in (*self.drawing.variants, *self.drawing.sheets):
+            check_name(variant, self.variants.root, "drawing: variant")
         for variant, values in self.published_sd.items():
             check_name(variant, self.published, "published_sd: variant")
             for metric in values:
