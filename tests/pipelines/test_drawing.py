@@ -97,7 +97,7 @@ def made(manifest, splits, views, tmp_path_factory) -> dict:
                 conditions={"clean": views},
                 parts=("validation", "test"),
                 device=torch.device("cpu"),
-                build_task=task_builder(variant.network),
+                build_task=task_builder(variant),
             )
             tables.append(Result(folder).table("predictions"))
     alone = pd.concat(table for table in tables if (table["variant"] == "alone").all())

@@ -148,6 +148,7 @@ def _lookers(
     from wbc_pipeline.models.joint import REGIONS, is_joint
     from wbc_pipeline.pipelines.experiment.runs import views_of
     from wbc_pipeline.training.maps import predict_maps
+    from wbc_pipeline.training.refine import Refined
 
     @lru_cache(maxsize=4)  # failures of a variant come from each direction in turn
     def network_of(name: str) -> torch.nn.Module:
@@ -155,14 +156,17 @@ def _lookers(
 
     def look(test: pd.Series) -> tuple[torch.nn.Module, list[np.ndarray], np.ndarray, dict]:
         network = network_of(f"{test['variant']}/{test['run']}")
-        seen = views_of(variants.root[test["variant"]], views)
+        variant = variants.root[test["variant"]]
+        seen = views_of(variant, views)
         rows = [test["row"]]
         arrays = [seen[name].pixels[rows] for name in network.views]  # [1, H, W, 3]
         masks = seen[network.views[0]].masks
         shape = arrays[0].shape[:3]
         mask = np.full(shape, UNKNOWN, np.uint8) if masks is None else masks[rows]
+        predicting = network if variant.refine is None else Refined(network, variant.refine)
         is_mapped = is_joint(network)
-        maps = predict_maps(network, arrays, [0], device=torch.device("cpu")) if is_mapped else {}
+        cpu = torch.device("cpu")
+        maps = predict_maps(predicting, arrays, [0], device=cpu) if is_mapped else {}
         return network, arrays, mask, maps
 
     def show_outlines(test: pd.Series) -> Outlines:
