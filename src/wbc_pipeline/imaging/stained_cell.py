@@ -7,7 +7,7 @@ the ground, and prefers edges where neither tells. Every length is a share of th
 cells of any size in the frame are treated alike.
 
 Parameters were chosen on ``blood_cells_originals``, ``segmentation_wbc`` and ``all_idb2``, each
-left out in turn: `image library <../results/image_library>`.
+left out in turn (docs/results/image_library.md).
 """
 
 from typing import NamedTuple
