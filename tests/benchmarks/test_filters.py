@@ -16,7 +16,16 @@ from skimage.segmentation import watershed
 from skimage.util import img_as_float32, img_as_ubyte
 from threadpoolctl import threadpool_limits
 
-from wbc_pipeline.imaging import deconvolve, denoise, edges, enhance, roi, segment, stain
+from wbc_pipeline.imaging import (
+    deconvolve,
+    denoise,
+    edges,
+    enhance,
+    roi,
+    segment,
+    stain,
+    stained_cell,
+)
 from wbc_pipeline.imaging.arrays import one_opencv_thread
 from wbc_pipeline.sources import blood_cells
 
@@ -158,6 +167,8 @@ FILTERS = {
         lambda image: feature.canny(stain_grey(image), 1.5, 20 / 255, 60 / 255),
     ),
     "canny_mask": (edges.canny_mask, None),
+    "stain_mask": (stained_cell.stain_mask, None),
+    "stain_region": (stained_cell.stain_region, None),
     "colour_region": (roi.colour_region, None),
     "colour_region(cytoplasm=None)": (partial(roi.colour_region, cytoplasm=None), violet_box),
     "enhanced_colour_region": (

@@ -85,8 +85,10 @@ STEPS: Registry = {
         "watershed_mask",
         "saliency_mask",
     ),
+    **_in_imaging("find_mask", "stained_cell", "stain_mask"),
     **_in_imaging("change_mask", "segment", "largest_component", "fill_holes"),
     **_in_imaging("find_region", "roi", "colour_region", "enhanced_colour_region"),
+    **_in_imaging("find_region", "stained_cell", "stain_region"),
     **_in_imaging("change_region", "roi", "pad_region", "square_region"),
 }
 
