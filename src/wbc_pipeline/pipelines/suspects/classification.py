@@ -43,7 +43,9 @@ def classify_fold(
     with warnings.catch_warnings():
         # Fewer cells than components: it takes as many as there are cells.
         warnings.filterwarnings("ignore", message="n_components > n_samples")
-        classifier.fit(values["train"], shown["train"]["label"].to_numpy(str))
+        # Class numbers, as forests take names such as "0" for numbers of their own.
+        classes, codes = np.unique(shown["train"]["label"].to_numpy(str), return_inverse=True)
+        classifier.fit(values["train"], codes)
     probabilities = classifier.predict_proba(values["test"]).clip(SMALLEST_PROBABILITY)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     tested = shown["test"].reset_index(drop=True)
@@ -57,7 +59,7 @@ def classify_fold(
         "condition": "clean",
         "label": tested["label"],
     }
-    columns = [f"p_{label}" for label in classifier.classes_]
+    columns = [f"p_{label}" for label in classes]
     answers = pd.DataFrame(np.asarray(probabilities), columns=columns)
     pd.concat([pd.DataFrame(identity), answers], axis=1).to_parquet(
         folder / "predictions.parquet", index=False
