@@ -95,6 +95,12 @@ def test_shares_may_be_written_as_text():
     ).shares.root == [25, 50]
 
 
+@pytest.mark.parametrize("shares", [[0], [100], "50+120"])
+def test_shares_of_nothing_or_of_all_cells_are_refused(shares):
+    with pytest.raises(ValueError, match="shares"):
+        FoldOptions(folds=5, seeds=1, min_cells=5, images_per_cell=2, shares=shares)
+
+
 def test_an_audit_of_a_small_set_says_that_labels_were_not_judged(run_pipeline, tmp_path):
     run_pipeline("audit", tmp_path, audit={"suspects": {"split": {"min_cells": 50}}})
     reports = tmp_path / "08_reporting/demo/audit"

@@ -12,8 +12,6 @@ from wbc_pipeline.pipelines.experiment.options import ExperimentParameters
 class Shares(RootModel[list[Annotated[int, Field(gt=0, lt=100)]]]):
     """Percentages below 100: a list, or text with ``+`` between."""
 
-    root: list[int]
-
     _split_text = model_validator(mode="before")(split_text)
 
 
