@@ -136,6 +136,33 @@ def training_views(variant: Variant, views: Mapping[str, object]) -> dict[str, o
     return seen | ({PRIOR: views[name]} if is_aligned and name in views else {})
 
 
+def identify(
+    shown: pd.DataFrame, part: pd.Series | str, variant: str, run: Run, condition: str
+) -> pd.DataFrame:
+    """Say whose predictions follow: the first columns of ``design``: predictions.
+
+    Parameters
+    ----------
+    shown
+        The predicted rows of the manifest, numbered from 0.
+    part
+        The part that each, or all, of them play.
+    variant, run, condition
+        What predicted them, and what was done to the images before.
+    """
+    identity = {
+        "dataset": shown["dataset"],
+        "image_id": shown["image_id"],
+        "source_id": shown["source_group"],  # a cell counts once
+        "part": part,
+        "variant": variant,
+        **run.key,
+        "condition": condition,
+        "label": shown["label"],
+    }
+    return pd.DataFrame(identity)
+
+
 def predict_run(
     folder: Path,
     *,
@@ -187,17 +214,9 @@ def predict_run(
         task = build_task(network, views, classes=description["classes"])
         found = predict_parts(task, rows, device=device)
         shown = images.iloc[found.pop("row")].reset_index(drop=True)
-        identity = {
-            "dataset": shown["dataset"],
-            "image_id": shown["image_id"],
-            "source_id": shown["source_group"],  # a cell counts once
-            "part": found.pop("part"),
-            "variant": result.key["params"]["variant"],
-            **run.key,
-            "condition": condition,
-            "label": shown["label"],
-        }
-        tables.append(pd.concat([pd.DataFrame(identity), found], axis=1))
+        variant = result.key["params"]["variant"]
+        identity = identify(shown, found.pop("part"), variant, run, condition)
+        tables.append(pd.concat([identity, found], axis=1))
     pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
     hardware = {"hardware": describe_hardware(device)}
     (folder / "summary.json").write_text(json.dumps(hardware))

@@ -8,7 +8,7 @@ import pandas as pd
 
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.models.classifiers import build_classifier
-from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.pipelines.experiment.runs import Run, identify
 from wbc_pipeline.training.predict import SMALLEST_PROBABILITY
 
 
@@ -49,18 +49,7 @@ def classify_fold(
     probabilities = classifier.predict_proba(values["test"]).clip(SMALLEST_PROBABILITY)
     probabilities /= probabilities.sum(axis=1, keepdims=True)
     tested = shown["test"].reset_index(drop=True)
-    identity = {
-        "dataset": tested["dataset"],
-        "image_id": tested["image_id"],
-        "source_id": tested["source_group"],  # a cell counts once
-        "part": "test",
-        "variant": name,
-        **run.key,
-        "condition": "clean",
-        "label": tested["label"],
-    }
+    identity = identify(tested, "test", name, run, "clean")
     columns = [f"p_{label}" for label in classes]
     answers = pd.DataFrame(np.asarray(probabilities), columns=columns)
-    pd.concat([pd.DataFrame(identity), answers], axis=1).to_parquet(
-        folder / "predictions.parquet", index=False
-    )
+    pd.concat([identity, answers], axis=1).to_parquet(folder / "predictions.parquet", index=False)
