@@ -5,6 +5,7 @@ import pytest
 from wbc_pipeline.evaluation.audit.ceiling import (
     ALL_CLASSES,
     explain_errors,
+    judge_by_others,
     learning_curve,
     score_without_suspects,
     share_protocol,
@@ -116,7 +117,8 @@ def test_labels_without_errors_are_hardly_suspect():
 
 
 def test_scores_with_all_labels_stand_beside_those_without_suspects():
-    table = score_without_suspects(make_predictions(changed=CHANGED), **SCORES)
+    predictions = make_predictions(changed=CHANGED)
+    table = score_without_suspects(predictions, judge_by_others(predictions), **SCORES)
     assert table["variant"].tolist() == list(NETWORKS)
     assert table["suspects"].between(10, 12).all()
     assert (table["accuracy_without"] > table["accuracy"]).all()
@@ -124,7 +126,8 @@ def test_scores_with_all_labels_stand_beside_those_without_suspects():
 
 
 def test_errors_are_explained_by_what_the_other_networks_suspect():
-    explained = explain_errors(make_predictions(changed=CHANGED))
+    predictions = make_predictions(changed=CHANGED)
+    explained = explain_errors(predictions, judge_by_others(predictions))
     whole = explained[explained["label"] == ALL_CLASSES].set_index("variant")
     assert (whole["on_suspects"] >= 10).all()
     assert (whole["explained"] > whole["by_chance"]).all()
@@ -135,7 +138,7 @@ def test_a_network_that_errs_alone_has_no_excuse():
     alone = (predictions["variant"] == "residual_cnn") & (predictions["image_id"] < "2")
     wrong = [f"p_{name}" for name in ("lymphocyte", "neutrophil", "eosinophil")]
     predictions.loc[alone, wrong] = predictions.loc[alone, sorted(wrong)].to_numpy()
-    explained = explain_errors(predictions)
+    explained = explain_errors(predictions, judge_by_others(predictions))
     own = explained[(explained["label"] == ALL_CLASSES) & (explained["variant"] == "residual_cnn")]
     assert own["wrong"].item() > 10
     assert own["explained_high"].item() < 0.35

@@ -5,8 +5,6 @@ suspicions would explain any error. What all networks misread alike looks suspec
 the share explained is the most that wrong labels can account for, not the least.
 """
 
-from collections.abc import Iterator
-
 import numpy as np
 import pandas as pd
 
@@ -41,18 +39,32 @@ def percent_of(protocol: str) -> int:
     return int(protocol.partition("-")[2] or WHOLE_PERCENT)
 
 
-@described(
-    heading="Scores without suspect labels",
-    caption="Scores on all cells, and without those whose label the other networks find suspect. "
-    "The second is no better network, only fewer questions.",
-)
-def score_without_suspects(predictions: pd.DataFrame, **options: object) -> pd.DataFrame:
-    """Score each network on all cells and without suspect ones, beside each other.
+def judge_by_others(predictions: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    """Give, by network, the cells as the other networks judge them; see `find_suspects`.
 
     Parameters
     ----------
     predictions
         See ``audit.suspects``, of two networks or more.
+    """
+    variants = predictions["variant"]
+    return {name: find_suspects(predictions[variants != name]) for name in variants.unique()}
+
+
+@described(
+    heading="Scores without suspect labels",
+    caption="Scores on all cells, and without those whose label the other networks find suspect. "
+    "The second is no better network, only fewer questions.",
+)
+def score_without_suspects(
+    predictions: pd.DataFrame, judged: dict[str, pd.DataFrame], **options: object
+) -> pd.DataFrame:
+    """Score each network on all cells and without suspect ones, beside each other.
+
+    Parameters
+    ----------
+    predictions, judged
+        See `judge_by_others`.
     options
         Of `score_predictions`.
 
@@ -64,7 +76,8 @@ def score_without_suspects(predictions: pd.DataFrame, **options: object) -> pd.D
         names with ``_without`` before the end.
     """
     rows = []
-    for variant, own, cells in _held_against_others(predictions):
+    for variant, cells in judged.items():
+        own = predictions[predictions["variant"] == variant]
         suspect = _of_suspects(own, cells)
         everything = score_predictions(own, **options)
         without = score_predictions(own[~suspect], **options)
@@ -87,13 +100,15 @@ def score_without_suspects(predictions: pd.DataFrame, **options: object) -> pd.D
     "networks find suspect: the most that wrong labels can account for. By chance it would be the "
     "share of suspect labels in the class.",
 )
-def explain_errors(predictions: pd.DataFrame, *, level: float = 0.95) -> pd.DataFrame:
+def explain_errors(
+    predictions: pd.DataFrame, judged: dict[str, pd.DataFrame], *, level: float = 0.95
+) -> pd.DataFrame:
     """Say which share of each network's errors lies on labels that the others find suspect.
 
     Parameters
     ----------
-    predictions
-        See ``audit.suspects``, of two networks or more.
+    predictions, judged
+        See `judge_by_others`.
     level
         Coverage of Wilson's interval over cells.
 
@@ -106,7 +121,8 @@ def explain_errors(predictions: pd.DataFrame, *, level: float = 0.95) -> pd.Data
         ``_high``, ``by_chance`` (share of suspects in the class).
     """
     rows = []
-    for variant, own, cells in _held_against_others(predictions):
+    for variant, cells in judged.items():
+        own = predictions[predictions["variant"] == variant]
         answers = probabilities_by_cell(own).idxmax(axis=1).rename("answer")
         answered = cells.join(answers.droplevel("variant"), on=CELL)
         for label, members in [*answered.groupby("label"), (ALL_CLASSES, answered)]:
@@ -188,14 +204,6 @@ def _gain(
         ends = {f"gain{end}": row[f"accuracy_difference{end}"] for end in ("", "_low", "_high")}
         found.append({"variant": variant, **ends})
     return pd.DataFrame(found)
-
-
-def _held_against_others(
-    predictions: pd.DataFrame,
-) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """Go through the networks: name, predictions, and the cells as the others judge them."""
-    for variant, own in predictions.groupby("variant", sort=False):
-        yield str(variant), own, find_suspects(predictions[predictions["variant"] != variant])
 
 
 def _of_suspects(predictions: pd.DataFrame, cells: pd.DataFrame) -> np.ndarray:

@@ -211,7 +211,8 @@ def judge_labels(
     whole = answers[answers["protocol"] == ceiling.WHOLE]
     cells = suspects.find_suspects(whole)
     found = cells[cells["suspect"]].drop(columns="suspect")
-    explained = ceiling.explain_errors(whole, level=options.level)
+    judged = ceiling.judge_by_others(whole)
+    explained = ceiling.explain_errors(whole, judged, level=options.level)
     curve = ceiling.learning_curve(answers, _training_cells(splits, manifest), **scores)
     return cells, {
         "suspect_counts": suspects.count_suspects(cells, level=options.level),
@@ -219,7 +220,7 @@ def judge_labels(
             cells, partial(_pixels_of, manifest, views[described[-1]]), dataset=dataset
         ),
         "suspect_labels": describe(found, "Suspect labels", "The worst first."),
-        "scores_without_suspects": ceiling.score_without_suspects(whole, **scores),
+        "scores_without_suspects": ceiling.score_without_suspects(whole, judged, **scores),
         "errors_explained": explained,
         "explained_errors": figures.explained_errors(explained, dataset=dataset),
         "learning_curve": curve,
