@@ -26,7 +26,7 @@ stain_robust: &stain_robust
   weights: auto
   losses: {cross_entropy: 0.5, bce: 2, dice: 1, alignment: 0, rim: 1}
   composites: &composites {count: 8, plain: 0.5}
-  refine: {turns: true, component: true, opening: 5}
+  refine: {turns: true, component: true, opening: 0.08}
   stages:
     main:
       epochs: 1
@@ -65,7 +65,7 @@ def conf(tmp_path_factory):
     parameters["blend"]["variants"] = {
         "plain": {"network": "tiny_joint"},
         "composed": {"network": "tiny_joint", "composites": composites},
-        "refined": {"network": "tiny_joint", "refine": {"opening": 3}},
+        "refined": {"network": "tiny_joint", "refine": {"opening": 0.05}},
     }
     local.write_text(yaml.safe_dump(parameters))
     return folder

@@ -82,7 +82,7 @@ def test_a_nucleus_counts_more_than_size_and_a_nucleus_outside_the_cell_goes():
 def test_a_neighbour_that_a_bridge_connects_is_cut_off_by_the_opening():
     found = discs((24, 32, 9, True), (50, 32, 9, False))
     found[0][31:34, 24:50] = 0.9
-    joined, cut = (keep_cell(found, opening=opening)[0] for opening in (0, 5))
+    joined, cut = (keep_cell(found, opening=opening)[0] for opening in (0, 0.08))
     assert joined[32, 50] and not cut[32, 50]
     assert cut[32, 24]
 
@@ -90,11 +90,11 @@ def test_a_neighbour_that_a_bridge_connects_is_cut_off_by_the_opening():
 def test_holes_are_filled():
     found = discs((32, 32, 14, True))
     found[0][30:34, 30:34] = 0.1
-    cell, nucleus = keep_cell(found, opening=3)
+    cell, nucleus = keep_cell(found, opening=0.05)
     assert cell[32, 32] and nucleus[32, 32]
 
 
-@pytest.mark.parametrize("opening", [0, 5])
+@pytest.mark.parametrize("opening", [0, 0.08])
 def test_where_nothing_is_found_nothing_is_kept(opening):
     assert not keep_cell(discs(), opening=opening).any()
 

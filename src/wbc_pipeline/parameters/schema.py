@@ -45,6 +45,8 @@ class SharedParameters(Options):
         How many: 0, 1, …
     variants
         Those of a paper that take part.
+    size
+        Side in pixels of the images that networks see; None for the one that a paper's views have.
     device
         Where networks run.
     rerun
@@ -63,6 +65,7 @@ class SharedParameters(Options):
     protocols: Protocols
     seeds: int = Field(gt=0)
     variants: Selection
+    size: int | None = Field(gt=0)
     device: Literal["auto", "cpu", "cuda"]
     rerun: list[Literal["params", "data", "code"]]
     plan: bool

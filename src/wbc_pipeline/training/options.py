@@ -133,12 +133,13 @@ class RefineOptions(Options):
         Keep the component around the largest, most central nucleus, its holes filled, and the
         nucleus inside it.
     opening
-        Before, cut whatever is connected with it by less than this many pixels; 0 for nothing.
+        Before, cut whatever is connected with it by less than this share of the image's shorter
+        side; 0 for nothing.
     """
 
     turns: bool = True
     component: bool = True
-    opening: int = Field(5, ge=0)
+    opening: float = Field(0.04, ge=0, lt=1)
 
 
 def merge_stages(train: StageOptions, overrides: dict[str, dict]) -> dict[str, StageOptions]:

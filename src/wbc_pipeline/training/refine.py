@@ -71,7 +71,7 @@ def average_turns(network: nn.Module, *views: Tensor) -> JointOutput:
     return JointOutput(classes.clamp(min=smallest).log(), masks, saliency)
 
 
-def keep_cell(probabilities: np.ndarray, *, opening: int) -> np.ndarray:
+def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:
     """Keep the component around the largest, most central nucleus, and fill its holes.
 
     Parameters
@@ -79,8 +79,8 @@ def keep_cell(probabilities: np.ndarray, *, opening: int) -> np.ndarray:
     probabilities
         Of cell and nucleus, float [2, H, W].
     opening
-        Diameter in pixels of what may connect a cell with something else, which is cut off; 0 for
-        nothing.
+        Diameter of what may connect a cell with something else, which is cut off, as a share of
+        the shorter side; 0 for nothing.
 
     Returns
     -------
@@ -90,8 +90,9 @@ def keep_cell(probabilities: np.ndarray, *, opening: int) -> np.ndarray:
     """
     cell, nucleus = probabilities
     found = (cell > 0.5).astype(np.uint8)
-    if opening:
-        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (opening, opening))
+    diameter = round(opening * min(cell.shape))
+    if diameter > 1:
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
         found = cv2.morphologyEx(found, cv2.MORPH_OPEN, disc)
     number, parts = cv2.connectedComponents(found)
     if number == 1:

@@ -153,10 +153,10 @@ class JointTask(ClassificationTask):
         views = {name: self.arrays[name].numpy() for name in self.network.views}
         classifier = ClassificationTask(ClassHead(self.network), views=views, classes=self.classes)
         table = classifier.predict(rows, device=device, batch_size=batch_size)
-        if (self.arrays["mask"][torch.as_tensor(rows)] == UNKNOWN).all():
+        if (self.arrays["mask"][as_tensor(rows)] == UNKNOWN).all():
             return table
         chunks = np.array_split(rows, range(batch_size, len(rows), batch_size))
-        found = [self._measure(torch.as_tensor(chunk), device) for chunk in chunks]
+        found = [self._measure(as_tensor(chunk), device) for chunk in chunks]
         return pd.concat([table, pd.concat(found, ignore_index=True)], axis=1)
 
     @torch.inference_mode()
