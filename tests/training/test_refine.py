@@ -87,6 +87,15 @@ def test_a_neighbour_that_a_bridge_connects_is_cut_off_by_the_opening():
     assert cut[32, 24]
 
 
+@pytest.mark.parametrize("opening", [0.04, 0.06, 0.08, 0.1])
+def test_an_opening_shifts_nothing(opening):
+    found = discs((32, 32, 14, True))
+    cell, _ = keep_cell(found, opening=opening)
+    rows, columns = np.nonzero(cell)
+    truth = np.nonzero(found[0] > 0.5)
+    assert (rows.mean(), columns.mean()) == (truth[0].mean(), truth[1].mean())
+
+
 def test_holes_are_filled():
     found = discs((32, 32, 14, True))
     found[0][30:34, 30:34] = 0.1

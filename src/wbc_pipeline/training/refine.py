@@ -90,8 +90,9 @@ def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:
     """
     cell, nucleus = probabilities
     found = (cell > 0.5).astype(np.uint8)
-    diameter = round(opening * min(cell.shape))
-    if diameter > 1:
+    radius = round(opening * min(cell.shape) / 2)
+    if radius:
+        diameter = 2 * radius + 1  # an even one would shift what it keeps by a pixel
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (diameter, diameter))
         found = cv2.morphologyEx(found, cv2.MORPH_OPEN, disc)
     number, parts = cv2.connectedComponents(found)
