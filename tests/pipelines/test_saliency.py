@@ -16,7 +16,7 @@ from wbc_pipeline.training.maps import predict_maps
 CLASSES = ["basophil", "lymphocyte", "seg_neutrophil"]
 RARE, EMPTY = "seg_neutrophil", "images/basophil/basophil_0000_0.png"
 TABLES = (
-    *("hypotheses", "paired_tests", "published_spread", "attention", "grad_cam"),
+    *("hypotheses", "directions", "paired_tests", "published_spread", "attention", "grad_cam"),
     *("metrics", "published", "overlaps", "per_class", "robustness", "paired"),
 )
 FIGURES = (

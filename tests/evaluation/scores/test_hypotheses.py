@@ -9,6 +9,7 @@ from wbc_pipeline.evaluation.scores.hypotheses import (
     FAMILY,
     judge_hypotheses,
     paired_tests,
+    scores_by_direction,
     verdict_of,
 )
 from wbc_pipeline.evaluation.scores.metrics import score_predictions
@@ -83,6 +84,18 @@ def test_each_direction_of_a_shift_is_compared_with_every_other_variant(compared
     assert len(compared) == 2 * 2 * 2
     assert set(compared["variant"]) == {"without", "other"}
     assert dict(zip(compared["fold"], compared["tested"], strict=True)) == {0: "giemsa", 1: "rapid"}
+
+
+def test_scores_stand_alone_for_each_direction_and_agree_with_the_comparison(
+    tests, manifest, compared
+):
+    directions = scores_by_direction(tests, manifest, resamples=50)
+    assert directions["protocol"].unique().tolist() == ["to giemsa", "to rapid"]
+    for fold, protocol in enumerate(["to giemsa", "to rapid"]):
+        found = only(directions, protocol=protocol, variant="other", metric="iou_cell")
+        row = only(compared, fold=fold, metric="iou_cell", variant="other")
+        assert found["mean"] == pytest.approx(row["variant_score"])
+        assert found["low"] < found["mean"] < found["high"]
 
 
 def test_the_folds_of_a_cross_validation_are_pooled(tests, manifest):

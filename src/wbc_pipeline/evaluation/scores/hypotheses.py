@@ -9,8 +9,9 @@ from scipy.stats import ttest_1samp
 from statsmodels.stats.multitest import multipletests
 
 from wbc_pipeline.evaluation.report.described import described
+from wbc_pipeline.evaluation.scores.comparison import summarise_seeds
 from wbc_pipeline.evaluation.scores.confusion import macro_f1
-from wbc_pipeline.evaluation.scores.directions import SHIFTS
+from wbc_pipeline.evaluation.scores.directions import SHIFTS, split_directions
 from wbc_pipeline.evaluation.scores.entries import METRICS, metric_label
 from wbc_pipeline.evaluation.scores.intervals import (
     NO_SPREAD,
@@ -132,6 +133,35 @@ def paired_tests(
         families = table.groupby(FAMILY, sort=False, dropna=False)[name]
         table[f"{name}_holm"] = families.transform(_holm)
     return table.sort_values(FAMILY, kind="stable", ignore_index=True)[COLUMNS]
+
+
+@described(
+    heading="Scores by direction",
+    caption="Means over seeds, each direction of a shift alone. Intervals are over sources, to "
+    "which the variance over seeds is added.",
+)
+def scores_by_direction(
+    predictions: pd.DataFrame, manifest: pd.DataFrame, **options
+) -> pd.DataFrame:
+    """Summarise the scores of each variant, by protocol and direction of a shift.
+
+    Parameters
+    ----------
+    predictions, manifest
+        As of `paired_tests`.
+    **options
+        ``resamples``, ``level``, ``seed`` of ``comparison.summarise_seeds``.
+
+    Returns
+    -------
+    DataFrame
+        As ``comparison.summarise_seeds`` gives it, of the condition ``clean``; a direction is a
+        protocol, such as ``to cellavision``.
+    """
+    clean = predictions[predictions["condition"] == "clean"].reset_index(drop=True)
+    domains = manifest[["image_id", "domain"]].drop_duplicates("image_id")
+    placed = clean.merge(domains, on="image_id", how="left")
+    return summarise_seeds(split_directions(placed), **options).drop(columns="condition")
 
 
 @described(

@@ -31,7 +31,7 @@ def judge_hypotheses(
     hypotheses: dict[str, dict],
     score: ScoreOptions,
 ) -> dict[str, pd.DataFrame]:
-    """Judge what the paper claims, and test its network against every other variant."""
+    """Judge what the paper claims, by direction, and test its network against the others."""
     from wbc_pipeline.evaluation.scores import hypotheses as tests
     from wbc_pipeline.evaluation.scores.metrics import tested
 
@@ -40,6 +40,7 @@ def judge_hypotheses(
     reference = next(iter(variants.root))
     return {
         "hypotheses": tests.judge_hypotheses(test, manifest, hypotheses, **how),
+        "directions": tests.scores_by_direction(test, manifest, **how),
         "paired_tests": tests.paired_tests(test, manifest, reference=reference, **how),
     }
 
