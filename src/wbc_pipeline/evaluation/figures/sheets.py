@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from wbc_pipeline.evaluation.figures.style import WIDTH, legend_below, new_figure
 
-TRUE_COLOUR, FOUND_COLOUR = "#00A0FF", "#FFD000"
+TRUE_COLOUR, FOUND_COLOUR = "#00A0FF", "#FF2A00"
 TILE = 180  # pixels of the longer side of an image in a sheet
 BLANK = np.full((TILE, TILE, 3), 255, np.uint8)  # where there is nothing to show
 MOST_INCHES = 1.4  # of a tile's width
