@@ -234,6 +234,12 @@ def test_a_class_that_only_the_published_test_part_has_is_said_where_splits_are_
         ) in caplog.messages
 
 
+def test_a_single_class_is_said_to_make_its_scores_meaningless():
+    images = manifest().assign(label="lymphocyte")
+    (said,) = describe_absent_classes(split(images, "source"), images)
+    assert said.startswith("Every image is labelled 'lymphocyte'") and "say nothing" in said
+
+
 def test_where_every_part_has_every_class_nothing_is_said():
     images = manifest()
     assert describe_absent_classes(split(images, "random", "source", seeds=2), images) == []

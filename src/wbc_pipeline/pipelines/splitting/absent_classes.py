@@ -25,7 +25,7 @@ def describe_absent_classes(splits: pd.DataFrame, manifest: pd.DataFrame) -> lis
 
     Returns
     -------
-    A sentence per protocol, part, and class that the part lacks.
+    A sentence per protocol, part, and class that the part lacks; one if there is a single class.
 
     Examples
     --------
@@ -41,6 +41,11 @@ network can learn it, and its recall can only be 0 there."
     classes = rows.groupby("label").agg({"image_id": "nunique", "source_group": "nunique"})
     cells = pd.MultiIndex.from_product([_MEANING, classes.index])
     said = []
+    if len(classes) == 1:
+        said.append(
+            f"Every image is labelled {classes.index[0]!r}: with one class every answer is right, "
+            "so that accuracy, F1 and AUC say nothing here."
+        )
     for protocol, dealt in rows.groupby("protocol", sort=False):
         held = dealt.groupby(["seed", "fold", "part", "label"]).size().unstack(["part", "label"])
         absent = held.reindex(columns=cells).isna().sum()
