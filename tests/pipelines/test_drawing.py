@@ -132,7 +132,7 @@ def test_every_figure_is_drawn_and_described(made, tmp_path):
         assert caption_of(figure), name
         figure.savefig(tmp_path / f"{name}.png")
     assert "printed in the paper" in texts_of(figures["cell_overlaps"])
-    assert "both · to wright" in texts_of(figures["roc_curves"])
+    assert "joint · to wright" in texts_of(figures["roc_curves"])
 
 
 def test_sheets_show_both_directions_and_failures(made):
@@ -206,3 +206,15 @@ def test_a_set_without_masks_still_has_curves_and_attention(made):
 def test_options_that_draw_nothing_or_too_much_are_refused(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         DrawingOptions.model_validate({**DRAWING, "images": 4, **wrong})
+
+
+def test_what_is_drawn_has_distinct_colours_however_many_variants_there_are(made):
+    others = {f"other_{number}": {"network": "tiny_joint"} for number in range(7)}
+    known = made["variants"].model_dump(exclude_defaults=True)
+    first, *rest = known
+    many = Variants.model_validate(
+        {first: known[first], **others, **{name: known[name] for name in rest}}
+    )
+    figure = draw({**made, "variants": many})["precision_recall"]
+    colours = [handle.get_color() for handle in figure.legends[0].legend_handles]
+    assert len(colours) == len({*colours}) > 1

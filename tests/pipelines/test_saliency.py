@@ -151,7 +151,8 @@ def test_own_images_with_masks_are_learnt_and_both_directions_are_judged(strange
 def test_an_empty_mask_is_scored_by_what_was_found_in_it(strange):
     predictions = read_predictions(strange, "table").query(f"image_id == '{EMPTY}'")
     assert len(predictions)
-    assert (predictions["intersection_cell"] == 0).all()
+    assert (predictions["mask_pixels"] == 32 * 32).all()
+    assert predictions["union_cell"].notna().all()
     for name in ("metrics", "overlaps"):
         table = pd.read_csv(strange / f"08_reporting/table/saliency/{name}.csv")
         assert table.filter(regex="^iou(_cell)?$").notna().all(axis=None)
@@ -223,6 +224,14 @@ def test_the_paper_environment_has_the_published_sizes_and_schedule():
     assert (train.epochs, train.batch_size, train.learning_rate) == (100, 32, 4e-4)
     assert (train.schedule, train.step_epochs, train.step_factor) == ("step", 30, 0.1)
     assert (train.monitor, train.patience) == ("val_macro_f1", 10)
+    assert (train.optimizer, train.class_weights) == ("adam", "balanced")
+    changes = train.augmentation.model_dump(exclude_defaults=True)
+    assert changes == {"flip": True, "rotation": 15, "contrast": 0.2, "noise": 0.05}
+    weights = checked.variants.root["full"].losses.model_dump()
+    expected = {"cross_entropy": 1, "bce": 1, "dice": 1, "alignment": 0.5, "rim": 0}
+    assert weights == expected
+    without = checked.variants.root["without_alignment"].losses.model_dump()
+    assert without == {**expected, "alignment": 0}
     full = checked.variants.root["full"]
     network = build_network(
         full.network, {"classes": 3, "image_size": 224, **full.arguments}, seed=0

@@ -19,38 +19,6 @@ from wbc_pipeline.pipelines.experiment.trainings import training_of
 from wbc_pipeline.training.options import StageOptions, merge_stages
 
 PROJECT = Path(__file__).parents[2]
-STAIN_ROBUST = """
-stain_robust: &stain_robust
-  network: mobile_u_net
-  arguments: {backbone: mobilenet_v2}
-  weights: auto
-  losses: {cross_entropy: 0.5, bce: 2, dice: 1, alignment: 0, rim: 1}
-  composites: &composites {count: 8, plain: 0.5}
-  refine: {turns: true, component: true, opening: 0.08}
-  stages:
-    main:
-      epochs: 1
-      min_steps: 250
-      patience: null
-      batch_size: 16
-      optimizer: adamw
-      learning_rate: 2.0e-3
-      weight_decay: 0.01
-      schedule: one_cycle
-      rates: {backbone: 0.3}
-      keep: average
-      average_decay: 0.98
-      augmentation: {flip: true, rotation: 180, shift: 0.07, zoom: 0.3, brightness: 0.1}
-stain_robust_without_red_cells:
-  <<: *stain_robust
-  composites: {<<: *composites, red_cells: 0, debris: 0}
-stain_robust_without_recolour:
-  <<: *stain_robust
-  composites: {<<: *composites, recolour: 0, tint: 0, ground: 0, gamma: 0, grey: 0}
-stain_robust_without_imagenet:
-  <<: *stain_robust
-  weights: none
-"""
 
 
 @pytest.fixture(scope="module")
@@ -162,10 +130,13 @@ def test_masks_of_a_network_that_classifies_alone_cannot_be_refined():
 
 
 def test_the_ablations_of_stain_robust_differ_in_what_they_name():
-    variants = Variants.model_validate(yaml.safe_load(STAIN_ROBUST)).root
+    file = PROJECT / "conf/paper/parameters_saliency.yml"
+    written = yaml.safe_load(file.read_text())["saliency"]["variants"]
+    own = {name: one for name, one in written.items() if name.startswith("stain_robust")}
+    variants = Variants.model_validate(own).root
     full = variants["stain_robust"]
     train = StageOptions(epochs=9, batch_size=8, learning_rate=0.1)
-    assert merge_stages(train, full.stages)["main"].min_steps == 250
+    assert merge_stages(train, full.stages)["main"].min_steps == 450
     differing = {
         name.removeprefix("stain_robust_without_"): {
             field for field in Variant.model_fields if getattr(one, field) != getattr(full, field)
@@ -176,5 +147,8 @@ def test_the_ablations_of_stain_robust_differ_in_what_they_name():
     assert differing == {
         "red_cells": {"composites"},
         "recolour": {"composites"},
+        "composites": {"composites"},
         "imagenet": {"weights"},
+        "rim": {"losses"},
+        "refine": {"refine"},
     }

@@ -48,6 +48,7 @@ class BrightCorner(nn.Module):
         ("deep_feature_cnn", {"backbone": "mobilenet_v3_small"}),
         ("resnext_fusion", {"blocks": [1, 1, 1, 1]}),
         ("masked_cnn", {}),
+        ("mobile_u_net", {}),
     ],
 )
 def test_every_joint_network_has_a_layer_to_explain(name, arguments, images):

@@ -59,8 +59,8 @@ class Attention(NamedTuple):
     heading="Where the network looks",
     caption="Test images of the first seed, failures first: the image with the annotated cell, the "
     "network's saliency map S, Grad-CAM of the class that it answers, and the outlines of where S "
-    "and Grad-CAM are at least 0.5. All maps share one scale; below each stands the share of it "
-    "that lies inside the annotated cell.",
+    "and Grad-CAM are at least 0.5. All maps share one scale, of which Grad-CAM reaches 1 in every "
+    "image; below each stands the share of it that lies inside the annotated cell.",
 )
 def attention_sheet(
     answers: pd.DataFrame,

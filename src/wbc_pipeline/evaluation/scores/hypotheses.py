@@ -257,7 +257,7 @@ def _in_words(test: Mapping, verdict: str, margin: float, level: float) -> str:
     interval = (
         f"{level:.0%} interval {low:+.1f} to {high:+.1f}"
         if np.isfinite([low, high]).all()
-        else "no interval, as sources do not differ"
+        else "no interval, as resamples do not differ"
     )
     return (
         f"{test['reference']} gains {100 * test['gain']:+.1f} points of "

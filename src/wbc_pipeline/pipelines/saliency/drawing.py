@@ -30,7 +30,7 @@ class DrawingOptions(Options):
     variants
         In box plots and curves; the first ones of this command if it has none of them.
     sheets
-        Whose outlines and attention are drawn on images; likewise.
+        Whose ROC curves are drawn, and outlines and attention on images; likewise.
     minor_classes
         Classes with precision-recall curves.
     images
@@ -81,13 +81,17 @@ def draw_segmentation(
     curves = _choose(tests, drawing.variants)
     sheets = _choose(_comparable(tests[tests["variant"].isin(variants.networks)]), drawing.sheets)
     outlines, attend = _lookers(views, trainings, variants)
-    names = {"dataset": dataset, "variants": [*variants.root]}
-    printed = published_classes.get(names["variants"][0], {})
+    # The order alone of what is drawn, so that no two of them have one colour.
+    names = {
+        "dataset": dataset,
+        "variants": [name for name in variants.root if name in {*curves["variant"]}],
+    }
+    printed = published_classes.get(next(iter(variants.root)), {})
     ious = {label: scores["iou_cell"] for label, scores in printed.items() if "iou_cell" in scores}
     return {
         "cell_overlaps": segmentation.overlap_boxes(curves, published=ious, **names),
         "nucleus_overlaps": segmentation.overlap_boxes(curves, region="nucleus", **names),
-        "roc_curves": sources.roc_curves(curves, dataset=dataset),
+        "roc_curves": sources.roc_curves(_choose(tests, drawing.sheets), dataset=dataset),
         "precision_recall": segmentation.precision_recall(curves, drawing.minor_classes, **names),
         "outlines": segmentation.overlay_sheet(sheets, outlines, region=REGION, **names),
         **{
@@ -176,7 +180,9 @@ def _lookers(
 
     def show_attention(test: pd.Series) -> Attention:
         network, arrays, mask, maps = look(test)
-        cams = grad_cam(network, arrays) if hasattr(network, "cam_layer") else None
+        answer = int(np.argmax(test[[name for name in test.index if name.startswith("p_")]]))
+        can_explain = hasattr(network, "cam_layer")
+        cams = grad_cam(network, arrays, labels=[answer]) if can_explain else None
         return Attention(
             arrays[0][0],
             region_mask(mask[0], REGION),

@@ -86,7 +86,8 @@ def measure_attention(
     from wbc_pipeline.pipelines.experiment.runs import views_of
 
     test = tested(predictions)
-    test = test.assign(right=read_outcomes(test).correct)
+    outcomes = read_outcomes(test)
+    test = test.assign(right=outcomes.correct, answer=outcomes.predicted)
     test = test[(test["seed"] == test["seed"].min()) & test["variant"].isin(variants.networks)]
     images = accepted(manifest)
     row_of = pd.Series(images.index, index=images["image_id"])
@@ -97,6 +98,7 @@ def measure_attention(
             trainings[f"{name}/{run_name(*run)}"],
             views_of(variants.root[name], views),
             row_of[some["image_id"]].to_numpy(),
+            some["answer"].to_numpy(),
         )
         tables.append(some.filter(ATTENTION_COLUMNS).assign(grad_cam_inside=inside))
     measured = pd.concat(tables)
@@ -113,9 +115,9 @@ def _some_of_each_class(rows: pd.DataFrame, count: int) -> pd.DataFrame:
 
 
 def _grad_cam_inside(
-    training: Result, views: dict[str, ImageArray], rows: np.ndarray
+    training: Result, views: dict[str, ImageArray], rows: np.ndarray, answers: np.ndarray
 ) -> np.ndarray:
-    """Measure the share of Grad-CAM inside the cell of each row, [N]; NaN where not known."""
+    """Measure the share of Grad-CAM of each answer inside the cell, [N]; NaN where not known."""
     from wbc_pipeline.evaluation.localization.grad_cam import grad_cam, share_inside
     from wbc_pipeline.models import load_network
 
@@ -123,5 +125,6 @@ def _grad_cam_inside(
     masks = views[network.views[0]].masks
     if masks is None or not hasattr(network, "cam_layer"):
         return np.full(len(rows), np.nan)
-    maps = grad_cam(network, [views[name].pixels[rows] for name in network.views])
+    arrays = [views[name].pixels[rows] for name in network.views]
+    maps = grad_cam(network, arrays, labels=answers)
     return share_inside(maps, masks[rows])

@@ -9,7 +9,7 @@ pd = lazy.load("pandas")
 _MEANING = {
     "train": "no training image{}: no network can learn it, and its recall can only be 0 there",
     "validation": "no validation image{}: no choice of an epoch or threshold looks at it there",
-    "test": "no test image{}: no score is measured on it there",
+    "test": "no test image{}: its F1 counts as 0 in the mean over classes there",
 }
 
 
