@@ -112,6 +112,8 @@ def test_composites_join_the_training_part_alone_and_images_repeat_by_their_shar
     assert composites.repeat(np.array([7, 8])).tolist() == [7, 8] * 5
     alone = Composites(None, CompositeOptions(count=3, plain=0)).extend_parts(parts, total=5)
     assert sorted(alone["train"] // 5) == [1, 1, 2, 2, 3, 3]
+    few = Composites(None, CompositeOptions(count=1, plain=0.25)).extend_parts(parts, total=5)
+    assert sorted(few["train"]) == [0, 2, 5, 7]
 
 
 def test_a_network_with_several_views_has_no_composites():

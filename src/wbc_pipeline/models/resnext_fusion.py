@@ -26,7 +26,7 @@ class ResNeXtFusionNet(nn.Module):
     image_size
         Height and width of the input in pixels, a multiple of 16.
     blocks
-        Of each of the four stages. The defaults are ResNeXt-50's; ``[1, 1, 1, 1]`` with 8 groups
+        Of each of the four stages. The defaults are ResNeXt-50's; ``[1, 1, 1, 1]`` with few groups
         suits two cores.
     groups, width_per_group
         Groups of the 3×3 convolutions, and the filters of each in the first stage.

@@ -58,7 +58,7 @@ def bce_loss(logits: Tensor, regions: Regions, *, rim: float = 0.0) -> Tensor:
     """
     losses = functional.binary_cross_entropy_with_logits(logits, regions.inside, reduction="none")
     if rim:
-        losses = losses * (1 + rim * _rims(regions.inside))
+        losses = losses * (1 + rim * _rims(regions))
     return _mean(losses, regions.known)
 
 
@@ -114,9 +114,13 @@ def known_ious(logits: Tensor, regions: Regions) -> Tensor:
 
 
 def saliency_inside(saliency: Tensor, regions: Regions) -> Tensor:
-    """Give the share of a map's mass [B, 1, h, w] inside the cell, [B]; NaN if it has none."""
+    """Give the share of a map's mass [B, 1, h, w] inside the cell, [B].
+
+    NaN where the map has no mass, or the mask no cell.
+    """
     inside, known = (_shrunk(each[:, :1], saliency) for each in regions)
-    return (saliency * inside).sum(dim=(1, 2, 3)) / (saliency * known).sum(dim=(1, 2, 3))
+    shares = (saliency * inside).sum(dim=(1, 2, 3)) / (saliency * known).sum(dim=(1, 2, 3))
+    return torch.where(inside.amax(dim=(1, 2, 3)) > 0, shares, torch.nan)
 
 
 def measure(output: JointOutput, regions: Regions) -> pd.DataFrame:
@@ -151,12 +155,17 @@ def _is_known(regions: Regions) -> Tensor:  # [B, 2]
     return regions.known.amax(dim=(2, 3))
 
 
-def _rims(inside: Tensor) -> Tensor:
-    """Give 1 in the band along each region's rim, else 0; [B, 2, H, W]."""
-    grown, eroded = (
-        functional.max_pool2d(each, RIM, stride=1, padding=RIM // 2) for each in (inside, -inside)
+def _rims(regions: Regions) -> Tensor:
+    """Give 1 in the band along each region's rim, else 0; [B, 2, H, W].
+
+    Where a region borders on what is not known it has no rim.
+    """
+    outside = regions.known - regions.inside
+    near_inside, near_outside = (
+        functional.max_pool2d(each, RIM, stride=1, padding=RIM // 2)
+        for each in (regions.inside, outside)
     )
-    return grown + eroded
+    return near_inside * near_outside
 
 
 def _shrunk(maps: Tensor, like: Tensor) -> Tensor:

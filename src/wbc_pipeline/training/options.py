@@ -111,8 +111,8 @@ class JointLosses(Options):
     alignment
         Mean distance of the network's saliency map from its prior.
     rim
-        How much more a pixel counts in the binary cross-entropy of a region whose rim is nearer
-        than 3 pixels; 1 doubles it.
+        How much more a pixel counts in the binary cross-entropy of a region in the band of 5 pixels
+        along its rim; 1 doubles it.
     """
 
     cross_entropy: float = Field(1.0, ge=0)
@@ -120,6 +120,12 @@ class JointLosses(Options):
     dice: float = Field(1.0, ge=0)
     alignment: float = Field(0.5, ge=0)
     rim: float = Field(0.0, ge=0)
+
+    @model_validator(mode="after")
+    def _teach_something(self) -> "JointLosses":
+        if not (self.cross_entropy or self.bce or self.dice):
+            raise ValueError("one of cross_entropy, bce and dice must be above 0")
+        return self
 
 
 class RefineOptions(Options):

@@ -166,6 +166,28 @@ def test_pixels_along_the_rim_of_a_region_count_more(cells):
     assert some > none
 
 
+def test_a_region_has_no_rim_where_it_borders_on_what_is_not_known():
+    masks = torch.full((1, 16, 16), UNKNOWN, dtype=torch.uint8)
+    masks[:, :, :8] = 1
+    regions = joint.regions_of(masks)
+    logits = torch.randn(1, 2, 16, 16)
+    torch.testing.assert_close(
+        joint.bce_loss(logits, regions, rim=1), joint.bce_loss(logits, regions, rim=0)
+    )
+
+
+def test_losses_that_teach_nothing_are_refused(cells):
+    with pytest.raises(ValueError, match="one of cross_entropy, bce and dice"):
+        JointLosses(cross_entropy=0, bce=0, dice=0)
+    without_classes = {"losses": JointLosses(cross_entropy=0)}
+    task = started(JointTask(TinyJoint(segments=False), **cells, **without_classes))
+    with pytest.raises(ValueError, match=r"predicts no mask.*set cross_entropy above 0"):
+        one_step(task, range(8))
+    cells["masks"] = None
+    with pytest.raises(ValueError, match="no training image has a mask"):
+        started(JointTask(TinyJoint(), **cells, **without_classes))
+
+
 def test_images_without_masks_train_the_class_head_alone(cells):
     cells["masks"] = None
     task = started(JointTask(TinyJoint(), **cells))
@@ -284,7 +306,7 @@ def test_overlaps_are_counted_in_pixels_of_known_regions(cells):
     for name, values in expected.items():
         assert table[name].dtype == "Int64"
         assert table[name].astype(object).where(table[name].notna(), None).tolist() == values, name
-    np.testing.assert_allclose(table["saliency_inside"], [1, 0.5, np.nan, 0, 1])
+    np.testing.assert_allclose(table["saliency_inside"], [1, 0.5, np.nan, np.nan, 1])
 
 
 def test_probabilities_are_those_of_the_class_head(cells):

@@ -46,7 +46,8 @@ class Composites:
             N.
         """
         count, plain, rows = self.options.count, self.options.plain, parts["train"]
-        images = np.tile(rows, round(count * plain / (1 - plain)))
+        times = max(1, round(count * plain / (1 - plain))) if plain else 0
+        images = np.tile(rows, times)
         composites = [number * total + rows for number in range(1, count + 1)]
         return {**parts, "train": np.concatenate([images, *composites])}
 

@@ -33,7 +33,8 @@ class CompositeOptions(RecomposeOptions):
     count
         Composites of each image.
     plain
-        Share of the images themselves among the training rows: they repeat as often as that takes.
+        Share of the images themselves among the training rows: they repeat as often as that takes,
+        at least once unless it is 0.
     """
 
     count: int = Field(gt=0)

@@ -80,7 +80,8 @@ class JointTask(ClassificationTask):
         Raises
         ------
         ValueError
-            Also if an option does not apply to masks, or ``val_iou`` is monitored without any.
+            Also if an option does not apply to masks, there is nothing to learn from, or
+            ``val_iou`` is monitored without any mask.
         """
         self._check_masks(stage)
         super().begin(stage)
@@ -122,7 +123,7 @@ class JointTask(ClassificationTask):
         Raises
         ------
         ValueError
-            If ``val_iou`` is monitored and the network predicts no mask.
+            If the network predicts no mask, and ``val_iou`` is monitored or classes have no weight.
         """
         prior = None if batch["prior"] is None else batch["prior"].float() / 255  # [B, H, W]
         output = self.network(*self._in_order(batch["inputs"], prior))
@@ -144,6 +145,11 @@ class JointTask(ClassificationTask):
             found["alignment"] = alignment_loss(output.saliency.float(), regions, prior)
         self.metrics[f"{part}_"].update(preds=logits, target=batch["label"], value=ious)
         weights = {name: weight for name, weight in self.weights if weight and name in found}
+        if not weights.keys() - {"alignment"}:
+            raise ValueError(
+                f"losses: {type(self.network).__name__} predicts no mask, so that it learns from "
+                "classes alone; set cross_entropy above 0."
+            )
         return {name: weight * found[name] for name, weight in weights.items()}
 
     def predict(
@@ -187,6 +193,11 @@ class JointTask(ClassificationTask):
 
     def _check_masks(self, stage: Stage) -> None:
         options, augmentation = stage.options, stage.options.augmentation
+        if not self.weights.cross_entropy and self._has_no_mask("train"):
+            raise ValueError(
+                "losses.cross_entropy is 0, and no training image has a mask to learn from; set it "
+                "above 0, or take a data set with masks."
+            )
         unfit = ["cached_features"] if options.cached_features else []
         if augmentation is not None:
             mixing = [name for name in ("cutmix", "mixup") if getattr(augmentation, name)]
@@ -196,10 +207,12 @@ class JointTask(ClassificationTask):
                 f"stages.{stage.name}: networks that segment know no {', '.join(unfit)}; leave it "
                 "out."
             )
-        if options.monitor == "val_iou" and self.has_validation:
-            masks = self.arrays["mask"][self.rows["validation"]]
-            if (masks == UNKNOWN).all():
-                raise ValueError(
-                    f"stages.{stage.name}.monitor: no image of the validation part has a mask for "
-                    f"val_iou; use {' or '.join(ClassificationTask.monitors)}."
-                )
+        needs_masks = options.monitor == "val_iou" and self.has_validation
+        if needs_masks and self._has_no_mask("validation"):
+            raise ValueError(
+                f"stages.{stage.name}.monitor: no image of the validation part has a mask for "
+                f"val_iou; use {' or '.join(ClassificationTask.monitors)}."
+            )
+
+    def _has_no_mask(self, part: str) -> bool:
+        return bool((self.arrays["mask"][self.rows[part]] == UNKNOWN).all())
