@@ -1,15 +1,18 @@
 import json
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from kept_results import result_of, write_times
 
 from wbc_pipeline.imaging.packing import accepted
+from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.models import build_network, load_network
 
 TABLES = (
     "localization",
+    "home_and_away",
     "matches",
     "trained_detectors",
     "whole_and_region",
@@ -22,11 +25,12 @@ FIGURES = (
     "iou_histograms",
     "detection_overlays",
     "worst_ten",
+    "worst_ten_away",
     "robustness_curves",
     "confusion_matrices",
 )
 VARIANTS = ("custom_2_whole", "custom_2_roi", "vgg16_roi")
-DETECTORS = ("mask_rcnn_resnet50", "light")
+DETECTORS = ("mask_rcnn_resnet50", "light", "light_stain")
 
 
 @pytest.fixture(scope="module")
@@ -82,8 +86,21 @@ def test_detectors_are_trained_for_real_and_predict_test_images_alone(localized)
         assert all(torch.isfinite(weight).all() for weight in changed)
         detections = localized / "07_model_output/demo/localize/detections"
         found = result_of(detections, f"{name}/source-0")
-        assert set(pd.read_parquet(found / "times.parquet")["image_id"]) == test
-        assert set(pd.read_parquet(found / "detections.parquet")["image_id"]) <= test
+        looked = pd.read_parquet(found / "times.parquet")["image_id"]
+        fields = looked.str.startswith("field of ")
+        assert set(looked[~fields]) == test
+        assert fields.sum() > 0 and set(looked[fields].str.removeprefix("field of ")) <= test
+        assert set(pd.read_parquet(found / "detections.parquet")["image_id"]) <= set(looked)
+
+
+def test_scenes_are_drawn_of_images_with_a_cell_and_hold_their_boxes(localized):
+    truth = pd.read_parquet(localized / "02_intermediate/demo/localize/true_boxes.parquet")
+    scenes = result_of(localized / "05_model_input/demo/localize/scenes", "light_stain/0")
+    drawn = pd.read_parquet(scenes / "scenes.parquet")["image_id"]
+    assert set(drawn) <= set(truth["image_id"])
+    boxes = pd.read_parquet(scenes / "boxes.parquet")
+    assert boxes["row"].nunique() == len(drawn) == len(np.load(scenes / "images.npy"))
+    assert boxes[SIDES].stack().between(0, 64).all()
 
 
 def test_every_annotated_box_is_matched_or_missed(localized, report):
