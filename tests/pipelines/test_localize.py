@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -9,6 +10,8 @@ from kept_results import result_of, write_times
 from wbc_pipeline.imaging.packing import accepted
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.models import build_network, load_network
+from wbc_pipeline.pipelines.localize.nodes import split_annotated
+from wbc_pipeline.pipelines.splitting.options import Protocols
 
 TABLES = (
     "localization",
@@ -67,6 +70,31 @@ def test_no_photograph_stands_on_two_sides(localized):
     sides = annotated.merge(images, on="image_id").groupby("source_group")["part"].nunique()
     assert (sides == 1).all()
     assert set(annotated["part"]) == {"train", "test"}
+
+
+def test_a_set_that_is_left_out_trains_nothing_and_is_tested_whole():
+    names = [f"{dataset}{number}" for dataset in "abc" for number in range(6)]
+    manifest = pd.DataFrame({"image_id": names, "dataset": [name[0] for name in names]})
+    manifest = manifest.assign(status="ok", label=None, source_group=names)
+    manifest.loc[manifest["image_id"] == "b0", "source_group"] = "a0"  # the same cell in two sets
+    truth = manifest[["image_id"]].assign(xmin=0, ymin=0, xmax=9, ymax=9)
+    split = split_annotated(
+        manifest=manifest,
+        boxes=truth[:0],
+        truth=truth,
+        options=SimpleNamespace(test=0.4),
+        protocols=Protocols(["random", "dataset"]),
+        seeds=1,
+    )
+    assert split["protocol"].unique().tolist() == ["source", "dataset"]
+    for fold, left_out in enumerate("abc"):
+        parts = split[(split["protocol"] == "dataset") & (split["fold"] == fold)]
+        tested = set(parts.loc[parts["part"] == "test", "image_id"])
+        trained = set(parts.loc[parts["part"] == "train", "image_id"])
+        assert tested == {name for name in names if name[0] == left_out}
+        assert trained == set(names) - tested - ({"b0"} if left_out == "a" else set()) - (
+            {"a0"} if left_out == "b" else set()
+        )
 
 
 def test_detectors_are_trained_for_real_and_predict_test_images_alone(localized):
