@@ -1,5 +1,7 @@
 """What somebody waits for who has one photograph: the light detector on one CPU core."""
 
+from time import process_time
+
 import cv2
 import numpy as np
 import pytest
@@ -43,6 +45,7 @@ def test_the_light_detector_finds_a_cell_in_a_photograph_in_under_150_ms(
     assert benchmark.stats["median"] < MOST_SECONDS
 
 
+@pytest.mark.benchmark(timer=process_time)  # of one core that other work may share
 def test_the_light_detector_finds_a_cell_in_a_field_in_under_60_ms(benchmark, one_core, tmp_path):
     arguments = {"image_size": 96, "score": 0.0}
     network = build_network("light_detector", arguments, seed=0)
