@@ -14,6 +14,7 @@ from overlaps_of_masks import dice
 from wbc_pipeline.evaluation.localization.regions import intersection_over_union
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.imaging.masks import read_labelled_mask, region_mask
+from wbc_pipeline.imaging.scenes import draw_field
 from wbc_pipeline.imaging.steps import settle
 from wbc_pipeline.sources import all_idb2, blood_cells_originals, segmentation_wbc
 
@@ -78,32 +79,9 @@ def with_mask(row):
 
 
 def in_field(image, boxes, mask, rng):
-    """Put an image into the ground of a field of 1440 x 900, scaled so that its cell is small."""
-    side = (boxes[:, 2:] - boxes[:, :2]).max()
-    scale = rng.uniform(0.08, 0.2) * 900 / side
-    small = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    small = small[:900, :1440]
-    height, width = small.shape[:2]
-    green = image[..., 1]
-    ground = np.median(image[green >= np.percentile(green, 90)], axis=0)
-    field = np.clip(rng.normal(ground, 2, (900, 1440, 3)), 0, 255).astype(np.uint8)
-    top, left = rng.integers(901 - height), rng.integers(1441 - width)
-    field[top : top + height, left : left + width] = small
-    shifted = boxes * scale + [left, top, left, top]
-    if mask is not None:
-        around = np.zeros((900, 1440), np.uint8)
-        around[top : top + height, left : left + width] = cv2.resize(mask, small.shape[1::-1])
-        mask = cv2.inRange(around, 128, 255)
-    return restained(field, rng), shifted, mask
-
-
-def restained(image, rng):
-    """Other strength of the stain, other light, JPEG."""
-    light = rng.uniform(0.75, 1) * rng.uniform(0.9, 1, 3)
-    other = 255 * (image / 255) ** rng.uniform(0.8, 1.3) * light
-    quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(60, 92))]
-    file = cv2.imencode(".jpg", other.astype(np.uint8)[..., ::-1], quality)[1]
-    return cv2.imdecode(file, cv2.IMREAD_COLOR_RGB)
+    """Put an image into a field of 1440 x 900, in the order of what `sets` gives."""
+    field, boxes, mask = draw_field(image, mask, boxes, rng, size=(1440, 900), cell=(0.08, 0.2))
+    return field, boxes, mask
 
 
 def measure(steps, cells):

@@ -1,3 +1,6 @@
+import json
+
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -32,7 +35,9 @@ class Fixed(nn.Module):
 @pytest.fixture
 def finds(monkeypatch):
     def fix(boxes, scores):
-        monkeypatch.setattr(detect, "_detector", lambda model: Fixed(boxes, scores))
+        look = build_chain([{"full_resolution": {}}, {"resize": {"size": 64}}])
+        found = detect.Detector(Fixed(boxes, scores), look)
+        monkeypatch.setattr(detect, "_detector", lambda model: found)
 
     return fix
 
@@ -76,6 +81,38 @@ def test_a_chain_cuts_out_what_a_saved_detector_finds(trained):
         frame.place.ymax - frame.place.ymin,
         frame.place.xmax - frame.place.xmin,
     )
+
+
+def test_a_detection_that_overlaps_what_the_look_found_is_drawn_to_it():
+    image = cv2.circle(IMAGE.copy(), (60, 48), 16, (90, 40, 150), -1)
+    steps = [{"full_resolution": {}}, {"violet_mask_hsv": {}}, {"resize": {"size": 64}}]
+    look = build_chain(steps)
+    x, y, right, bottom, found = settle(look.run(image)).box
+    assert found
+    on_it, beside = [23.0, 22.0, 38.0, 43.0], [0.0, 0.0, 10.0, 10.0]
+    network = Fixed([on_it, beside], [0.9, 0.6])
+    boxes, _ = detect.find_cells(detect.Detector(network, look, trust=0.5), image)
+    alone, _ = detect.find_cells(detect.Detector(network, look), image)
+    assert boxes[1].tolist() == alone[1].tolist() == [0, 0, 20, 15]
+    np.testing.assert_allclose(boxes[0], (alone[0] + [x, y, right, bottom]) / 2)
+
+
+def test_a_detector_sees_the_part_of_the_image_that_its_look_finds(trained, tmp_path):
+    steps = [
+        {"full_resolution": {}},
+        {"colour_region": {}},
+        {"square_region": {}},
+        {"resize": {"size": 64}},
+    ]
+    folder = trained(score=0.0)
+    description = json.loads((tmp_path / "network.json").read_text())
+    whole = detector_region(IMAGE, model=folder, score=0.0)
+    image = cv2.circle(IMAGE.copy(), (100, 70), 12, (90, 40, 150), -1)
+    (tmp_path / "network.json").write_text(json.dumps(description | {"views": {"image": steps}}))
+    detect._loaded.cache_clear()
+    region = detector_region(image, model=folder, score=0.0)
+    assert whole.found and region.found
+    assert region.xmin >= 80 and region.ymin >= 50  # nothing outside the square is seen
 
 
 def test_weights_are_read_once_and_again_when_they_were_trained_anew(trained):

@@ -1,15 +1,21 @@
 import json
+from types import SimpleNamespace
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
 from kept_results import result_of, write_times
 
 from wbc_pipeline.imaging.packing import accepted
+from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.models import build_network, load_network
+from wbc_pipeline.pipelines.localize.nodes import split_annotated
+from wbc_pipeline.pipelines.splitting.options import Protocols
 
 TABLES = (
     "localization",
+    "home_and_away",
     "matches",
     "trained_detectors",
     "whole_and_region",
@@ -22,11 +28,12 @@ FIGURES = (
     "iou_histograms",
     "detection_overlays",
     "worst_ten",
+    "worst_ten_away",
     "robustness_curves",
     "confusion_matrices",
 )
 VARIANTS = ("custom_2_whole", "custom_2_roi", "vgg16_roi")
-DETECTORS = ("mask_rcnn_resnet50", "light")
+DETECTORS = ("mask_rcnn_resnet50", "light", "light_stain")
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +72,31 @@ def test_no_photograph_stands_on_two_sides(localized):
     assert set(annotated["part"]) == {"train", "test"}
 
 
+def test_a_set_that_is_left_out_trains_nothing_and_is_tested_whole():
+    names = [f"{dataset}{number}" for dataset in "abc" for number in range(6)]
+    manifest = pd.DataFrame({"image_id": names, "dataset": [name[0] for name in names]})
+    manifest = manifest.assign(status="ok", label=None, source_group=names)
+    manifest.loc[manifest["image_id"] == "b0", "source_group"] = "a0"  # the same cell in two sets
+    truth = manifest[["image_id"]].assign(xmin=0, ymin=0, xmax=9, ymax=9)
+    split = split_annotated(
+        manifest=manifest,
+        boxes=truth[:0],
+        truth=truth,
+        options=SimpleNamespace(test=0.4),
+        protocols=Protocols(["random", "dataset"]),
+        seeds=1,
+    )
+    assert split["protocol"].unique().tolist() == ["source", "dataset"]
+    for fold, left_out in enumerate("abc"):
+        parts = split[(split["protocol"] == "dataset") & (split["fold"] == fold)]
+        tested = set(parts.loc[parts["part"] == "test", "image_id"])
+        trained = set(parts.loc[parts["part"] == "train", "image_id"])
+        assert tested == {name for name in names if name[0] == left_out}
+        assert trained == set(names) - tested - ({"b0"} if left_out == "a" else set()) - (
+            {"a0"} if left_out == "b" else set()
+        )
+
+
 def test_detectors_are_trained_for_real_and_predict_test_images_alone(localized):
     annotated = pd.read_parquet(localized / "05_model_input/demo/localize/annotated.parquet")
     test = set(annotated.loc[annotated["part"] == "test", "image_id"])
@@ -82,8 +114,21 @@ def test_detectors_are_trained_for_real_and_predict_test_images_alone(localized)
         assert all(torch.isfinite(weight).all() for weight in changed)
         detections = localized / "07_model_output/demo/localize/detections"
         found = result_of(detections, f"{name}/source-0")
-        assert set(pd.read_parquet(found / "times.parquet")["image_id"]) == test
-        assert set(pd.read_parquet(found / "detections.parquet")["image_id"]) <= test
+        looked = pd.read_parquet(found / "times.parquet")["image_id"]
+        fields = looked.str.startswith("field of ")
+        assert set(looked[~fields]) == test
+        assert fields.sum() > 0 and set(looked[fields].str.removeprefix("field of ")) <= test
+        assert set(pd.read_parquet(found / "detections.parquet")["image_id"]) <= set(looked)
+
+
+def test_scenes_are_drawn_of_images_with_a_cell_and_hold_their_boxes(localized):
+    truth = pd.read_parquet(localized / "02_intermediate/demo/localize/true_boxes.parquet")
+    scenes = result_of(localized / "05_model_input/demo/localize/scenes", "light_stain/0")
+    drawn = pd.read_parquet(scenes / "scenes.parquet")["image_id"]
+    assert set(drawn) <= set(truth["image_id"])
+    boxes = pd.read_parquet(scenes / "boxes.parquet")
+    assert boxes["row"].nunique() == len(drawn) == len(np.load(scenes / "images.npy"))
+    assert boxes[SIDES].stack().between(0, 64).all()
 
 
 def test_every_annotated_box_is_matched_or_missed(localized, report):

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.cell_mask import cell_mask_in_box
 from wbc_pipeline.imaging.roi import SIDES
+from wbc_pipeline.imaging.scenes import LEAST_SHOWN
 from wbc_pipeline.training.views import as_tensor, take_views
 
 
@@ -46,6 +47,7 @@ def make_targets(
     truth: pd.DataFrame,
     rows: Sequence[int],
     *,
+    crops: np.ndarray | None = None,
     masks: bool = True,
 ) -> Targets:
     """Scale annotated boxes to pixels of the frame and, by colour, segment the cells in them.
@@ -53,7 +55,7 @@ def make_targets(
     Parameters
     ----------
     pixels
-        Frames, uint8 [N, S, S, 3], RGB: whole images squeezed to squares.
+        Frames, uint8 [N, S, S, 3], RGB: images, or parts of them, squeezed to squares.
     images
         ``image_id``, ``width`` and ``height`` of the files, in the order of `pixels`.
     truth
@@ -61,6 +63,9 @@ def make_targets(
         ``wbc_pipeline.evaluation.localization.regions.true_boxes``.
     rows
         Row numbers of the images to learn from; those without a box show no cell.
+    crops
+        The part of its file that each frame shows, [N, 4]: xmin, ymin, xmax, ymax; None for all of
+        it. A box of which the frame shows less than half is no target.
     masks
         Whether the detector learns masks (see ``imaging.cell_mask``).
 
@@ -74,15 +79,16 @@ def make_targets(
     places = truth["image_id"].map(pd.Series(range(len(rows)), index=files["image_id"]))
     boxes = truth.assign(place=places).dropna(subset="place").sort_values("place", kind="stable")
     place = boxes["place"].to_numpy(int)
-    scale = size / files[["width", "height"] * 2].to_numpy(float)[place]
-    sides = np.clip(boxes[SIDES].to_numpy(float) * scale, 0, size)
-    empty = (sides[:, 2:] <= sides[:, :2]).any(axis=1)
-    if empty.any():
-        names = ", ".join(boxes["image_id"][empty].unique()[:3])
-        raise UserError(
-            f"{int(empty.sum())} annotated boxes have no area inside their image, such as in "
-            f"{names}; correct these annotations or leave the images out."
-        )
+    whole = np.pad(files[["width", "height"]].to_numpy(float), ((0, 0), (2, 0)))
+    _refuse_outside(boxes, whole[place])
+    shown = (whole if crops is None else np.asarray(crops, float)[rows])[place]
+    scale = size / np.tile(shown[:, 2:] - shown[:, :2], 2)
+    sides = (boxes[SIDES].to_numpy(float) - np.tile(shown[:, :2], 2)) * scale
+    inside = np.clip(sides, 0, size)
+    if crops is not None:
+        is_shown = _areas(inside) >= LEAST_SHOWN * _areas(sides)
+        inside, place = inside[is_shown], place[is_shown]
+    sides = inside
     cells = np.zeros((len(sides) if masks else 0, size, size), np.uint8)
     without_violet = 0
     for cell, row, box in zip(cells, rows[place], sides, strict=False):  # no cells: no masks
@@ -96,6 +102,48 @@ def make_targets(
         masks=torch.from_numpy(cells) if masks else None,
         boxes_without_violet=without_violet,
     )
+
+
+def add_scenes(targets: Targets, scenes: pd.DataFrame, rows: Sequence[int]) -> Targets:
+    """Put drawn scenes behind the images to learn from.
+
+    Parameters
+    ----------
+    targets
+        Of `make_targets`, without masks.
+    scenes
+        ``row`` and the sides in pixels of the frame, a row per box.
+    rows
+        Row numbers of the scenes, each with a box at least.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    place = scenes["row"].map(pd.Series(range(len(rows)), index=rows))
+    boxes = scenes.assign(place=place).dropna(subset="place").sort_values("place", kind="stable")
+    counts = np.bincount(boxes["place"].to_numpy(int), minlength=len(rows))
+    return Targets(
+        rows=torch.cat([targets.rows, torch.from_numpy(rows)]),
+        counts=torch.cat([targets.counts, torch.from_numpy(counts)]),
+        boxes=torch.cat([targets.boxes, torch.tensor(boxes[SIDES].to_numpy(np.float32))]),
+        masks=None,
+        boxes_without_violet=targets.boxes_without_violet,
+    )
+
+
+def _refuse_outside(boxes: pd.DataFrame, whole: np.ndarray) -> None:
+    """Refuse boxes without area inside their image; ``whole`` [K, 4] are the images' sides."""
+    sides = boxes[SIDES].to_numpy(float)
+    low, high = np.maximum(sides[:, :2], whole[:, :2]), np.minimum(sides[:, 2:], whole[:, 2:])
+    empty = (high <= low).any(axis=1)
+    if empty.any():
+        names = ", ".join(boxes["image_id"][empty].unique()[:3])
+        raise UserError(
+            f"{int(empty.sum())} annotated boxes have no area inside their image, such as in "
+            f"{names}; correct these annotations or leave the images out."
+        )
+
+
+def _areas(boxes: np.ndarray) -> np.ndarray:
+    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)
 
 
 @torch.inference_mode()
@@ -149,37 +197,6 @@ def detect(
             tables.append(table.assign(score=scores.numpy().astype(float)))
     detections = pd.concat(tables[1:] or tables, ignore_index=True)
     return detections, np.concatenate([*milliseconds, np.empty(0)])
-
-
-def to_file_pixels(detections: pd.DataFrame, images: pd.DataFrame, size: int) -> pd.DataFrame:
-    """Convert detections from pixels of the frame to pixels of the files.
-
-    Parameters
-    ----------
-    detections
-        Of `detect`.
-    images
-        ``image_id``, ``width`` and ``height`` of the files, in the order of the frames.
-    size
-        Height and width of the frames.
-
-    Returns
-    -------
-    pd.DataFrame
-        ``image_id``, the sides and ``score``.
-
-    Examples
-    --------
-    >>> found = pd.DataFrame([[0, 8, 8, 16, 32, 0.9]], columns=["row", *SIDES, "score"])
-    >>> images = pd.DataFrame({"image_id": ["a.jpg"], "width": [640], "height": [480]})
-    >>> to_file_pixels(found, images, 64)[SIDES].to_numpy().tolist()
-    [[80.0, 60.0, 160.0, 240.0]]
-    """
-    files = images.iloc[detections["row"]]
-    sides = detections[SIDES].to_numpy(float) * files[["width", "height"] * 2].to_numpy(float)
-    table = pd.DataFrame(sides / size, columns=SIDES)
-    table.insert(0, "image_id", files["image_id"].to_numpy())
-    return table.assign(score=detections["score"].to_numpy())
 
 
 def _detect_batch(

@@ -9,6 +9,7 @@ from wbc_pipeline.evaluation.figures.localization import (
     iou_histogram,
     iou_histograms,
     worst_ten,
+    worst_ten_away,
 )
 from wbc_pipeline.evaluation.figures.sheets import FOUND_COLOUR, Boxes, rgb
 from wbc_pipeline.evaluation.localization.tuning import UNTUNED
@@ -68,6 +69,12 @@ def test_the_ten_worst_images_of_each_method_come_in_order(scored, look, looked)
     assert shown == [f"{n}.jpg" for n in range(10)]
     assert ("light", "empty.jpg") not in looked
     assert rows_of(figure) == ["mask\nrcnn\nvgg16", "", "light"]
+
+
+def test_the_worst_away_are_drawn_likewise_and_none_were_left_out_is_said(scored, look, looked):
+    assert rows_of(worst_ten_away(scored, look)) == ["mask\nrcnn\nvgg16", "", "light"]
+    assert looked[0] == ("mask_rcnn_vgg16", "0.jpg")
+    check(worst_ten_away(scored[:0], look), "no set was left out", "protocols=dataset")
 
 
 @pytest.mark.parametrize("figure", FIGURES)

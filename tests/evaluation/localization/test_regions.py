@@ -47,11 +47,13 @@ def test_boxes_around_masks_are_in_pixels_of_the_file():
     assert len(true_boxes(manifest(), none, masks, names=["wbc"])) == 1
 
 
-def test_annotated_boxes_come_first_and_only_those_of_white_cells():
+def test_annotated_boxes_come_before_masks_and_only_those_of_white_cells():
     rows = [["a", "wbc", 1, 2, 3, 4], ["a", "rbc", 5, 6, 7, 8], ["a", "wbc", 2, 2, 9, 9]]
     annotated = pd.DataFrame(rows, columns=["image_id", "name", *SIDES])
     masks = np.full((2, 64, 64), CELL, np.uint8)
-    assert len(true_boxes(manifest(), annotated, masks, names=["wbc"])) == 2
+    found = true_boxes(manifest(), annotated, masks, names=["wbc"])
+    assert found["image_id"].tolist() == ["a", "a", "b"]  # b has a mask alone, as in a joined set
+    assert found[SIDES].iloc[2].tolist() == [0, 0, 320, 240]
 
 
 def test_a_region_is_compared_with_the_box_that_fits_it_best():

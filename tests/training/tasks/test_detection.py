@@ -7,7 +7,7 @@ from torch import nn
 
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.models import build_network
-from wbc_pipeline.training.detection import detect, make_targets, to_file_pixels
+from wbc_pipeline.training.detection import add_scenes, detect, make_targets
 from wbc_pipeline.training.fit import fit
 from wbc_pipeline.training.options import StageOptions, TrainerOptions
 from wbc_pipeline.training.predict import predict_parts
@@ -82,6 +82,34 @@ def test_a_box_outside_its_image_is_named(smears):
     truth.loc[2, ["xmin", "xmax"]] = 200, 220
     with pytest.raises(ValueError, match=r"no area inside their image, such as in 2\.jpg"):
         make_targets(pixels, images, truth, [1, 2])
+
+
+def test_targets_of_a_crop_are_what_it_shows_of_them(smears):
+    pixels, images, _ = smears
+    truth = pd.DataFrame(
+        [["0.jpg", 20, 20, 60, 60], ["0.jpg", 70, 10, 90, 30], ["1.jpg", 10, 10, 30, 30]],
+        columns=["image_id", *SIDES],
+    )
+    crops = np.tile([0, 0, 128, 96], (9, 1))
+    crops[0], crops[1] = (
+        (16, 16, 80, 80),
+        (64, 32, 128, 96),
+    )  # a third of the second, nothing of the last
+    targets = make_targets(pixels, images, truth, [0, 1], crops=crops, masks=False)
+    assert targets.counts.tolist() == [1, 0]
+    assert targets.boxes.tolist() == [[4, 4, 44, 44]]
+
+
+def test_scenes_stand_behind_the_images(smears):
+    targets = make_targets(*smears, [3, 8], masks=False)
+    scenes = pd.DataFrame(
+        [[9, 1, 2, 3, 4], [11, 5, 6, 7, 8], [10, 9, 9, 9, 9], [11, 1, 1, 2, 2]],
+        columns=["row", *SIDES],
+    )
+    both = add_scenes(targets, scenes, [11, 9])
+    assert both.rows.tolist() == [3, 8, 11, 9]
+    assert both.counts.tolist() == [1, 0, 2, 1]
+    assert both.boxes[1:].tolist() == [[5, 6, 7, 8], [1, 1, 2, 2], [1, 2, 3, 4]]
 
 
 def test_light_detector_learns_where_the_cells_are(train, smears):
@@ -195,11 +223,4 @@ def test_images_where_nothing_is_found_have_a_time_and_no_row(smears):
     found, milliseconds = detect(NothingFound(), smears[0], [0, 4, 5], device=CPU, batch_size=2)
     assert len(found) == 0
     assert len(milliseconds) == 3
-    assert to_file_pixels(found, smears[1], 64).columns.tolist() == ["image_id", *SIDES, "score"]
-
-
-def test_detections_come_back_to_pixels_of_the_file(smears):
-    _, images, truth = smears
-    found = truth.assign(row=range(8), score=1.0)
-    found[SIDES] /= [2, 1.5, 2, 1.5]
-    pd.testing.assert_frame_equal(to_file_pixels(found, images, 64)[truth.columns], truth)
+    assert found.columns.tolist() == ["row", *SIDES, "score"]

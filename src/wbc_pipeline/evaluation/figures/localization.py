@@ -32,6 +32,7 @@ from wbc_pipeline.evaluation.localization.tuning import UNTUNED
 QUANTILES = {"worst": 0.0, "10 %": 0.1, "25 %": 0.25, "median": 0.5, "75 %": 0.75, "best": 1.0}
 WORST, COLUMNS = 10, 5  # images of each method, and how many stand in a line
 NO_BOXES = "no annotated boxes in this data set"
+NONE_LEFT_OUT = "no set was left out: ask for protocols=dataset or domain"
 NO_BOXES_OR_MASKS = "no boxes and no masks in this data set"
 
 
@@ -99,20 +100,27 @@ def worst_ten(
     look
         Gives what a row of `scored` shows.
     """
-    title, methods = "The ten worst images of each method", _methods(scored)
-    if not methods:
-        return empty_figure(title, dataset, NO_BOXES)
-    tiles, texts, rows = [], [], []
-    for name, group in methods.items():
-        worst = [row for _, row in group.sort_values("iou", kind="stable").head(WORST).iterrows()]
-        for start in range(0, len(worst), COLUMNS):
-            line = worst[start : start + COLUMNS]
-            missing = COLUMNS - len(line)
-            tiles.append([*(draw_boxes(look(row)) for row in line), *[BLANK] * missing])
-            texts.append([*(f"{row['iou']:.2f}" for row in line), *[""] * missing])
-            rows.append(with_spaces(name, "\n") if start == 0 else "")
-    layout = {"rows": rows, "columns": [""] * COLUMNS, "scores": texts, "legend": "annotated"}
-    return tile_sheet(title, dataset, tiles, **layout)
+    return _worst_sheet("The ten worst images of each method", scored, look, dataset, NO_BOXES)
+
+
+@drawn(
+    heading="What fails away",
+    caption="The ten images or fields of lowest IoU of each method, of sets that were left out of "
+    "training. A found box as large as the image means that nothing was found.",
+)
+def worst_ten_away(
+    scored: pd.DataFrame, look: Callable[[pd.Series], Boxes], *, dataset: str = ""
+) -> Figure:
+    """Draw true and found boxes on the ten images of lowest IoU of each method away.
+
+    Parameters
+    ----------
+    scored
+        Of ``away.worst_away``.
+    look
+        Gives what a row of `scored` shows.
+    """
+    return _worst_sheet("The ten worst of each method away", scored, look, dataset, NONE_LEFT_OUT)
 
 
 @drawn(
@@ -160,6 +168,30 @@ def box_overlays(
     if not sets:
         return empty_figure(title, dataset, NO_BOXES_OR_MASKS)
     return _box_sheet(title, dataset, sets, look)
+
+
+def _worst_sheet(
+    title: str,
+    scored: pd.DataFrame,
+    look: Callable[[pd.Series], Boxes],
+    dataset: str,
+    without: str,
+) -> Figure:
+    """Show the images of lowest IoU, two lines for each method."""
+    methods = _methods(scored)
+    if not methods:
+        return empty_figure(title, dataset, without)
+    tiles, texts, rows = [], [], []
+    for name, group in methods.items():
+        worst = [row for _, row in group.sort_values("iou", kind="stable").head(WORST).iterrows()]
+        for start in range(0, len(worst), COLUMNS):
+            line = worst[start : start + COLUMNS]
+            missing = COLUMNS - len(line)
+            tiles.append([*(draw_boxes(look(row)) for row in line), *[BLANK] * missing])
+            texts.append([*(f"{row['iou']:.2f}" for row in line), *[""] * missing])
+            rows.append(with_spaces(name, "\n") if start == 0 else "")
+    layout = {"rows": rows, "columns": [""] * COLUMNS, "scores": texts, "legend": "annotated"}
+    return tile_sheet(title, dataset, tiles, **layout)
 
 
 def _methods(scored: pd.DataFrame) -> dict[str, pd.DataFrame]:

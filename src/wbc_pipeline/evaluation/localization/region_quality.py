@@ -5,14 +5,17 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from wbc_pipeline.evaluation.localization.away import dice
 from wbc_pipeline.evaluation.localization.regions import SIDES, match_regions, summarise_regions
 from wbc_pipeline.evaluation.localization.tuning import UNTUNED, Candidate
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.intervals import mean_interval
 from wbc_pipeline.imaging.arrays import map_threads
 from wbc_pipeline.imaging.chain import build_chain
+from wbc_pipeline.imaging.masks import UNKNOWN, region_mask
 from wbc_pipeline.imaging.packing import independent_sources
 from wbc_pipeline.imaging.steps import settle
+from wbc_pipeline.imaging.views import FileImages
 
 ALL, ONE = "any number", "one"  # white cells of an image
 
@@ -56,6 +59,52 @@ def find_regions(
     )
     table = pd.DataFrame(found.reshape(-1, len(SIDES) + 1), places, columns=[*SIDES, "found"])
     return table.astype({"found": bool}).reset_index()
+
+
+def find_cells_by_chain(
+    images: FileImages, image_ids: Sequence[str], steps: list[dict], *, title: str
+) -> pd.DataFrame:
+    """Find the region, and perhaps the mask, of the cell in each image with one chain.
+
+    Parameters
+    ----------
+    images
+        Files, perhaps with masks.
+    image_ids
+        Their names.
+    steps
+        A chain that ends with a region or a mask.
+    title
+        Beside the progress bar.
+
+    Returns
+    -------
+    pd.DataFrame
+        ``image_id``, the sides in pixels of the image, ``found``, and ``dice`` of the found mask
+        with the true one, missing where one of them is not known.
+    """
+    chain = build_chain(steps)
+
+    def find(row: int) -> tuple:
+        image = images[row]
+        frame = chain.run(image)
+        settled = settle(frame)
+        place = settled.place if frame.mask is None else settled.box
+        return *place[:4], settled.place.found, _dice(frame.mask, images, row, image.shape)
+
+    found = map_threads(find, range(len(images)), title=title)
+    table = pd.DataFrame(found, columns=[*SIDES, "found", "dice"]).astype({"dice": float})
+    table.insert(0, "image_id", list(image_ids))
+    return table
+
+
+def _dice(
+    mask: np.ndarray | None, images: FileImages, row: int, shape: tuple[int, ...]
+) -> float | None:
+    if mask is None or not images.has_masks:
+        return None
+    true = images.mask(row, shape)
+    return None if (true == UNKNOWN).all() else dice(mask, region_mask(true, "cell"))
 
 
 def score_regions(regions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

@@ -43,7 +43,7 @@ def true_boxes(
     *,
     names: Collection[str],
 ) -> pd.DataFrame:
-    """List the annotated boxes around white cells, else those around masks of them.
+    """List the annotated boxes around white cells, and those around masks of other images.
 
     Parameters
     ----------
@@ -64,14 +64,16 @@ def true_boxes(
         white cells, none for one without. Sides from a mask are as coarse as its packed pixels.
     """
     named = boxes.loc[boxes["name"].isin(names), ["image_id", *SIDES]]
-    if len(named) or masks is None:
+    if masks is None:
         return named.reset_index(drop=True)
     images = accepted(manifest)
-    sides = pd.DataFrame([_around(mask) for mask in masks], columns=SIDES)
+    unboxed = np.flatnonzero(~images["image_id"].isin(boxes["image_id"]))
+    sides = pd.DataFrame([_around(masks[row]) for row in unboxed], columns=SIDES)
+    images = images.iloc[unboxed].reset_index(drop=True)
     for side, length in zip(SIDES, ["width", "height"] * 2, strict=True):
         sides[side] *= images[length].to_numpy(float) / masks.shape[1]
     sides.insert(0, "image_id", images["image_id"])
-    return sides.dropna().reset_index(drop=True)
+    return pd.concat([named, sides.dropna()], ignore_index=True)
 
 
 def match_regions(regions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

@@ -12,7 +12,7 @@ import numpy as np
 
 from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
-from wbc_pipeline.keys import Key, code_digest, digest, run_name
+from wbc_pipeline.keys import Key, digest, run_name
 from wbc_pipeline.pipelines.localize.options import (
     STATISTICS,
     DetectorOptions,
@@ -21,12 +21,14 @@ from wbc_pipeline.pipelines.localize.options import (
 from wbc_pipeline.pipelines.preprocessing.nodes import make_view
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
+from wbc_pipeline.pipelines.splitting.options import Protocols
 from wbc_pipeline.training.options import merge_stages
 
 pd = lazy.load("pandas")
 
-PROTOCOL = "source"  # a photograph stands on one side
-BY = ["method", "part", "seed"]
+IMAGE, FIELD = "image", "field"  # what was shown
+RUN = ["protocol", "seed", "fold"]
+BY = ["method", "part", *RUN, "shown"]
 BOX, TIME = ["xmin", "ymin", "xmax", "ymax", "score"], ["inference_ms"]
 NOTHING_ANNOTATED = (
     "no box of a white cell and no mask is annotated in this data set: no detector was trained"
@@ -39,7 +41,7 @@ LOCALIZATION_CAPTION = (
 MATCHES_CAPTION = (
     "Every annotated box of a white cell is matched or missed, and what is found beside them is a "
     "false alarm; average precision as COCO defines it. Times are of one image after the other, "
-    "without reading and scaling the file."
+    "from its pixels to the boxes, without reading the file."
 )
 ONE_SOURCE = "white cells of one source alone are annotated: there is nothing to test on"
 
@@ -54,10 +56,12 @@ def list_true_boxes(
 
 
 def split_annotated(
+    *,
     manifest: pd.DataFrame,
     boxes: pd.DataFrame,
     truth: pd.DataFrame,
     options: LocalizationOptions,
+    protocols: Protocols,
     seeds: int,
 ) -> pd.DataFrame:
     """Share the annotated images out to training and test, by source.
@@ -66,12 +70,16 @@ def split_annotated(
     a white cell: then it shows none. Boxes of other things alone beside such a label are an
     annotation that is not complete; a detector would learn the cell as background.
 
+    The protocol ``source``, under which a photograph stands on one side, is always among them:
+    what is left out under ``dataset`` or ``domain`` is compared with it.
+
     Returns
     -------
     DataFrame
-        ``image_id``, ``seed``, ``part`` (train, test); no rows if fewer than two sources have a
-        white cell with a box.
+        ``image_id``, ``protocol``, ``seed``, ``fold``, ``part`` (train, test); no rows if fewer
+        than two sources have a white cell with a box.
     """
+    from wbc_pipeline.evaluation.localization.away import AWAY, HOME
     from wbc_pipeline.imaging.packing import accepted, independent_sources
 
     rows = accepted(manifest)
@@ -80,20 +88,31 @@ def split_annotated(
     rows = rows[has_cell | shows_none]
     groups = independent_sources(rows)
     if groups[has_cell].nunique() < 2:
-        return pd.DataFrame(columns=["image_id", "seed", "part"])
-    return pd.concat(
-        [
-            pd.DataFrame(
-                {
-                    "image_id": rows["image_id"],
-                    "seed": seed,
-                    "part": _deal_groups(groups, options.test, seed),
-                }
-            )
-            for seed in range(seeds)
-        ],
-        ignore_index=True,
-    )
+        return pd.DataFrame(columns=["image_id", *RUN, "part"])
+    names = rows["image_id"]
+    splits = []
+    for seed in range(seeds):
+        parts = _deal_groups(groups, options.test, seed)
+        splits.append(_split(names, parts, HOME, seed, 0))
+        for protocol in (name for name in AWAY if name in protocols.root):
+            for fold, parts in enumerate(_leave_out(rows[protocol], groups)):
+                splits.append(_split(names, parts, protocol, seed, fold))
+    return pd.concat(splits, ignore_index=True)
+
+
+def _split(names: pd.Series, parts: pd.Series, protocol: str, seed: int, fold: int) -> pd.DataFrame:
+    identity = {"protocol": protocol, "seed": seed, "fold": fold}
+    split = pd.DataFrame({"image_id": names, **identity, "part": parts})
+    return split.dropna(subset="part")
+
+
+def _leave_out(column: pd.Series, groups: pd.Series) -> Iterator[pd.Series]:
+    """Test all of each value, and train on what shows none of its sources; else a part is None."""
+    known = sorted(column.dropna().unique())
+    for name in known if len(known) > 1 else ():
+        tested = column == name
+        trains = column.notna() & ~groups.isin(groups[tested])
+        yield tested.map({True: "test", False: None}).mask(trains & ~tested, "train")
 
 
 def _deal_groups(groups: pd.Series, test: float, seed: int) -> pd.Series:
@@ -115,7 +134,59 @@ def make_frames(
     """Describe what the detectors see; nothing where no box is annotated to learn from."""
     if annotated.empty:
         return {}
-    return {"frame": make_view(images, manifest, options.frame_steps, preprocessing)}
+    return {
+        name: make_view(images, manifest, steps, preprocessing)
+        for name, steps in options.frame_steps.items()
+    }
+
+
+def draw_scenes(
+    images: ImageArray,
+    manifest: pd.DataFrame,
+    truth: pd.DataFrame,
+    annotated: pd.DataFrame,
+    options: LocalizationOptions,
+) -> dict[str, Task]:
+    """Describe the scenes that detectors learn from beside their frames, by detector and seed."""
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.pipelines.localize.drawn import scenes_task
+
+    rows = accepted(manifest)
+    return {
+        f"{name}/{seed}": scenes_task(
+            rows,
+            truth[truth["image_id"].isin(annotated["image_id"])],
+            options.detectors[name].scenes,
+            size=options.size_of(options.detectors[name]),
+            files=images.digest_files(rows),
+            max_pixels=images.max_pixels,
+            seed=seed,
+        )
+        for name in _chosen(options)
+        if options.detectors[name].scenes
+        for seed in annotated["seed"].unique().tolist()
+    }
+
+
+def draw_fields(
+    images: ImageArray,
+    manifest: pd.DataFrame,
+    truth: pd.DataFrame,
+    annotated: pd.DataFrame,
+    options: LocalizationOptions,
+) -> dict[str, Task]:
+    """Describe the fields that every method is tested on too, of images that seed 0 tests."""
+    from wbc_pipeline.evaluation.localization.away import HOME
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.pipelines.localize.drawn import fields_task
+
+    if options.fields is None or options.fields.images == 0 or annotated.empty:
+        return {}
+    rows = accepted(manifest)
+    tested = annotated[(annotated["protocol"] == HOME) & (annotated["seed"] == 0)]
+    tested = rows[rows["image_id"].isin(tested.loc[tested["part"] == "test", "image_id"])]
+    known = {"files": images.digest_files(rows), "max_pixels": images.max_pixels}
+    return {"fields": fields_task(tested, truth, options.fields, **known)}
 
 
 def train_detectors(
@@ -124,18 +195,19 @@ def train_detectors(
     truth: pd.DataFrame,
     annotated: pd.DataFrame,
     frames: dict[str, ImageArray],
+    scenes: dict[str, ImageArray],
     options: LocalizationOptions,
     dataset: str,
     device: str,
 ) -> dict[str, Task]:
-    """Describe the training of each detector under each seed.
+    """Describe the training of each detector under each protocol, seed and fold.
 
     Returns
     -------
     dict of str to Task
-        ``<detector>/<protocol>-<seed>``; each makes a folder with ``weights.safetensors``,
-        ``network.json``, ``history.parquet``, ``paths.parquet`` and ``summary.json``. Nothing
-        where no box is annotated.
+        ``<detector>/<protocol>-<seed>``, and ``-fold<k>`` from the second fold on; each makes a
+        folder with ``weights.safetensors``, ``network.json``, ``history.parquet``,
+        ``paths.parquet`` and ``summary.json``. Nothing where no box is annotated.
     """
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.pipelines.experiment.options import weights_file
@@ -147,37 +219,40 @@ def train_detectors(
     place = choose_device(device)
     check_devices(options.trainer, place)
     tasks = {}
-    for name, detector, seed in _trainings(options, annotated):
-        rows = np.array(_rows(images, annotated, seed, "train"))
+    for name, detector, run in _trainings(options, annotated):
+        rows = np.array(_rows(images, annotated, run, "train"))
         training = DetectorTraining(
             identity={"paper": "localize", "variant": name, "dataset": dataset},
-            run=Run(PROTOCOL, seed, 0, {"train": rows}),
+            run=Run(*run, {"train": rows}),
             network=detector.network,
-            arguments={"image_size": options.frame, **detector.arguments},
+            arguments={"image_size": options.size_of(detector), **detector.arguments},
             weights=weights_file(detector),
             weights_asked=detector.weights,
             stages=merge_stages(options.train, detector.stages),
             trainer=options.trainer,
             device=place,
-            views={"image": frames["frame"]},
+            views={"image": frames[options.frames_of(detector)]},
             images=images,
             truth=truth,
+            scenes=scenes[f"{name}/{run[1]}"] if detector.scenes else None,
+            plain=detector.scenes.plain if detector.scenes else 0.0,
+            trust=detector.trust,
         )
-        run = _run(name, seed)
-        tasks[run] = training.work()
+        tasks[_run(name, run)] = training.work()
     return tasks
 
 
 def detect_cells(
     *,
     manifest: pd.DataFrame,
+    images: ImageArray,
     annotated: pd.DataFrame,
-    frames: dict[str, ImageArray],
+    fields: dict[str, Result],
     detectors: dict[str, Result],
     options: LocalizationOptions,
     device: str,
 ) -> dict[str, Task]:
-    """Describe what each trained detector finds in the test images.
+    """Describe what each trained detector finds in the test images, and in fields of them.
 
     Returns
     -------
@@ -185,34 +260,35 @@ def detect_cells(
         By the detector's run; each makes the tables ``detections`` (a row per box, in pixels of
         the file) and ``times`` (a row per image).
     """
-    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.imaging.chain import chain_code, chain_data
+    from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.localize.detectors import detect_run
     from wbc_pipeline.training.devices import choose_device
 
-    images = accepted(manifest)
     place = choose_device(device)
+    shown, _ = _all_shown(manifest, fields)
     tasks = {}
-    for name, _, seed in _trainings(options, annotated):
-        run = _run(name, seed)
-        rows = _rows(images, annotated, seed, "test")
+    for name, detector, run in _trainings(options, annotated):
+        steps = options.frame_steps[options.frames_of(detector)]
+        tested = annotated[_of_run(annotated, run) & (annotated["part"] == "test")]["image_id"]
+        rows = shown[shown["of"].isin(tested)]
         key = Key(
-            params={"detector": name, "seed": seed},
+            params={"detector": name, **dict(zip(RUN, run, strict=True))},
             data={
-                "training": detectors[run].digest,
-                "frame": frames["frame"].result.digest,
-                "rows": digest(rows),
+                "training": detectors[_run(name, run)].digest,
+                "images": digest_files(rows),
+                "fitted": chain_data(steps),
             },
-            code=code_digest(detect_run),
+            code=chain_code(steps, detect_run, network_class(detector.network)),
         )
         compute = partial(
             detect_run,
-            result=detectors[run],
-            images=images,
-            rows=rows,
-            frame=frames["frame"],
+            result=detectors[_run(name, run)],
+            images=rows,
+            max_pixels=images.max_pixels,
             device=place,
         )
-        tasks[run] = Task(key, compute)
+        tasks[_run(name, run)] = Task(key, compute)
     return tasks
 
 
@@ -220,39 +296,43 @@ def find_by_colour(
     manifest: pd.DataFrame,
     annotated: pd.DataFrame,
     images: ImageArray,
+    fields: dict[str, Result],
     options: LocalizationOptions,
 ) -> dict[str, Task]:
     """Describe what each colour method finds in every annotated file: the table ``regions``."""
     from wbc_pipeline.evaluation.localization import region_quality
-    from wbc_pipeline.evaluation.localization.tuning import Candidate
     from wbc_pipeline.imaging.chain import chain_code, chain_data
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.imaging.views import FileImages
     from wbc_pipeline.pipelines.experiment.runs import refuse_fitted
+    from wbc_pipeline.pipelines.localize.drawn import open_files
 
     rows = accepted(manifest)
     measured = np.flatnonzero(rows["image_id"].isin(annotated["image_id"]))
     for name, steps in options.colour.root.items():
         refuse_fitted(steps, rows, measured, f"localization.colour.{name}", "it is measured on")
-    rows = rows.iloc[measured]
-    if rows.empty:
+    if not len(measured):
         return {}
+    shown, _ = _all_shown(manifest, fields)
+    shown = shown[shown["of"].isin(annotated["image_id"])]
 
     def compute(folder: Path, *, steps: list[dict], name: str) -> None:
-        regions = region_quality.find_regions(
-            FileImages(rows["path"], max_pixels=images.max_pixels, sha256=rows["sha256"]),
-            rows["image_id"],
-            [Candidate(steps, {})],
+        regions = region_quality.find_cells_by_chain(
+            open_files(shown, images.max_pixels),
+            shown["image_id"],
+            steps,
             title=f"Regions by {name}",
         )
-        regions.drop(columns="candidate").to_parquet(folder / "regions.parquet")
+        regions.to_parquet(folder / "regions.parquet")
 
     return {
         name: Task(
             Key(
                 params={"steps": steps},
-                data={"images": digest_files(rows), "fitted": chain_data(steps)},
-                code=chain_code(steps, region_quality.find_regions, FileImages),
+                data={
+                    "images": digest([images.digest_files(rows), digest_files(shown)]),
+                    "fitted": chain_data(steps),
+                },
+                code=chain_code(steps, region_quality.find_cells_by_chain, open_files),
             ),
             partial(compute, steps=steps, name=name),
         )
@@ -265,6 +345,7 @@ def score_localization(
     manifest: pd.DataFrame,
     truth: pd.DataFrame,
     annotated: pd.DataFrame,
+    fields: dict[str, Result],
     detections: dict[str, Result],
     colour_regions: dict[str, Result],
     options: LocalizationOptions,
@@ -274,21 +355,30 @@ def score_localization(
     Returns
     -------
     DataFrame
-        A row per method, part, seed and image; see ``detections.score_localization``.
+        A row per method, part, run and image or field; see ``detections.score_localization``.
+        ``dice`` where a method and the set have masks.
     """
     from wbc_pipeline.evaluation.localization import detections as evaluation
-    from wbc_pipeline.imaging.packing import accepted
 
-    found, looked = _all_found(annotated, detections, colour_regions, options)
-    return evaluation.score_localization(
+    shown, boxes = _all_shown(manifest, fields)
+    found, looked = _all_found(annotated, shown, detections, colour_regions, options)
+    scored = evaluation.score_localization(
         found,
         looked,
-        truth,
-        accepted(manifest),
+        pd.concat([truth, boxes], ignore_index=True),
+        shown,
         by=BY,
         iou=options.overlap,
         score=options.score,
     )
+    masked = [
+        result.table("regions")[["image_id", "dice"]].assign(method=name)
+        for name, result in colour_regions.items()
+    ]
+    if not masked:
+        return scored.assign(dice=np.nan)
+    dices = pd.concat(masked, ignore_index=True)
+    return scored.merge(dices, on=["method", "image_id"], how="left", validate="m:1")
 
 
 def report_localization(
@@ -297,6 +387,7 @@ def report_localization(
     annotated_images: ImageArray,
     truth: pd.DataFrame,
     annotated: pd.DataFrame,
+    fields: dict[str, Result],
     detectors: dict[str, Result],
     detections: dict[str, Result],
     colour_regions: dict[str, Result],
@@ -311,32 +402,51 @@ def report_localization(
     Returns
     -------
     dict
-        ``localization``: a row per method, part and seed, IoU as printed and ours with an interval,
+        ``localization``: a row per method, part and run, IoU as printed and ours with an interval,
         or why there is none. ``matches``: boxes matched, missed and found where none is, average
-        precision and times. ``trained_detectors``: a row per training. Three figures.
+        precision and times. ``home_and_away``: sets that were left out of training.
+        ``trained_detectors``: a row per training. Four figures.
     """
     from wbc_pipeline.evaluation.figures import localization as figures
+    from wbc_pipeline.evaluation.localization.away import (
+        HOME,
+        compare_home_with_away,
+        worst_away,
+    )
     from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.evaluation.scores.comparison import published_values
 
     rows = [
-        {"method": name, "seed": seed, **detectors[_run(name, seed)].json("summary")}
-        for name, _, seed in _trainings(localization, annotated)
+        {
+            "method": name,
+            **dict(zip(RUN, run, strict=True)),
+            **detectors[_run(name, run)].json("summary"),
+        }
+        for name, _, run in _trainings(localization, annotated)
     ]
-    trained = pd.DataFrame(rows, columns=None if rows else ["method", "seed"])
-    tested = overlaps[(overlaps["part"] == "test") & (overlaps["seed"] == 0)]
+    trained = pd.DataFrame(rows, columns=None if rows else ["method", *RUN])
+    in_images = overlaps[overlaps["shown"] == IMAGE]
+    tested = in_images[
+        (in_images["part"] == "test") & (in_images["seed"] == 0) & (in_images["protocol"] == HOME)
+    ]
     printed = {
         name: published_values(values["mean"])[0]
         for name, values in localization.published.items()
         if "mean" in values and boxes_from in paper.datasets.values()
     }
-    look = _looker(annotated_manifest, annotated_images, truth)
-    found, _ = _all_found(annotated, detections, colour_regions, localization)
-    summary, matches = _summarise(overlaps, found, truth, localization, score)
+    shown, boxes = _all_shown(annotated_manifest, fields)
+    everywhere = pd.concat([truth, boxes], ignore_index=True)
+    look = _looker(shown, annotated_images, everywhere)
+    found, _ = _all_found(annotated, shown, detections, colour_regions, localization)
+    of_images = found[found["shown"] == IMAGE]
+    summary, matches = _summarise(in_images, of_images, truth, localization, score)
+    away = compare_home_with_away(overlaps, shown, resamples=score.resamples, level=score.level)
     return {
         "localization": describe(summary, "Where the cell is", LOCALIZATION_CAPTION),
         "iou_histograms": figures.iou_histograms(tested, published=printed, dataset=boxes_from),
         "matches": describe(matches, "Boxes matched, missed, and too many", MATCHES_CAPTION),
+        "home_and_away": away,
+        "worst_ten_away": figures.worst_ten_away(worst_away(overlaps), look, dataset=boxes_from),
         "detection_overlays": figures.detection_overlays(tested, look, dataset=boxes_from),
         "worst_ten": figures.worst_ten(tested, look, dataset=boxes_from),
         "trained_detectors": describe(
@@ -392,14 +502,14 @@ def _summarise(
 
 
 def _looker(
-    manifest: pd.DataFrame, images: ImageArray, truth: pd.DataFrame
+    shown: pd.DataFrame, images: ImageArray, truth: pd.DataFrame
 ) -> Callable[[pd.Series], Any]:
     """Make what reads a photograph with its true boxes and the found one."""
     from wbc_pipeline.evaluation.figures.sheets import Boxes
     from wbc_pipeline.imaging.reading import read_image
     from wbc_pipeline.imaging.roi import SIDES
 
-    path_of = manifest.set_index("image_id")["path"]
+    path_of = shown.set_index("image_id")["path"]
 
     def look(row: pd.Series) -> Boxes:
         pixels = read_image(path_of[row["image_id"]], max_pixels=images.max_pixels).pixels
@@ -409,43 +519,80 @@ def _looker(
     return look
 
 
+def _all_shown(
+    manifest: pd.DataFrame, fields: dict[str, Result]
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Give all that methods look at, images and fields ``of`` them, and the boxes of the fields."""
+    from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.imaging.roi import SIDES
+    from wbc_pipeline.pipelines.localize.drawn import read_fields
+
+    images = accepted(manifest)
+    images = images.assign(of=images["image_id"], shown=IMAGE)
+    if not fields:
+        return images, pd.DataFrame(columns=["image_id", *SIDES])
+    rows, boxes = read_fields(fields["fields"])
+    rows = rows.reindex(columns=images.columns.drop("shown")).assign(shown=FIELD)
+    return pd.concat([images, rows], ignore_index=True), boxes[["image_id", *SIDES]]
+
+
 def _all_found(
     annotated: pd.DataFrame,
+    shown: pd.DataFrame,
     detections: dict[str, Result],
     colour_regions: dict[str, Result],
     options: LocalizationOptions,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Put the boxes of all methods together, and the images that each looked at."""
+    from wbc_pipeline.evaluation.localization.away import HOME
+
     found, looked = [], []
-    for name, _, seed in _trainings(options, annotated):
-        result = detections[_run(name, seed)]
-        identity = {"method": name, "part": "test", "seed": seed}
+    for name, _, run in _trainings(options, annotated):
+        result = detections[_run(name, run)]
+        identity = {"method": name, "part": "test", **dict(zip(RUN, run, strict=True))}
         found.append(result.table("detections").assign(**identity))
         looked.append(result.table("times").assign(**identity))
+    kinds = shown[["image_id", "of", "shown"]]
     for name, result in colour_regions.items():
         regions = result.table("regions").assign(method=name, score=1.0, inference_ms=None)
-        test = annotated[annotated["part"] == "test"].merge(regions, on="image_id")
-        for part in (test, regions.assign(part="all", seed=0)):
+        regions = regions.merge(kinds, on="image_id")
+        tests = annotated[annotated["part"] == "test"].rename(columns={"image_id": "of"})
+        test = tests.merge(regions, on="of").drop(columns="shown")
+        whole = regions[regions["shown"] == IMAGE].drop(columns="shown")
+        whole = whole.assign(part="all", protocol=HOME, seed=0, fold=0)
+        for part in (test, whole):
             found.append(part[part["found"]])
-            looked.append(part[[*BY, "image_id", "inference_ms"]])
+            looked.append(part[["method", "part", *RUN, "image_id", "inference_ms"]])
     if not looked:
         return (pd.DataFrame(columns=[*BY, "image_id", *extra]) for extra in (BOX, TIME))
-    return tuple(pd.concat(tables, ignore_index=True) for tables in (found, looked))
+    tables = (pd.concat(tables, ignore_index=True) for tables in (found, looked))
+    return tuple(table.merge(kinds[["image_id", "shown"]], on="image_id") for table in tables)
 
 
-def _run(name: str, seed: int) -> str:
-    return f"{name}/{run_name(PROTOCOL, seed, 0)}"
+def _run(name: str, run: tuple[str, int, int]) -> str:
+    return f"{name}/{run_name(*run)}"
+
+
+def _chosen(options: LocalizationOptions) -> Iterator[str]:
+    return filter(options.chosen.include, options.detectors)
 
 
 def _trainings(
     options: LocalizationOptions, annotated: pd.DataFrame
-) -> Iterator[tuple[str, DetectorOptions, int]]:
-    for name in filter(options.chosen.include, options.detectors):
-        for seed in annotated["seed"].unique():
-            yield name, options.detectors[name], int(seed)
+) -> Iterator[tuple[str, DetectorOptions, tuple[str, int, int]]]:
+    runs = annotated[RUN].drop_duplicates().itertuples(index=False, name=None)
+    runs = [(str(protocol), int(seed), int(fold)) for protocol, seed, fold in runs]
+    for name in _chosen(options):
+        for run in runs:
+            yield name, options.detectors[name], run
 
 
-def _rows(images: pd.DataFrame, annotated: pd.DataFrame, seed: int, part: str) -> list[int]:
-    of_part = (annotated["seed"] == seed) & (annotated["part"] == part)
-    chosen = annotated.loc[of_part, "image_id"]
+def _of_run(annotated: pd.DataFrame, run: tuple[str, int, int]) -> pd.Series:
+    return (annotated[RUN] == list(run)).all(axis=1)
+
+
+def _rows(
+    images: pd.DataFrame, annotated: pd.DataFrame, run: tuple[str, int, int], part: str
+) -> list[int]:
+    chosen = annotated.loc[_of_run(annotated, run) & (annotated["part"] == part), "image_id"]
     return images.index[images["image_id"].isin(chosen)].tolist()

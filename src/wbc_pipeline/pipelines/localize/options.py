@@ -2,6 +2,7 @@
 
 from pydantic import Field, field_validator, model_validator
 
+from wbc_pipeline.imaging.recompose_options import RecomposeOptions
 from wbc_pipeline.models import DETECTORS
 from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.experiment.options import PaperParameters, Selection
@@ -10,6 +11,68 @@ from wbc_pipeline.pipelines.reporting.options import Published
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 STATISTICS = ["mean", "min", "max", "sd", "median"]  # of an IoU, as printed
+
+
+class SceneOptions(RecomposeOptions):
+    """Drawn scenes that a detector learns from beside its frames; see ``imaging.scenes``.
+
+    The chances of their ingredients are those of `RecomposeOptions`.
+
+    Parameters
+    ----------
+    count
+        Scenes of each image.
+    plain
+        Share of the frames themselves among what is learned from: they repeat as often as that
+        takes.
+    fill
+        Least and largest share of the frame's side that the longer side of a cell takes.
+    squeeze
+        Largest logarithm of the factor by which height and width change unequally.
+    """
+
+    count: int = Field(gt=0)
+    plain: float = Field(0.3, ge=0, lt=1)
+    fill: tuple[float, float] = (0.1, 0.9)
+    squeeze: float = Field(0.2, ge=0, le=2)
+
+    @field_validator("fill")
+    @classmethod
+    def _are_shares(cls, fill: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < fill[0] <= fill[1] <= 1:
+            raise ValueError(f"fill {list(fill)}: the least and the largest share, above 0 to 1")
+        return fill
+
+    @property
+    def recompose(self) -> RecomposeOptions:
+        """What is in a scene."""
+        return RecomposeOptions(**self.model_dump(include=set(RecomposeOptions.model_fields)))
+
+
+class FieldOptions(Options):
+    """Fields of another microscope, made of test images; see ``imaging.scenes.draw_field``.
+
+    Parameters
+    ----------
+    images
+        Fields of each stain or laboratory, or fewer where it has fewer test images; 0 for none.
+    width, height
+        Of a field, in pixels.
+    cell
+        Least and largest share of the height that the longer side of a cell takes.
+    """
+
+    images: int = Field(ge=0)
+    width: int = Field(ge=64)
+    height: int = Field(ge=64)
+    cell: tuple[float, float]
+
+    @field_validator("cell")
+    @classmethod
+    def _are_shares(cls, cell: tuple[float, float]) -> tuple[float, float]:
+        if not 0 < cell[0] <= cell[1] <= 1:
+            raise ValueError(f"cell {list(cell)}: the least and the largest share, above 0 to 1")
+        return cell
 
 
 class DetectorOptions(Options):
@@ -23,6 +86,14 @@ class DetectorOptions(Options):
         Of its constructor.
     weights
         What its backbone begins with; see ``Variant``.
+    look
+        Which of the ``looks`` makes its frame of an image.
+    frame
+        Height and width of that in pixels, a multiple of 32; null for that of all detectors.
+    trust
+        In what a step of that look found, 0 to 1; see ``models.detect.Detector``.
+    scenes
+        What it learns from beside its frames; null for nothing.
     stages
         Schedule overrides by the name of a stage, in order.
     """
@@ -30,6 +101,10 @@ class DetectorOptions(Options):
     network: str
     arguments: dict = Field(default_factory=dict)
     weights: str = "none"
+    look: str = "whole"
+    frame: int | None = Field(None, ge=64, multiple_of=32)
+    trust: float = Field(0.0, ge=0, lt=1)
+    scenes: SceneOptions | None = None
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
 
     @field_validator("network")
@@ -55,10 +130,14 @@ class LocalizationOptions(Options):
     test
         Share of the annotated images that tests, at random by source.
     frame
-        Height and width in pixels of what a detector sees, the whole image as a square; a
-        multiple of 32.
+        Height and width in pixels of what a detector sees, as a square; a multiple of 32.
+    looks
+        Steps that say which part of an image a detector sees, by name; it is then scaled to the
+        frame.
+    fields
+        Fields of another microscope that every method is tested on too; null for none.
     colour
-        Steps that find the cell by colour, by name.
+        Steps that find the cell by colour, by name; the last may find a mask.
     chosen
         The detectors that are trained: ``all``, or names.
     detectors
@@ -76,6 +155,8 @@ class LocalizationOptions(Options):
     names: list[str]
     test: float = Field(gt=0, lt=1)
     frame: int = Field(ge=64, multiple_of=32)
+    looks: Views
+    fields: FieldOptions | None = None
     colour: Views
     chosen: Selection
     detectors: dict[Name, DetectorOptions]
@@ -85,10 +166,25 @@ class LocalizationOptions(Options):
     overlap: float = Field(gt=0, le=1)
     published: Published
 
+    def size_of(self, detector: DetectorOptions) -> int:
+        """Give the side of a detector's frame."""
+        return detector.frame or self.frame
+
+    def frames_of(self, detector: DetectorOptions) -> str:
+        """Name the frames that a detector sees."""
+        return f"{detector.look}-{self.size_of(detector)}"
+
     @property
-    def frame_steps(self) -> list[dict]:
-        """Steps that make what a detector sees."""
-        return [{"full_resolution": {}}, {"resize": {"size": self.frame}}]
+    def frame_steps(self) -> dict[str, list[dict]]:
+        """Steps that make what the chosen detectors see, by the name of the frames."""
+        chosen = [self.detectors[name] for name in self.detectors if self.chosen.include(name)]
+        return {
+            self.frames_of(detector): [
+                *self.looks.root[detector.look],
+                {"resize": {"size": self.size_of(detector)}},
+            ]
+            for detector in chosen
+        }
 
     @model_validator(mode="after")
     def _name_known_detectors(self) -> "LocalizationOptions":
@@ -100,6 +196,7 @@ class LocalizationOptions(Options):
             for statistic in values:
                 check_name(statistic, STATISTICS, f"published.{name}: statistic")
         for name, detector in self.detectors.items():
+            check_name(detector.look, self.looks.root, f"detectors.{name}.look: look")
             try:
                 stages = merge_stages(self.train, detector.stages)
                 if any(stage.keep == "best" for stage in stages.values()):
@@ -117,6 +214,16 @@ class LocalizationOptions(Options):
                 "true or false for channels_last"
             )
         return trainer
+
+    @field_validator("looks")
+    @classmethod
+    def _begin_with_files(cls, looks: Views) -> Views:
+        from wbc_pipeline.imaging.chain import build_chain
+
+        for name, steps in looks.root.items():
+            if not build_chain(steps).full_resolution:
+                raise ValueError(f"{name} begins with full_resolution")
+        return looks
 
     @field_validator("colour")
     @classmethod

@@ -7,7 +7,7 @@ from wbc_pipeline.pipelines.localize import nodes
 
 ROLE = "annotated"  # of the data set that detectors learn from
 ROOM = "localize.localization"
-FOUND = ("truth", "annotated", "detectors", "detections", "colour_regions", "overlaps")
+FOUND = ("truth", "annotated", "fields", "detectors", "detections", "colour_regions", "overlaps")
 OWN_INPUTS = {
     "annotated_manifest": f"{ROLE}_manifest",
     "annotated_images": f"{ROLE}_images",
@@ -20,10 +20,10 @@ def create_pipeline() -> Pipeline:
     """Ingest the annotated data set, find cells by every method, and match them."""
     manifest, images, boxes = (f"{ROLE}_{name}" for name in ("manifest", "images", "boxes"))
     options = f"params:{ROOM}"
-    truth, annotated, detectors, detections, colour_regions, overlaps = (
+    truth, annotated, fields, detectors, detections, colour_regions, overlaps = (
         f"{ROOM}.{name}" for name in FOUND
     )
-    frames = f"{ROOM}.frames"
+    frames, scenes = f"{ROOM}.frames", f"{ROOM}.scenes"
 
     def step(func, inputs, output, tag=None):
         return node(func, inputs, output, name=func.__name__, namespace=ROOM, tags=tag)
@@ -33,7 +33,14 @@ def create_pipeline() -> Pipeline:
             step(nodes.list_true_boxes, [manifest, boxes, images, options], truth),
             step(
                 nodes.split_annotated,
-                [manifest, boxes, truth, options, "params:seeds"],
+                {
+                    "manifest": manifest,
+                    "boxes": boxes,
+                    "truth": truth,
+                    "options": options,
+                    "protocols": "params:protocols",
+                    "seeds": "params:seeds",
+                },
                 annotated,
             ),
             step(
@@ -43,12 +50,25 @@ def create_pipeline() -> Pipeline:
                 "preprocessing",
             ),
             step(
+                nodes.draw_scenes,
+                [images, manifest, truth, annotated, options],
+                scenes,
+                "preprocessing",
+            ),
+            step(
+                nodes.draw_fields,
+                [images, manifest, truth, annotated, options],
+                fields,
+                "preprocessing",
+            ),
+            step(
                 nodes.train_detectors,
                 {
                     "manifest": manifest,
                     "truth": truth,
                     "annotated": annotated,
                     "frames": frames,
+                    "scenes": scenes,
                     "options": options,
                     "dataset": "params:boxes",
                     "device": "params:device",
@@ -60,8 +80,9 @@ def create_pipeline() -> Pipeline:
                 nodes.detect_cells,
                 {
                     "manifest": manifest,
+                    "images": images,
                     "annotated": annotated,
-                    "frames": frames,
+                    "fields": fields,
                     "detectors": detectors,
                     "options": options,
                     "device": "params:device",
@@ -71,7 +92,7 @@ def create_pipeline() -> Pipeline:
             ),
             step(
                 nodes.find_by_colour,
-                [manifest, annotated, images, options],
+                [manifest, annotated, images, fields, options],
                 colour_regions,
                 "prediction",
             ),
@@ -81,6 +102,7 @@ def create_pipeline() -> Pipeline:
                     "manifest": manifest,
                     "truth": truth,
                     "annotated": annotated,
+                    "fields": fields,
                     "detections": detections,
                     "colour_regions": colour_regions,
                     "options": options,
