@@ -43,6 +43,15 @@ def test_names_and_lists_of_a_table_can_be_said_on_the_command_line(load):
     assert options.classes == ["SNE", "BNE"]
 
 
+@pytest.mark.parametrize("env", ["base", "test", "paper"])
+@pytest.mark.parametrize("paper", [paper.name for paper in PAPERS])
+def test_the_size_that_is_said_is_that_of_every_view_of_a_paper(load, env, paper):
+    views = load(env, pipeline=paper, size=72)[paper]["views"].values()
+    sizes = [step["resize"]["size"] for steps in views for step in steps if "resize" in step]
+    unscaled = (env, paper) == ("paper", "blend")  # trained on images as they are
+    assert {*sizes} == (set() if unscaled else {72})
+
+
 def test_an_environment_changes_only_what_it_names(load):
     base, test = load("base")["blend"], load("test")["blend"]
     assert test["train"]["epochs"] != base["train"]["epochs"]
@@ -56,6 +65,7 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"blend": {"train": {"epoch": 3}}}, "blend.train.epoch: .* Did you mean 'epochs'?"),
         ({"blend": {"train": {"epochs": 0}}}, "blend.train.epochs: .*greater than 0"),
         ({"seeds": "many"}, "seeds: .*integer"),
+        ({"size": 0}, "size: .*greater than 0"),
         ({"dataset": "leukaemia"}, "dataset: .*Did you mean 'leukemia5'"),
         ({"dataset": "leukemia"}, "dataset: .*Did you mean 'leukemia5'"),
         ({"dataset": "demo+LISC"}, "dataset: .*Did you mean 'lisc'"),

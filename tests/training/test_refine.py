@@ -98,7 +98,7 @@ def test_an_opening_shifts_nothing(opening):
 
 def test_holes_are_filled():
     found = discs((32, 32, 14, True))
-    found[0][30:34, 30:34] = 0.1
+    found[:, 30:34, 30:34] = 0.1
     cell, nucleus = keep_cell(found, opening=0.05)
     assert cell[32, 32] and nucleus[32, 32]
 

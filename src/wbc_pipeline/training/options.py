@@ -136,8 +136,8 @@ class RefineOptions(Options):
     turns
         Average the predictions of each image's eight flips and turns.
     component
-        Keep the component around the largest, most central nucleus, its holes filled, and the
-        nucleus inside it.
+        Keep the component around the largest, most central nucleus, and the nucleus inside it, the
+        holes of both filled.
     opening
         Before, cut whatever is connected with it by less than this share of the image's shorter
         side; 0 for nothing.

@@ -72,7 +72,7 @@ def average_turns(network: nn.Module, *views: Tensor) -> JointOutput:
 
 
 def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:
-    """Keep the component around the largest, most central nucleus, and fill its holes.
+    """Keep the component around the largest, most central nucleus, and fill holes of both.
 
     Parameters
     ----------
@@ -102,10 +102,14 @@ def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:
     central = np.exp(-(down[:, None] ** 2 + across**2) / (2 * CENTRAL**2))
     weights = ((nucleus + LEAST_NUCLEUS) * central).ravel()
     scores = np.bincount(parts.ravel(), weights=weights, minlength=number)
-    kept = (parts == 1 + scores[1:].argmax()).astype(np.uint8)
-    outlines, _ = cv2.findContours(kept, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    kept = cv2.drawContours(kept, outlines, -1, 1, cv2.FILLED) > 0
-    return np.stack([kept, kept & (nucleus > 0.5)])
+    kept = _filled(parts == 1 + scores[1:].argmax())
+    return np.stack([kept, _filled(kept & (nucleus > 0.5))])
+
+
+def _filled(region: np.ndarray) -> np.ndarray:  # boolean [H, W]
+    region = region.astype(np.uint8)
+    outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    return cv2.drawContours(region, outlines, -1, 1, cv2.FILLED) > 0
 
 
 def _turns() -> Iterator[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
