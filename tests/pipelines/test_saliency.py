@@ -207,10 +207,12 @@ def test_a_set_of_one_class_still_learns_masks(run_pipeline, tmp_path):
 
 def test_the_paper_environment_has_the_published_sizes_and_schedule():
     from kedro.framework.project import pipelines, settings
+    from kedro.framework.startup import bootstrap_project
     from kept_results import PROJECT
 
     from wbc_pipeline.parameters.schema import check_parameters
 
+    bootstrap_project(PROJECT)
     pipelines.set_requested(["saliency"])
     try:
         parameters = settings.CONFIG_LOADER_CLASS(
