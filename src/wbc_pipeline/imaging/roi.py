@@ -25,6 +25,11 @@ SIDES = ["xmin", "ymin", "xmax", "ymax"]
 _REACH = 0.5  # how far cytoplasm goes beyond the nucleus, in longer sides of the nucleus
 
 
+def box_areas(boxes: np.ndarray) -> np.ndarray:
+    """Give the areas ``[K]`` of boxes ``[K, 4]``, sides as in `SIDES`; 0 where they cross."""
+    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)
+
+
 class Region(NamedTuple):
     """A box in pixels, ``image[ymin:ymax, xmin:xmax]``.
 

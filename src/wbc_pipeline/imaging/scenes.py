@@ -13,6 +13,7 @@ import numpy as np
 from wbc_pipeline.imaging.masks import BACKGROUND, CELL, UNKNOWN
 from wbc_pipeline.imaging.recompose import recompose
 from wbc_pipeline.imaging.recompose_options import RecomposeOptions
+from wbc_pipeline.imaging.roi import box_areas
 
 _GROUND = 90  # percentile of green above which a pixel is clear ground
 _GRAIN = 2.0  # levels, SD of drawn ground
@@ -89,7 +90,7 @@ def draw_scene(
     scene, parts = _paste(image, mask, (scale, shift), size, rng)
     moved = boxes * np.tile(scale, 2) + np.tile(shift, 2)
     inside = np.clip(moved, 0, size)
-    shown = _area(inside) / np.maximum(_area(moved), 1e-9) >= LEAST_SHOWN
+    shown = box_areas(inside) / np.maximum(box_areas(moved), 1e-9) >= LEAST_SHOWN
     shown[chosen] = True
     return Scene(recompose(scene, parts, rng, options), inside[shown].astype(np.float32))
 
@@ -238,7 +239,3 @@ def _ellipses(boxes: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         centre, sides = ((xmin + xmax) / 2, (ymin + ymax) / 2), (xmax - xmin, ymax - ymin)
         cv2.ellipse(mask, (centre, sides, 0.0), CELL, -1)
     return mask
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)

@@ -194,15 +194,12 @@ DETECTOR_FIT = Fit(
 
 def _drawn_to(proposed: Region, boxes: np.ndarray, trust: float) -> np.ndarray:
     """Average what overlaps a proposed box by half with it."""
+    import torch
+    from torchvision.ops import box_iou
+
     one = np.array([proposed[:4]], float)
-    shared = np.minimum(boxes[:, 2:], one[:, 2:]) - np.maximum(boxes[:, :2], one[:, :2])
-    shared = shared.clip(0).prod(axis=1)
-    covered = _areas(boxes) + _areas(one) - shared
-    return np.where((shared > _ALIKE * covered)[:, None], (1 - trust) * boxes + trust * one, boxes)
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    overlap = box_iou(torch.from_numpy(boxes), torch.from_numpy(one)).numpy()  # [K, 1]
+    return np.where(overlap > _ALIKE, (1 - trust) * boxes + trust * one, boxes)
 
 
 def _steps(description: dict) -> list[dict]:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.cell_mask import cell_mask_in_box
-from wbc_pipeline.imaging.roi import SIDES
+from wbc_pipeline.imaging.roi import SIDES, box_areas
 from wbc_pipeline.imaging.scenes import LEAST_SHOWN
 from wbc_pipeline.training.views import as_tensor, take_views
 
@@ -86,7 +86,7 @@ def make_targets(
     sides = (boxes[SIDES].to_numpy(float) - np.tile(shown[:, :2], 2)) * scale
     inside = np.clip(sides, 0, size)
     if crops is not None:
-        is_shown = _areas(inside) >= LEAST_SHOWN * _areas(sides)
+        is_shown = box_areas(inside) >= LEAST_SHOWN * box_areas(sides)
         inside, place = inside[is_shown], place[is_shown]
     sides = inside
     cells = np.zeros((len(sides) if masks else 0, size, size), np.uint8)
@@ -140,10 +140,6 @@ def _refuse_outside(boxes: pd.DataFrame, whole: np.ndarray) -> None:
             f"{int(empty.sum())} annotated boxes have no area inside their image, such as in "
             f"{names}; correct these annotations or leave the images out."
         )
-
-
-def _areas(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)
 
 
 @torch.inference_mode()

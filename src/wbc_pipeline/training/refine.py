@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from wbc_pipeline.imaging.segment import fill_holes
 from wbc_pipeline.models.joint import JointOutput
 from wbc_pipeline.training.options import RefineOptions
 
@@ -102,14 +103,9 @@ def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:
     central = np.exp(-(down[:, None] ** 2 + across**2) / (2 * CENTRAL**2))
     weights = ((nucleus + LEAST_NUCLEUS) * central).ravel()
     scores = np.bincount(parts.ravel(), weights=weights, minlength=number)
-    kept = _filled(parts == 1 + scores[1:].argmax())
-    return np.stack([kept, _filled(kept & (nucleus > 0.5))])
-
-
-def _filled(region: np.ndarray) -> np.ndarray:  # boolean [H, W]
-    region = region.astype(np.uint8)
-    outlines, _ = cv2.findContours(region, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    return cv2.drawContours(region, outlines, -1, 1, cv2.FILLED) > 0
+    kept = fill_holes((parts == 1 + scores[1:].argmax()).astype(np.uint8)) > 0
+    inside = fill_holes((kept & (nucleus > 0.5)).astype(np.uint8)) > 0
+    return np.stack([kept, inside])
 
 
 def _turns() -> Iterator[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:

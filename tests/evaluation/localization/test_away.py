@@ -1,8 +1,7 @@
 import numpy as np
 import pandas as pd
-import pytest
 
-from wbc_pipeline.evaluation.localization.away import compare_home_with_away, dice, worst_away
+from wbc_pipeline.evaluation.localization.away import compare_home_with_away, worst_away
 
 IMAGES = pd.DataFrame(
     {
@@ -65,9 +64,3 @@ def test_what_fails_away_is_of_one_protocol():
         ["light", "source", 0, "a1", True, 0.7, np.nan],
     )
     assert worst_away(table)["iou"].tolist() == [0.8]
-
-
-def test_dice_is_twice_the_shared_over_the_sum():
-    one, other = np.uint8([255, 255, 0, 0]), np.uint8([255, 0, 0, 255])
-    assert dice(one, other) == pytest.approx(0.5)
-    assert dice(0 * one, 0 * one) == 1

@@ -85,13 +85,6 @@ def worst_away(scored: pd.DataFrame) -> pd.DataFrame:
     return rows[:0]
 
 
-def dice(found: np.ndarray, true: np.ndarray) -> float:
-    """Dice of two masks, each true where it is not 0; 1 where both are empty."""
-    found, true = found > 0, true > 0
-    total = int(found.sum()) + int(true.sum())
-    return 2 * int((found & true).sum()) / total if total else 1.0
-
-
 def _describe(table: pd.DataFrame, *, resamples: int, level: float) -> dict[str, float]:
     if table.empty:
         return {"images": 0}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from wbc_pipeline.evaluation.localization.away import dice
+from wbc_pipeline.evaluation.localization.mask_quality import dice_score
 from wbc_pipeline.evaluation.localization.regions import SIDES, match_regions, summarise_regions
 from wbc_pipeline.evaluation.localization.tuning import UNTUNED, Candidate
 from wbc_pipeline.evaluation.report.described import described
@@ -104,7 +104,7 @@ def _dice(
     if mask is None or not images.has_masks:
         return None
     true = images.mask(row, shape)
-    return None if (true == UNKNOWN).all() else dice(mask, region_mask(true, "cell"))
+    return None if (true == UNKNOWN).all() else dice_score(mask, region_mask(true, "cell"))
 
 
 def score_regions(regions: pd.DataFrame, truth: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,7 @@ import pandas as pd
 
 from wbc_pipeline.imaging.masks import region_mask
 from wbc_pipeline.imaging.packing import accepted
-from wbc_pipeline.imaging.roi import SIDES
+from wbc_pipeline.imaging.roi import SIDES, box_areas
 
 
 def intersection_over_union(found: np.ndarray, true: np.ndarray) -> np.ndarray:
@@ -32,7 +32,7 @@ def intersection_over_union(found: np.ndarray, true: np.ndarray) -> np.ndarray:
     found, true = np.asarray(found, float), np.asarray(true, float)
     sides = np.minimum(found[:, 2:], true[:, 2:]) - np.maximum(found[:, :2], true[:, :2])
     shared = sides.clip(0).prod(axis=1)
-    covered = _area(found) + _area(true) - shared
+    covered = box_areas(found) + box_areas(true) - shared
     return np.divide(shared, covered, out=np.zeros(len(found)), where=covered > 0)
 
 
@@ -129,10 +129,6 @@ def summarise_regions(matched: pd.DataFrame, by: Sequence[str]) -> pd.DataFrame:
         sd=("iou", "std"),
         median=("iou", "median"),
     ).reset_index()
-
-
-def _area(boxes: np.ndarray) -> np.ndarray:
-    return (boxes[:, 2:] - boxes[:, :2]).clip(0).prod(axis=1)
 
 
 def _around(mask: np.ndarray) -> tuple[float, float, float, float]:

@@ -9,7 +9,7 @@ import numpy as np
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
 from wbc_pipeline.keys import Key, code_digest
-from wbc_pipeline.pipelines.experiment.options import CompositeOptions
+from wbc_pipeline.pipelines.experiment.options import CompositeOptions, plain_repeats
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,7 @@ class Composites:
             N.
         """
         count, plain, rows = self.options.count, self.options.plain, parts["train"]
-        times = max(1, round(count * plain / (1 - plain))) if plain else 0
-        images = np.tile(rows, times)
+        images = np.tile(rows, plain_repeats(count, plain))
         composites = [number * total + rows for number in range(1, count + 1)]
         return {**parts, "train": np.concatenate([images, *composites])}
 

@@ -42,8 +42,19 @@ class CompositeOptions(RecomposeOptions):
 
     @property
     def recompose(self) -> RecomposeOptions:
-        """What is in a composite."""
+        """What is drawn."""
         return RecomposeOptions(**self.model_dump(include=set(RecomposeOptions.model_fields)))
+
+
+def plain_repeats(drawn: float, plain: float) -> int:
+    """Tell how often an image repeats beside ``drawn`` drawn ones, for a share of ``plain``.
+
+    Examples
+    --------
+    >>> plain_repeats(8, 0.5), plain_repeats(1, 0.25), plain_repeats(3, 0)
+    (8, 1, 0)
+    """
+    return max(1, round(drawn * plain / (1 - plain))) if plain else 0
 
 
 class Variant(Options):

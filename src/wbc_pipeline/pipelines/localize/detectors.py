@@ -13,6 +13,7 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.keys import digest
 from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE, find_cells, load_detector
+from wbc_pipeline.pipelines.experiment.options import plain_repeats
 from wbc_pipeline.pipelines.experiment.trainings import Training
 from wbc_pipeline.pipelines.localize.drawn import SCENE_BOXES, open_files
 from wbc_pipeline.training import detection
@@ -99,7 +100,7 @@ class DetectorTraining(Training):
         boxes = self.scenes.result.table(SCENE_BOXES)
         boxes["row"] += len(frames)
         plain = self.run.rows["train"]
-        times = round(len(rows) / len(plain) * self.plain / (1 - self.plain))
+        times = plain_repeats(len(rows) / len(plain), self.plain)
         return DetectionTask(
             network,
             frames=np.concatenate([frames, self.scenes.pixels]),

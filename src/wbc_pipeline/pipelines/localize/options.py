@@ -2,10 +2,9 @@
 
 from pydantic import Field, field_validator, model_validator
 
-from wbc_pipeline.imaging.recompose_options import RecomposeOptions
 from wbc_pipeline.models import DETECTORS
 from wbc_pipeline.options import Options, check_name
-from wbc_pipeline.pipelines.experiment.options import PaperParameters, Selection
+from wbc_pipeline.pipelines.experiment.options import CompositeOptions, PaperParameters, Selection
 from wbc_pipeline.pipelines.preprocessing.options import Name, Views
 from wbc_pipeline.pipelines.reporting.options import Published
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
@@ -13,25 +12,23 @@ from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_st
 STATISTICS = ["mean", "min", "max", "sd", "median"]  # of an IoU, as printed
 
 
-class SceneOptions(RecomposeOptions):
+class SceneOptions(CompositeOptions):
     """Drawn scenes that a detector learns from beside its frames; see ``imaging.scenes``.
 
-    The chances of their ingredients are those of `RecomposeOptions`.
+    The chances of their ingredients are those of ``RecomposeOptions``.
 
     Parameters
     ----------
     count
         Scenes of each image.
     plain
-        Share of the frames themselves among what is learned from: they repeat as often as that
-        takes.
+        Share of the frames themselves among what is learned from.
     fill
         Least and largest share of the frame's side that the longer side of a cell takes.
     squeeze
         Largest logarithm of the factor by which height and width change unequally.
     """
 
-    count: int = Field(gt=0)
     plain: float = Field(0.3, ge=0, lt=1)
     fill: tuple[float, float] = (0.1, 0.9)
     squeeze: float = Field(0.2, ge=0, le=2)
@@ -42,11 +39,6 @@ class SceneOptions(RecomposeOptions):
         if not 0 < fill[0] <= fill[1] <= 1:
             raise ValueError(f"fill {list(fill)}: the least and the largest share, above 0 to 1")
         return fill
-
-    @property
-    def recompose(self) -> RecomposeOptions:
-        """What is in a scene."""
-        return RecomposeOptions(**self.model_dump(include=set(RecomposeOptions.model_fields)))
 
 
 class FieldOptions(Options):

@@ -159,7 +159,7 @@ class JointTask(ClassificationTask):
         views = {name: self.arrays[name].numpy() for name in self.network.views}
         classifier = ClassificationTask(ClassHead(self.network), views=views, classes=self.classes)
         table = classifier.predict(rows, device=device, batch_size=batch_size)
-        if (self.arrays["mask"][as_tensor(rows)] == UNKNOWN).all():
+        if self._has_no_mask(as_tensor(rows)):
             return table
         chunks = np.array_split(rows, range(batch_size, len(rows), batch_size))
         found = [self._measure(as_tensor(chunk), device) for chunk in chunks]
@@ -193,7 +193,7 @@ class JointTask(ClassificationTask):
 
     def _check_masks(self, stage: Stage) -> None:
         options, augmentation = stage.options, stage.options.augmentation
-        if not self.weights.cross_entropy and self._has_no_mask("train"):
+        if not self.weights.cross_entropy and self._has_no_mask(self.rows["train"]):
             raise ValueError(
                 "losses.cross_entropy is 0, and no training image has a mask to learn from; set it "
                 "above 0, or take a data set with masks."
@@ -208,11 +208,11 @@ class JointTask(ClassificationTask):
                 "out."
             )
         needs_masks = options.monitor == "val_iou" and self.has_validation
-        if needs_masks and self._has_no_mask("validation"):
+        if needs_masks and self._has_no_mask(self.rows["validation"]):
             raise ValueError(
                 f"stages.{stage.name}.monitor: no image of the validation part has a mask for "
                 f"val_iou; use {' or '.join(ClassificationTask.monitors)}."
             )
 
-    def _has_no_mask(self, part: str) -> bool:
-        return bool((self.arrays["mask"][self.rows[part]] == UNKNOWN).all())
+    def _has_no_mask(self, rows: Tensor) -> bool:
+        return bool((self.arrays["mask"][rows] == UNKNOWN).all())
