@@ -98,6 +98,7 @@ def test_an_unknown_backbone_names_the_known(name):
     [
         ("mask_rcnn", "resnet50", "detector.backbone.body.layer1.0.conv1.weight"),
         ("light_detector", "mobilenet_v3_large", "detector.backbone.features.1.block.0.0.weight"),
+        ("light_detector", "mobilenet_v2", "detector.backbone.features.1.conv.0.0.weight"),
     ],
 )
 def test_a_backbone_takes_the_weights_of_torchvisions_classifier(name, backbone, inside, tmp_path):

@@ -33,7 +33,7 @@ FIGURES = (
     "confusion_matrices",
 )
 VARIANTS = ("custom_2_whole", "custom_2_roi", "vgg16_roi")
-DETECTORS = ("mask_rcnn_resnet50", "light", "light_stain")
+DETECTORS = ("mask_rcnn_resnet50", "light", "light_stain", "mask_rcnn_stain")
 
 
 @pytest.fixture(scope="module")

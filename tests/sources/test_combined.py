@@ -76,6 +76,15 @@ def test_sets_that_share_no_classes_are_refused_with_the_classes_of_each(raw):
         list_both(raw, options=options)
 
 
+def test_left_to_itself_it_keeps_all_classes_where_too_few_are_shared_and_says_so(raw, caplog):
+    assert set(list_both(raw, classes="auto")["label"]) == {"basophil", "monocyte"}
+    assert not caplog.messages
+    options = {"demo": OPTIONS["demo"] | {"classes": ["myeloblast", "erythroblast"]}}
+    kept = list_both(raw, classes="auto", options=options)
+    assert set(kept["label"]) == {"basophil", "monocyte", "myeloblast", "erythroblast"}
+    assert "share no classes, so all of them are kept (demo: erythroblast" in caplog.text
+
+
 def test_a_source_that_stands_in_two_sets_is_one_source(raw):
     listing = list_both(raw)
     outcome = pack_images(listing, raw / "images.npy", image_size=64)

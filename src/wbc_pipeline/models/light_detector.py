@@ -1,6 +1,7 @@
 """Beyond the localization paper: a detector for a laptop, trained in minutes on one core."""
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torchvision
@@ -16,7 +17,8 @@ from wbc_pipeline.models.pretrained import HEADS, load_weights
 STRIDE = 16  # of the one map of features
 CHANNELS = 96  # of the features that the heads see
 DETECTIONS = 20  # of an image at the most
-_MOBILENET_STAGES = 13  # of MobileNetV3-Large's 17, up to the stride of 16
+_MOBILENET_STAGES = {"mobilenet_v2": 14, "mobilenet_v3_large": 13}  # up to the stride of 16
+_ALL_STAGES = 19  # of the deeper of the two
 
 
 class CompactBackbone(nn.Module):
@@ -43,11 +45,16 @@ class CompactBackbone(nn.Module):
 
 
 class MobileBackbone(nn.Module):
-    """MobileNetV3-Large (Howard et al., ICCV 2019) up to a stride of 16."""
+    """MobileNetV2 (Sandler et al., CVPR 2018) or V3-Large (Howard et al., ICCV 2019), in part.
 
-    def __init__(self):
+    The part is that up to a stride of 16; the image is normalised as for ImageNet's weights by
+    torchvision's ``FCOS``.
+    """
+
+    def __init__(self, name: str):
         super().__init__()
-        self.features = torchvision.models.mobilenet_v3_large().features[:_MOBILENET_STAGES]
+        self.stages = _MOBILENET_STAGES[name]
+        self.features = getattr(torchvision.models, name)().features[: self.stages]
         self.project = nn.Conv2d(self.features[-1].out_channels, CHANNELS, kernel_size=1)
         self.out_channels = CHANNELS
 
@@ -55,7 +62,10 @@ class MobileBackbone(nn.Module):
         return self.project(self.features(image))  # [B, 96, S/16, S/16]
 
 
-_BACKBONES = {"compact": CompactBackbone, "mobilenet_v3_large": MobileBackbone}
+_BACKBONES = {
+    "compact": CompactBackbone,
+    **{name: partial(MobileBackbone, name) for name in _MOBILENET_STAGES},
+}
 
 
 class LightDetector(nn.Module):
@@ -73,8 +83,8 @@ class LightDetector(nn.Module):
     image_size
         Height and width of the frames in pixels; a multiple of 32, at least 64.
     backbone
-        ``compact``: 1.6 million parameters, from scratch. ``mobilenet_v3_large``: for weights of
-        ImageNet.
+        ``compact``: 1.6 million parameters, from scratch. ``mobilenet_v2`` and
+        ``mobilenet_v3_large``: for weights of ImageNet.
     score
         Detections below this score are not given.
     """
@@ -102,7 +112,7 @@ class LightDetector(nn.Module):
         )
 
     def load_pretrained(self, file: Path) -> None:
-        """Load weights from a file into ``mobilenet_v3_large``; the rest is left unchanged.
+        """Load weights from a file into a MobileNet; the rest is left unchanged.
 
         Parameters
         ----------
@@ -119,10 +129,11 @@ class LightDetector(nn.Module):
         if not isinstance(self.detector.backbone, MobileBackbone):
             raise ValueError(
                 f"There are no weights for the backbone compact, so {file} is of no use to it; set "
-                "weights to none, or backbone to mobilenet_v3_large."
+                f"weights to none, or backbone to one of {', '.join(_MOBILENET_STAGES)}."
             )
-        later = tuple(f"features.{stage}." for stage in range(_MOBILENET_STAGES, 17))
-        load_weights({"features.": self.detector.backbone.features}, file, ignored=HEADS + later)
+        backbone = self.detector.backbone
+        later = tuple(f"features.{stage}." for stage in range(backbone.stages, _ALL_STAGES))
+        load_weights({"features.": backbone.features}, file, ignored=HEADS + later)
 
     def forward(
         self, images: Tensor, targets: list[dict[str, Tensor]] | None = None

@@ -1,5 +1,6 @@
 """Several data sets as one, written ``a+b``: ids that are unique, and the classes they share."""
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from types import ModuleType
@@ -11,6 +12,7 @@ from wbc_pipeline.sources.annotations.common import Box
 from wbc_pipeline.sources.listing import LayoutError, as_listing, list_source, load_source
 from wbc_pipeline.sources.pinned import PinnedCopies, read_copies
 
+_log = logging.getLogger(__name__)
 _ID_COLUMNS = ("source_id", "patient", "filename_group")  # unique within a data set only
 
 
@@ -67,7 +69,7 @@ def list_sets(
 
 
 def join_sets(
-    listings: Mapping[str, pd.DataFrame], *, classes: Literal["shared", "all"] = "shared"
+    listings: Mapping[str, pd.DataFrame], *, classes: Literal["auto", "shared", "all"] = "shared"
 ) -> pd.DataFrame:
     """Make one data set of several.
 
@@ -77,7 +79,8 @@ def join_sets(
         Of `list_sets`.
     classes
         Whether images of a class that only some of several data sets have are left out
-        (``shared``).
+        (``shared``) or not (``all``); ``auto``: where two classes or more are shared, else not,
+        with a warning.
 
     Returns
     -------
@@ -93,8 +96,8 @@ def join_sets(
     """
     if len(listings) == 1:
         return next(iter(listings.values()))
-    if classes == "shared":
-        shared = _shared_classes(listings)
+    shared = set() if classes == "all" else _shared_classes(listings, classes)
+    if shared:
         listings = {
             name: listing[listing["label"].isin(shared) | listing["label"].isna()]
             for name, listing in listings.items()
@@ -211,17 +214,29 @@ def caveats(dataset: str) -> list[str]:
     ]
 
 
-def _shared_classes(listings: Mapping[str, pd.DataFrame]) -> set[str]:
+def _shared_classes(listings: Mapping[str, pd.DataFrame], asked: str) -> set[str]:
+    """Find the classes that all have; none where ``auto`` keeps all of each."""
     classes = {name: set(listing["label"].dropna()) for name, listing in listings.items()}
     shared = set.intersection(*classes.values())
-    if len(shared) < 2:
-        known = "; ".join(f"{name}: {', '.join(sorted(of))}" for name, of in classes.items())
+    if len(shared) >= 2:
+        return shared
+    known = "; ".join(f"{name}: {', '.join(sorted(of))}" for name, of in classes.items())
+    few = (
+        f"The data sets {', '.join(classes)} share {len(shared) or 'no'} "
+        f"class{'' if len(shared) == 1 else 'es'}"
+    )
+    if asked == "shared":
         raise LayoutError(
-            f"The data sets {', '.join(classes)} share {len(shared) or 'no'} "
-            f"class{'' if len(shared) == 1 else 'es'}, and two or more are needed. Classes of "
-            f"{known}. Choose other data sets, or set `sources.classes` to all."
+            f"{few}, and two or more are needed. Classes of {known}. Choose other data sets, or "
+            "set `sources.classes` to all."
         )
-    return shared
+    _log.warning(
+        "%s, so all of them are kept (%s): whoever tells these classes apart may be telling the "
+        "laboratories apart. With sources.classes=shared such sets are refused.",
+        few,
+        known,
+    )
+    return set()
 
 
 def _with_unique_ids(listing: pd.DataFrame) -> pd.DataFrame:

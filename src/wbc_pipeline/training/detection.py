@@ -88,7 +88,45 @@ def make_targets(
     if crops is not None:
         is_shown = box_areas(inside) >= LEAST_SHOWN * box_areas(sides)
         inside, place = inside[is_shown], place[is_shown]
-    sides = inside
+    return _targets(pixels, rows, place, inside, masks=masks)
+
+
+def add_scenes(
+    targets: Targets, scenes: pd.DataFrame, rows: Sequence[int], *, pixels: np.ndarray
+) -> Targets:
+    """Put drawn scenes behind the images to learn from.
+
+    Parameters
+    ----------
+    targets
+        Of `make_targets`; where these have masks, scenes get them in the same way.
+    scenes
+        ``row`` and the sides in pixels of the frame, a row per box.
+    rows
+        Row numbers of the scenes, each with a box at least.
+    pixels
+        uint8 [N, S, S, 3], RGB; these rows of it are the scenes.
+    """
+    rows = np.asarray(rows, dtype=np.int64)
+    places = scenes["row"].map(pd.Series(range(len(rows)), index=rows))
+    boxes = scenes.assign(place=places).dropna(subset="place").sort_values("place", kind="stable")
+    has_masks = targets.masks is not None
+    sides, place = boxes[SIDES].to_numpy(), boxes["place"].to_numpy(int)
+    drawn = _targets(pixels, rows, place, sides, masks=has_masks)
+    return Targets(
+        rows=torch.cat([targets.rows, drawn.rows]),
+        counts=torch.cat([targets.counts, drawn.counts]),
+        boxes=torch.cat([targets.boxes, drawn.boxes]),
+        masks=torch.cat([targets.masks, drawn.masks]) if has_masks else None,
+        boxes_without_violet=targets.boxes_without_violet + drawn.boxes_without_violet,
+    )
+
+
+def _targets(
+    pixels: np.ndarray, rows: np.ndarray, place: np.ndarray, sides: np.ndarray, *, masks: bool
+) -> Targets:
+    """Make targets of boxes ``sides`` [K, 4], each on the row at its ``place`` among ``rows``."""
+    size = pixels.shape[1]
     cells = np.zeros((len(sides) if masks else 0, size, size), np.uint8)
     without_violet = 0
     for cell, row, box in zip(cells, rows[place], sides, strict=False):  # no cells: no masks
@@ -101,31 +139,6 @@ def make_targets(
         boxes=torch.from_numpy(sides.astype(np.float32)),
         masks=torch.from_numpy(cells) if masks else None,
         boxes_without_violet=without_violet,
-    )
-
-
-def add_scenes(targets: Targets, scenes: pd.DataFrame, rows: Sequence[int]) -> Targets:
-    """Put drawn scenes behind the images to learn from.
-
-    Parameters
-    ----------
-    targets
-        Of `make_targets`, without masks.
-    scenes
-        ``row`` and the sides in pixels of the frame, a row per box.
-    rows
-        Row numbers of the scenes, each with a box at least.
-    """
-    rows = np.asarray(rows, dtype=np.int64)
-    place = scenes["row"].map(pd.Series(range(len(rows)), index=rows))
-    boxes = scenes.assign(place=place).dropna(subset="place").sort_values("place", kind="stable")
-    counts = np.bincount(boxes["place"].to_numpy(int), minlength=len(rows))
-    return Targets(
-        rows=torch.cat([targets.rows, torch.from_numpy(rows)]),
-        counts=torch.cat([targets.counts, torch.from_numpy(counts)]),
-        boxes=torch.cat([targets.boxes, torch.tensor(boxes[SIDES].to_numpy(np.float32))]),
-        masks=None,
-        boxes_without_violet=targets.boxes_without_violet,
     )
 
 

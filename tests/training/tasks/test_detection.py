@@ -101,15 +101,20 @@ def test_targets_of_a_crop_are_what_it_shows_of_them(smears):
 
 
 def test_scenes_stand_behind_the_images(smears):
-    targets = make_targets(*smears, [3, 8], masks=False)
+    pixels = np.concatenate([smears[0], smears[0]])  # as if the second half were scenes
     scenes = pd.DataFrame(
         [[9, 1, 2, 3, 4], [11, 5, 6, 7, 8], [10, 9, 9, 9, 9], [11, 1, 1, 2, 2]],
         columns=["row", *SIDES],
     )
-    both = add_scenes(targets, scenes, [11, 9])
-    assert both.rows.tolist() == [3, 8, 11, 9]
-    assert both.counts.tolist() == [1, 0, 2, 1]
-    assert both.boxes[1:].tolist() == [[5, 6, 7, 8], [1, 1, 2, 2], [1, 2, 3, 4]]
+    for masks in (False, True):
+        targets = make_targets(*smears, [3, 8], masks=masks)
+        both = add_scenes(targets, scenes, [11, 9], pixels=pixels)
+        assert both.rows.tolist() == [3, 8, 11, 9]
+        assert both.counts.tolist() == [1, 0, 2, 1]
+        assert both.boxes[1:].tolist() == [[5, 6, 7, 8], [1, 1, 2, 2], [1, 2, 3, 4]]
+    inside = torch.zeros_like(both.masks[1])
+    inside[6:8, 5:7] = 1
+    assert both.masks[1].any() and not (both.masks[1] & ~inside).any()
 
 
 def test_light_detector_learns_where_the_cells_are(train, smears):

@@ -85,10 +85,11 @@ class SourcesOptions(Options):
     Parameters
     ----------
     classes
-        Classes of several data sets as one: those that all share, or all.
+        Classes of several data sets as one: those that all share, or all of each; ``auto`` takes
+        all of each where fewer than two are shared, with a warning.
     """
 
-    classes: Literal["shared", "all"] = "shared"
+    classes: Literal["auto", "shared", "all"] = "auto"
     demo: DemoOptions
     pbc: PbcOptions
     image_folder: ImageFolderOptions

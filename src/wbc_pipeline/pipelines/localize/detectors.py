@@ -101,10 +101,11 @@ class DetectorTraining(Training):
         boxes["row"] += len(frames)
         plain = self.run.rows["train"]
         times = plain_repeats(len(rows) / len(plain), self.plain)
+        both = np.concatenate([frames, self.scenes.pixels])
         return DetectionTask(
             network,
-            frames=np.concatenate([frames, self.scenes.pixels]),
-            targets=detection.add_scenes(targets, boxes, rows),
+            frames=both,
+            targets=detection.add_scenes(targets, boxes, rows, pixels=both),
             parts={"train": np.concatenate([np.tile(plain, times), rows])},
         )
 
