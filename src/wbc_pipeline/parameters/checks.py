@@ -75,11 +75,6 @@ def check_group(checked: SharedParameters, group: str) -> None:
         _check_network(where, variant, own.train, shape, has_weights=name in taking_part)
     if localization is not None:
         for name, detector in localization.detectors.items():
-            if detector.scenes and network_class(detector.network).learns_masks:
-                raise refuse(
-                    f"{group}.localization.detectors.{name}.scenes: scenes have boxes, and "
-                    f"{detector.network} learns masks too; leave scenes out"
-                )
             _check_network(
                 f"{group}.localization.detectors.{name}",
                 detector,
