@@ -39,6 +39,7 @@ PROTOCOL_COLOURS = {
 }
 NOT_RECORDED = "not recorded"  # a domain that nobody wrote down
 WIDTH = 9.0  # inches: 10 point text is 14 pixels high where a report shows it at 900 pixels
+_LONG_NAME = 30  # characters of a data set's name
 LETTERS_AN_INCH = 12  # of a legend's text
 STYLE = {
     "font.family": "sans-serif",
@@ -91,8 +92,19 @@ def new_figure(title: str, dataset: str, height: float, width: float = WIDTH) ->
 
 
 def full_title(title: str, dataset: str) -> str:
-    """Append the data set's name to a title."""
-    return f"{title} · {dataset}" if dataset else title
+    """Append the data set's name to a title, on a line of its own where it is long.
+
+    Examples
+    --------
+    >>> full_title("The worst", "lisc")
+    'The worst · lisc'
+    >>> print(full_title("The worst", "blood_cells_originals+segmentation_wbc"))
+    The worst
+    blood_cells_originals+segmentation_wbc
+    """
+    if not dataset:
+        return title
+    return title + ("\n" if len(dataset) > _LONG_NAME else " · ") + dataset
 
 
 def protocol_title(protocol: str, columns: int) -> str:
