@@ -12,7 +12,7 @@ from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.pipelines.challenge.options import ExperimentsOptions, MaturationOptions
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
-from wbc_pipeline.pipelines.reporting.options import Published, ScoreOptions
+from wbc_pipeline.pipelines.reporting.options import PrintedOptions, Published, ScoreOptions
 
 pd = lazy.load("pandas")
 
@@ -63,7 +63,7 @@ def judge_claims(
 def score_classes(
     predictions: pd.DataFrame,
     families: dict[str, list[str]],
-    printed_recalls: Published,
+    printed: PrintedOptions,
     score: ScoreOptions,
     dataset: str,
 ) -> dict[str, Any]:
@@ -73,7 +73,7 @@ def score_classes(
     from wbc_pipeline.evaluation.scores.fine_classes import recalls_with_support
     from wbc_pipeline.evaluation.scores.metrics import tested
 
-    recalls = recalls_with_support(tested(predictions), printed_recalls, level=score.level)
+    recalls = recalls_with_support(tested(predictions), printed.recalls, level=score.level)
     protocol = _leak_free(predictions)
     best = best_by_validation(predictions, families, protocol=protocol)
     return {

@@ -5,7 +5,7 @@ from pydantic import Field, model_validator
 from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
 from wbc_pipeline.pipelines.preprocessing.options import Name
-from wbc_pipeline.pipelines.reporting.options import HypothesisOptions, Printed, Published
+from wbc_pipeline.pipelines.reporting.options import HypothesisOptions, Published
 
 
 class ExperimentsOptions(Options):
@@ -76,6 +76,8 @@ class ChallengeOptions(PaperParameters):
 
     Parameters
     ----------
+    detector
+        Folder of a trained detector, by which cells are cropped; None for `stain_region`.
     experiments
         The paper's tables of experiments.
     families
@@ -84,17 +86,15 @@ class ChallengeOptions(PaperParameters):
         The chain of maturation.
     claims
         What is claimed, by name.
-    printed_recalls
-        Recall of each class as printed, of the validation part, by variant and code.
     printed_gaps
         The paper's analysis of classes that lack images, by name.
     """
 
+    detector: str | None
     experiments: ExperimentsOptions
     families: dict[Name, list[str]]
     maturation: MaturationOptions
     claims: dict[Name, HypothesisOptions]
-    printed_recalls: dict[str, dict[str, Printed]]
     printed_gaps: dict[str, GapOptions]
 
     @model_validator(mode="after")
@@ -104,7 +104,7 @@ class ChallengeOptions(PaperParameters):
             "experiments.rows": self.experiments.rows,
             "experiments.validation": self.experiments.validation,
             "maturation.shown": self.maturation.shown,
-            "printed_recalls": self.printed_recalls,
+            "printed.recalls": self.printed.recalls,
             **{f"families.{name}": members for name, members in self.families.items()},
             **{f"claims.{name}": (claim.better, claim.than) for name, claim in self.claims.items()},
         }
