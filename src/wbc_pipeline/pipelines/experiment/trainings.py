@@ -114,7 +114,7 @@ class Training:
                 **self.run.key,
                 "network": self.network,
                 "arguments": self.arguments,
-                "stages": {name: stage.model_dump() for name, stage in self.stages.items()},
+                "stages": {name: stage.key() for name, stage in self.stages.items()},
                 "processes": self.trainer.devices * self.trainer.num_nodes,  # each has its batch
                 **self.own_params(),
             },
