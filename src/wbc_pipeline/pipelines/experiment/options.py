@@ -69,8 +69,9 @@ class Variant(Options):
     views
         The paper's view for a view of the network, where they are not of one name.
     weights
-        What a network with an ImageNet ``backbone`` begins with: ``none``, ``imagenet`` (an error
-        where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
+        What a network with a published ``backbone`` begins with: ``none``, ``imagenet`` or
+        ``dinobloom`` (an error where those weights cannot be had), ``auto`` (then a warning), or a
+        file of weights.
     losses
         Weights of the losses of a network that segments and classifies.
     composites
