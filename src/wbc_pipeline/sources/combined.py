@@ -176,6 +176,19 @@ def sets_of_one_image_per_cell(dataset: str) -> list[str]:
     return [name for name in set_names(dataset) if load_source(name).ONE_IMAGE_PER_CELL]
 
 
+def come_degraded(dataset: str) -> bool:
+    """Whether images of one of the data sets come degraded, so that nothing need degrade them.
+
+    Such a data set says ``COMES_DEGRADED = True``.
+
+    Examples
+    --------
+    >>> come_degraded("pbc+lisc")
+    False
+    """
+    return any(getattr(load_source(name), "COMES_DEGRADED", False) for name in set_names(dataset))
+
+
 def unique_source_ids(images: pd.DataFrame) -> pd.Series:
     """Put the download before source ids, where `join_sets` has not done so.
 

@@ -11,6 +11,7 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 pd = lazy.load("pandas")
@@ -48,7 +49,7 @@ def compose(
     Raises
     ------
     UserError
-        If a network has several views, of which composites would show one.
+        If a network has several views, of which composites would show one, or parts are shifted.
     """
     from wbc_pipeline.pipelines.experiment.composites import composites_task
     from wbc_pipeline.pipelines.experiment.runs import views_of
@@ -58,6 +59,11 @@ def compose(
         if variant.composites is None:
             continue
         seen = views_of(variant, views)
+        if any(PART_MARK in view for view in views):
+            raise UserError(
+                f"{name} learns from composites, which are made of images as they come, and this "
+                "paper shifts its parts: take composites out of it, or set shift to null."
+            )
         if len(seen) > 1:
             raise UserError(
                 f"{name} looks at {', '.join(seen)}, and composites are of one view: take "
@@ -114,6 +120,7 @@ def train(
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.experiment.composites import Composites
+    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
         refuse_leaks,
@@ -146,7 +153,7 @@ def train(
                 stages=merge_stages(schedule, variant.stages),
                 trainer=trainer,
                 device=choose_device(device),
-                views=seen,
+                views=training_views(variant, views_in_run(views, run.rows)),
                 images=rows,
                 packed=images,
                 composites=variant.composites
@@ -214,6 +221,7 @@ def predict_conditions(
     trainings, chosen, variants, device
         As in the other nodes.
     """
+    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
     from wbc_pipeline.pipelines.experiment.trainings import task_builder
     from wbc_pipeline.training.devices import choose_device
@@ -225,12 +233,15 @@ def predict_conditions(
         build_task = task_builder(variant)
         code = code_digest(predict_run, build_task)
         refined = {} if variant.refine is None else {"refine": variant.refine}
-        seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
-        looked_at = {
-            condition: {view: array.result.digest for view, array in views.items()}
-            for condition, views in seen.items()
-        }
         for run in iterate_runs(splits, images):
+            seen = {
+                condition: views_of(variant, views_in_run(views, run.rows))
+                for condition, views in conditions.items()
+            }
+            looked_at = {
+                condition: {view: array.digest for view, array in views.items()}
+                for condition, views in seen.items()
+            }
             result = trainings[f"{name}/{run.name}"]
             rows = {part: rows.tolist() for part, rows in run.rows.items() if part in parts}
             key = Key(

@@ -8,7 +8,7 @@ from pydantic import Field, RootModel, field_validator, model_validator
 from wbc_pipeline.imaging.recompose_options import RecomposeOptions
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
-from wbc_pipeline.pipelines.preprocessing.options import Name, Views
+from wbc_pipeline.pipelines.preprocessing.options import Name, ShiftOptions, Views
 from wbc_pipeline.pipelines.reporting.options import (
     PaperOptions,
     PrintedOptions,
@@ -204,6 +204,8 @@ class PaperParameters(ExperimentParameters):
         See `ExperimentParameters`.
     paper
         Facts about the paper.
+    shift
+        What is done to the images of each part before views are made of them; null for nothing.
     robustness
         How the networks are tested on degraded images.
     published
@@ -213,6 +215,7 @@ class PaperParameters(ExperimentParameters):
     """
 
     paper: PaperOptions
+    shift: ShiftOptions | None = None
     robustness: RobustnessOptions
     published: Published
     printed: PrintedOptions

@@ -119,7 +119,7 @@ class Training:
                 **self.own_params(),
             },
             data={
-                "views": {name: view.result.digest for name, view in self.views.items()},
+                "views": {name: view.digest for name, view in self.views.items()},
                 "rows": rows,
                 "weights": weights_digest(self.weights),
                 **self.own_data(),

@@ -9,6 +9,7 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.results import Result, policy
 from wbc_pipeline.keys import Key, code_digest, run_name
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
+from wbc_pipeline.pipelines.preprocessing.options import ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import (
     PaperOptions,
     PrintedOptions,
@@ -212,6 +213,7 @@ def write_report(
     metrics: pd.DataFrame,
     metrics_by_fold: pd.DataFrame,
     runs: pd.DataFrame,
+    shift: ShiftOptions | None,
     **items: dict[str, Any],
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
@@ -248,6 +250,7 @@ def write_report(
             *_explain_other_images(dataset, paper),
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
+            *describe_shift(shift, dataset),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),
@@ -288,6 +291,18 @@ def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:
         f"The published numbers are of other images ({', '.join(names)}): beside those of "
         f"{dataset} they show the paper's method at work, not whether its result holds."
     ]
+
+
+def describe_shift(shift: ShiftOptions | None, dataset: str) -> list[str]:
+    """Say how the parts were shifted, or why they were not."""
+    from wbc_pipeline.sources.combined import come_degraded
+
+    if shift is None or not shift.parts:
+        return []
+    if come_degraded(dataset):
+        return [f"Images of {dataset} come degraded: the shift of the parameters was left out."]
+    how = "; ".join(f"{part}: {steps}" for part, steps in shift.parts.items())
+    return [f"Images were degraded before views were made of them, by the part they play: {how}."]
 
 
 def _explain_weights(runs: pd.DataFrame) -> list[str]:

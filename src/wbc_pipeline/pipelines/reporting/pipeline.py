@@ -114,6 +114,7 @@ def report_pipeline(
                     "paper": options["paper"],
                     "manifest": "manifest",
                     "splits": "splits",
+                    "shift": f"params:{paper}.shift",
                     **{
                         name: f"{report}.{name}"
                         for name in ("published", "metrics", "metrics_by_fold", "runs")
