@@ -183,10 +183,29 @@ def come_degraded(dataset: str) -> bool:
 
     Examples
     --------
-    >>> come_degraded("pbc+lisc")
-    False
+    >>> come_degraded("wbcbench"), come_degraded("pbc+wbcbench"), come_degraded("pbc")
+    (True, True, False)
     """
     return any(getattr(load_source(name), "COMES_DEGRADED", False) for name in set_names(dataset))
+
+
+def list_submission(dataset: str, raw: Path) -> pd.DataFrame:
+    """List the images that a challenge wants to have classified, ids as in `join_sets`.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``image_id`` and ``ID``, by which a submission names the image, a row each in
+        the order of the submission; no rows if none of the data sets belongs to a challenge.
+    """
+    names = set_names(dataset)
+    tables = [pd.DataFrame(columns=["dataset", "image_id", "ID"])]
+    for name in names:
+        if hasattr(load_source(name), "list_submission"):
+            listed = load_source(name).list_submission(raw).assign(dataset=name)
+            prefix = f"{name}/" if len(names) > 1 else ""
+            tables.append(listed.assign(image_id=prefix + listed["image_id"]))
+    return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
 
 
 def unique_source_ids(images: pd.DataFrame) -> pd.Series:

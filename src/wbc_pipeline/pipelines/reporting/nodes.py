@@ -219,7 +219,10 @@ def write_report(
     """Write the paper's report as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.evaluation.report.page import render_report
-    from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
+    from wbc_pipeline.pipelines.splitting.absent_classes import (
+        describe_absent_classes,
+        describe_moved_parts,
+    )
     from wbc_pipeline.sources.combined import caveats, set_names
 
     own = {name: item for group in items.values() for name, item in group.items()}
@@ -251,6 +254,7 @@ def write_report(
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
             *describe_shift(shift, dataset),
+            *describe_moved_parts(splits, manifest),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),
