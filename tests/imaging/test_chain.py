@@ -167,6 +167,7 @@ def test_every_step_names_a_function_and_most_work_with_their_defaults():
     with_value = {"resize", "pad_region", "square_region", "reinhard", "macenko"}
     with_value |= {"largest_component", "fill_holes"}  # these need a mask
     with_value |= {"detector_region"}  # needs a trained model
+    with_value |= {"random_degradation"}  # needs to be told how bad
     for name in STEPS:
         assert callable(resolve_name(find_step(name).function))
         if name not in with_value:

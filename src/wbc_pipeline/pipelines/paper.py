@@ -40,7 +40,7 @@ class Paper:
 def paper_pipeline(paper: Paper) -> Pipeline:
     """Make a paper's views, train and test its variants, degrade, report."""
     stages = [
-        view_pipeline(paper.name),
+        view_pipeline(paper.name, shifted=True),
         experiment_pipeline(paper.name),
         robustness_pipeline(paper.name),
         report_pipeline(

@@ -11,12 +11,14 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 pd = lazy.load("pandas")
 
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
+ANSWERS = ("turns", "prior_correction")  # what a variant changes of its network's answers
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
 IDENTITY_COLUMNS = [
     *("dataset", "image_id", "source_id", "part", *RUN_COLUMNS, "condition", "label"),
@@ -48,7 +50,7 @@ def compose(
     Raises
     ------
     UserError
-        If a network has several views, of which composites would show one.
+        If a network has several views, of which composites would show one, or parts are shifted.
     """
     from wbc_pipeline.pipelines.experiment.composites import composites_task
     from wbc_pipeline.pipelines.experiment.runs import views_of
@@ -58,6 +60,11 @@ def compose(
         if variant.composites is None:
             continue
         seen = views_of(variant, views)
+        if any(PART_MARK in view for view in views):
+            raise UserError(
+                f"{name} learns from composites, which are made of images as they come, and this "
+                "paper shifts its parts: take composites out of it, or set shift to null."
+            )
         if len(seen) > 1:
             raise UserError(
                 f"{name} looks at {', '.join(seen)}, and composites are of one view: take "
@@ -114,6 +121,7 @@ def train(
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.experiment.composites import Composites
+    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
     from wbc_pipeline.pipelines.experiment.own_names import with_own_names
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
@@ -149,7 +157,7 @@ def train(
                 stages=stages,
                 trainer=trainer,
                 device=choose_device(device),
-                views=seen,
+                views=training_views(variant, views_in_run(views, run.rows)),
                 images=rows,
                 packed=images,
                 composites=variant.composites
@@ -217,6 +225,7 @@ def predict_conditions(
     trainings, chosen, variants, device
         As in the other nodes.
     """
+    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
     from wbc_pipeline.pipelines.experiment.trainings import task_builder
     from wbc_pipeline.training.devices import choose_device
@@ -228,12 +237,17 @@ def predict_conditions(
         build_task = task_builder(variant)
         code = code_digest(predict_run, build_task)
         refined = {} if variant.refine is None else {"refine": variant.refine}
-        seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
-        looked_at = {
-            condition: {view: array.result.digest for view, array in views.items()}
-            for condition, views in seen.items()
-        }
+        # As of a key, so that what is off leaves results of before as they are.
+        changes = {name: value for name in ANSWERS if (value := getattr(variant, name))}
         for run in iterate_runs(splits, images):
+            seen = {
+                condition: views_of(variant, views_in_run(views, run.rows))
+                for condition, views in conditions.items()
+            }
+            looked_at = {
+                condition: {view: array.digest for view, array in views.items()}
+                for condition, views in seen.items()
+            }
             result = trainings[f"{name}/{run.name}"]
             rows = {part: rows.tolist() for part, rows in run.rows.items() if part in parts}
             key = Key(
@@ -241,6 +255,7 @@ def predict_conditions(
                     "variant": name,
                     **run.key,
                     **{what: options.model_dump() for what, options in refined.items()},
+                    **changes,
                 },
                 data={
                     "training": result.digest,
@@ -259,6 +274,7 @@ def predict_conditions(
                 parts=parts,
                 device=place,
                 build_task=partial(build_task, **refined),
+                prior_correction=variant.prior_correction,
             )
             tasks[f"{name}/{run.name}"] = Task(key, compute)
     return tasks
@@ -298,12 +314,9 @@ def combine(
     if fitted_on is not None:
         of_networks = fitted_on["variant"].isin(selected.networks)
         tables.append(fitted_on[of_networks & (fitted_on["part"] == "validation")])
-    ensembles = {
-        name: (variant.ensemble, variant.combine) for name, variant in selected.ensembles.items()
-    }
     if not tables:
         return pd.DataFrame(columns=IDENTITY_COLUMNS)
-    combined = combine_predictions(pd.concat(tables, ignore_index=True), ensembles)
+    combined = combine_predictions(pd.concat(tables, ignore_index=True), selected.combinations())
     if fitted_on is not None:
         combined = combined[combined["part"] == "test"].reset_index(drop=True)
     return combined

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.keys import Key
-from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
+from wbc_pipeline.pipelines.preprocessing.options import (
+    PART_MARK,
+    PreprocessingOptions,
+    ShiftOptions,
+    Views,
+)
 
 pd = lazy.load("pandas")
+_log = logging.getLogger(__name__)
 
 
 def make_views(
@@ -21,6 +29,59 @@ def make_views(
     return {
         name: make_view(images, manifest, steps, options) for name, steps in chains.root.items()
     }
+
+
+def make_shifted_views(
+    *,
+    images: ImageArray,
+    manifest: pd.DataFrame,
+    chains: Views,
+    options: PreprocessingOptions,
+    shift: ShiftOptions | None,
+    dataset: str,
+) -> dict[str, Task]:
+    """Describe views by name and, where the paper shifts parts, ``<view>@<part>`` for each.
+
+    Parameters
+    ----------
+    images, manifest, chains, options
+        As of `make_views`.
+    shift
+        What is done to the images of each part; None for nothing.
+    dataset
+        Its name: what comes degraded is not degraded again.
+    """
+    from wbc_pipeline.sources.combined import come_degraded
+
+    views = make_views(images, manifest, chains, options)
+    if shift is None or not shift.parts:
+        return views
+    if come_degraded(dataset):
+        _log.info("%s comes degraded: its parts are not shifted.", dataset)
+        return views
+    return views | {
+        f"{name}{PART_MARK}{part}": make_view(images, manifest, shift_chain(steps, own), options)
+        for name, steps in chains.root.items()
+        for part, own in shift.parts.items()
+    }
+
+
+def shift_chain(steps: list[dict], shift: list[dict]) -> list[dict]:
+    """Put steps before those of a view, on the image that it begins with.
+
+    Examples
+    --------
+    >>> shift_chain([{"full_resolution": {}}, {"resize": {"size": 8}}], [{"gamma": {}}])
+    [{'full_resolution': {}}, {'gamma': {}}, {'resize': {'size': 8}}]
+    """
+    first = 1 if steps and FULL_RESOLUTION in steps[0] else 0
+    return [*steps[:first], *shift, *steps[first:]]
+
+
+def shift_of(view: ImageArray, shifted: ImageArray) -> list[dict]:
+    """Give the steps by which `shift_chain` made one view's chain of another's."""
+    first = 1 if view.steps and FULL_RESOLUTION in view.steps[0] else 0
+    return shifted.steps[first : first + len(shifted.steps) - len(view.steps)]
 
 
 def make_view(

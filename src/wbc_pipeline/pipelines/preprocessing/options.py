@@ -20,6 +20,51 @@ Chain = Annotated[list[dict], AfterValidator(_is_a_chain)]
 # What names a folder on every system.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
+PART_MARK = "@"  # between a view's name and the part whose shift it shows
+
+
+def _only_degrades(steps: list[dict]) -> list[dict]:
+    import numpy as np
+
+    from wbc_pipeline.imaging.chain import build_chain, parse_step
+    from wbc_pipeline.imaging.registry import STEPS
+
+    chain, image = build_chain(steps), np.full((60, 64, 3), 128, np.uint8)
+    names = [parse_step(step)[0] for step in steps]
+    changes = all(STEPS[name].kind == "change_image" for name in names if name in STEPS)
+    if chain.full_resolution or not changes or chain(image).shape != image.shape:
+        raise ValueError(
+            "a shift changes how images look, not what they show: leave out full_resolution, "
+            "and whatever resizes, crops or finds something"
+        )
+    if fitted := [name for name in names if STEPS[name].fit is not None]:
+        raise ValueError(f"{fitted[0]} is fitted on images, and a shift is not; put it in a view")
+    return steps
+
+
+Shift = Annotated[Chain, AfterValidator(_only_degrades)]
+
+
+class ShiftOptions(Options):
+    """What is done to the images of each part of a split before views are made of them.
+
+    Parameters
+    ----------
+    train, validation, test
+        Steps, each of which changes the image and keeps its size, such as ``random_degradation``;
+        none for a part that stays as it is.
+    """
+
+    train: Shift = Field(default_factory=list)
+    validation: Shift = Field(default_factory=list)
+    test: Shift = Field(default_factory=list)
+
+    @property
+    def parts(self) -> dict[str, list[dict]]:
+        """Steps of the parts that are shifted."""
+        steps = {part: getattr(self, part) for part in ("train", "validation", "test")}
+        return {part: chain for part, chain in steps.items() if chain}
+
 
 class Views(RootModel[dict[Name, Chain]]):
     """Chains of steps by the name of the view that they make."""

@@ -74,6 +74,8 @@ def report_pipeline(
                     "chosen": "params:variants",
                     "paper": f"{paper}.name",
                     "dataset": "params:dataset",
+                    "manifest": "manifest",
+                    "options": options["score"],
                 },
                 [f"{paper}.ensembles", f"{report}.list_ensembles_items"],
             ),
@@ -114,6 +116,7 @@ def report_pipeline(
                     "paper": options["paper"],
                     "manifest": "manifest",
                     "splits": "splits",
+                    "shift": f"params:{paper}.shift",
                     **{
                         name: f"{report}.{name}"
                         for name in ("published", "metrics", "metrics_by_fold", "runs")
