@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.comparison import (
@@ -12,10 +11,12 @@ from wbc_pipeline.evaluation.scores.comparison import (
     published_values,
     summarise_seeds,
 )
+from wbc_pipeline.evaluation.scores.confusion import macro_f1
 from wbc_pipeline.evaluation.scores.hypotheses import paired_tests
 from wbc_pipeline.evaluation.scores.metrics import class_names, tested
 
 METRIC = "macro_f1"
+RUN = ["variant", "protocol", "seed", "fold"]
 
 
 @described(
@@ -113,19 +114,13 @@ def validation_scores(predictions: pd.DataFrame) -> dict[tuple[str, str], float]
     if rows.empty:
         return {}
     classes = class_names(rows)
-    answers = rows[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
-    rows = rows.assign(answer=np.array(classes, object)[answers])
-    runs = rows.groupby(["variant", "protocol", "seed", "fold"], sort=False, observed=True)
-    scores = {
-        run: f1_score(
-            members["label"],
-            members["answer"],
-            labels=members["label"].unique(),
-            average="macro",
-            zero_division=0,
-        )
-        for run, members in runs
-    }
+    answer = rows[[f"p_{name}" for name in classes]].to_numpy().argmax(axis=1)
+    truth = pd.Index(classes).get_indexer(rows["label"].astype(object))
+    rows = rows.assign(cell=truth * len(classes) + answer)
+    scores = {}
+    for run, members in rows.groupby(RUN, sort=False, observed=True):
+        confusion = np.bincount(members["cell"], minlength=len(classes) ** 2)
+        scores[run] = float(macro_f1(confusion.reshape(len(classes), -1)))
     return pd.Series(scores).groupby(level=[0, 1]).mean().to_dict()
 
 
