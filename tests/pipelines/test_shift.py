@@ -16,6 +16,8 @@ from wbc_pipeline.models import load_network
 from wbc_pipeline.pipelines.experiment.inputs import PartedArray, views_in_run
 from wbc_pipeline.pipelines.experiment.nodes import compose
 from wbc_pipeline.pipelines.experiment.options import Variants
+from wbc_pipeline.pipelines.experiment.restorers import pairs_of
+from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.preprocessing.nodes import (
     make_shifted_views,
     shift_chain,
@@ -23,23 +25,29 @@ from wbc_pipeline.pipelines.preprocessing.nodes import (
 )
 from wbc_pipeline.pipelines.preprocessing.options import (
     PreprocessingOptions,
+    Restorers,
     ShiftOptions,
     Views,
 )
 from wbc_pipeline.pipelines.reporting.nodes import describe_shift
 from wbc_pipeline.training.predict import predict_probabilities
+from wbc_pipeline.training.tasks.restoration import restore
 
 MILD = [{"random_degradation": {"severities": [1, 1, 1, 0, 0, 0], "seed": 3}}]
 HARSH = [{"random_degradation": {"severities": [0, 0, 0, 1, 1, 1], "seed": 3}}]
 SHIFT = {"train": MILD, "test": HARSH}
+SCHEDULE = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
+RESTORERS = {"small": {"arguments": {"filters": [4, 8]}, "train": SCHEDULE}}
+RESTORED = {"network": "normal_cnn", "restorer": "small"}
 FEW = {"variants": "normal", "protocols": "random", "tracking": {"enabled": False}}
 
 
 @pytest.fixture(scope="module")
 def shifted(run_pipeline, blended, tmp_path_factory):
-    """One of blend's variants once more, on parts that are shifted."""
+    """One of blend's variants on parts that are shifted, and the same behind a restorer."""
     data = shutil.copytree(blended, tmp_path_factory.mktemp("shifted") / "data")
-    run_pipeline("blend", data, blend={"shift": SHIFT}, **FEW)
+    changes = {"shift": SHIFT, "restorers": RESTORERS, "variants": {"restored": RESTORED}}
+    run_pipeline("blend", data, blend=changes, **FEW | {"variants": "normal+restored"})
     return data
 
 
@@ -110,6 +118,44 @@ def test_curves_degrade_what_is_shifted_already(shifted, views):
     assert key["params"]["shift"] == HARSH
 
 
+def test_a_restorer_learns_from_the_training_part_alone_and_restores_what_the_run_shows(
+    shifted, views, rows
+):
+    folder = result_of(shifted / "06_models/demo/blend/restorers", "small/random-0")
+    key = json.loads((folder / "key.json").read_text())
+    assert key["data"]["views"]["clean"] == views["image"].digest
+    restorer, _ = load_network(folder)
+    restored = open_images(
+        Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
+    )
+    image = views_in_run(views, rows)["image"].pixels
+    some = rows["test"][:3]
+    by_hand = restore(restorer, image, some, device=torch.device("cpu"))
+    np.testing.assert_array_equal(restored.pixels[some], by_hand)
+    assert (restored.pixels[some] != image[some]).any()
+
+
+def test_a_variant_behind_a_restorer_sees_what_that_restored_clean_and_degraded(shifted):
+    trained = json.loads(
+        (result_of(shifted / "06_models/demo/blend", "restored/random-0") / "key.json").read_text()
+    )
+    restored = Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
+    assert trained["data"]["views"]["image"] == restored.digest
+    predictions = pd.read_parquet(
+        shifted / "07_model_output/demo/blend/robustness_predictions.parquet"
+    )
+    conditions = predictions.groupby("variant")["condition"].unique()
+    assert set(conditions["restored"]) == set(conditions["normal"]) == {"clean", "noise 0.35"}
+
+
+def test_a_restorer_without_degraded_pairs_is_refused(views, rows):
+    plain = {name: view for name, view in views.items() if "@" not in name}
+    with pytest.raises(UserError, match=r"say under shift\.train how to degrade it"):
+        pairs_of("image", plain, Run("random", 0, 0, rows))
+    pairs = pairs_of("image", {**plain, "image@pairs": views["image@test"]}, Run("r", 0, 0, rows))
+    assert pairs["degraded"] is views["image@test"]
+
+
 def test_the_report_says_how_parts_were_shifted(shifted):
     page = (shifted / "08_reporting/demo/blend/report.html").read_text()
     assert "by the part they play: train:" in page
@@ -151,7 +197,12 @@ def test_a_wrong_shift_is_refused(shift, message):
         ShiftOptions.model_validate(shift)
 
 
-def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(monkeypatch, views, shifted):
+@pytest.mark.parametrize(
+    ("restorers", "names"), [({}, ["image"]), (RESTORERS, ["image", "image@pairs"])]
+)
+def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(
+    monkeypatch, shifted, restorers, names
+):
     from wbc_pipeline.sources import combined, demo
 
     shift = ShiftOptions.model_validate(SHIFT)
@@ -164,8 +215,9 @@ def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(monkeypatch, 
         options=PreprocessingOptions(backend="threads", workers=1, scheduler=None, views={}),
         shift=shift,
         dataset="demo",
+        restorers=Restorers.model_validate(restorers),
     )
-    assert list(made) == ["image"]
+    assert list(made) == names
     [note] = describe_shift(shift, "demo")
     assert "demo come degraded" in note
     assert describe_shift(None, "demo") == []

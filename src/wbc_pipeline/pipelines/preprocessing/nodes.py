@@ -12,8 +12,10 @@ from wbc_pipeline.datasets.results import Task
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.keys import Key
 from wbc_pipeline.pipelines.preprocessing.options import (
+    PAIRS,
     PART_MARK,
     PreprocessingOptions,
+    Restorers,
     ShiftOptions,
     Views,
 )
@@ -39,8 +41,11 @@ def make_shifted_views(
     options: PreprocessingOptions,
     shift: ShiftOptions | None,
     dataset: str,
+    restorers: Restorers,
 ) -> dict[str, Task]:
     """Describe views by name and, where the paper shifts parts, ``<view>@<part>`` for each.
+
+    Of images that come degraded, ``<view>@pairs`` in place of that, for views with a restorer.
 
     Parameters
     ----------
@@ -50,6 +55,8 @@ def make_shifted_views(
         What is done to the images of each part; None for nothing.
     dataset
         Its name: what comes degraded is not degraded again.
+    restorers
+        The paper's, which say what they restore.
     """
     from wbc_pipeline.sources.combined import come_degraded
 
@@ -58,11 +65,16 @@ def make_shifted_views(
         return views
     if come_degraded(dataset):
         _log.info("%s comes degraded: its parts are not shifted.", dataset)
-        return views
+        restored = {restorer.view for restorer in restorers.root.values()}
+        shifts = {name: {PAIRS: shift.train} for name in chains.root if name in restored}
+    else:
+        shifts = dict.fromkeys(chains.root, shift.parts)
     return views | {
-        f"{name}{PART_MARK}{part}": make_view(images, manifest, shift_chain(steps, own), options)
-        for name, steps in chains.root.items()
-        for part, own in shift.parts.items()
+        f"{name}{PART_MARK}{part}": make_view(
+            images, manifest, shift_chain(chains.root[name], own), options
+        )
+        for name, parts in shifts.items()
+        for part, own in parts.items()
     }
 
 
