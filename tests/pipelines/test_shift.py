@@ -7,6 +7,7 @@ import pytest
 import torch
 from kept_results import result_of, write_times
 from pydantic import ValidationError
+from skimage.metrics import peak_signal_noise_ratio
 
 from wbc_pipeline.datasets.images import open_images
 from wbc_pipeline.datasets.results import Result
@@ -18,6 +19,7 @@ from wbc_pipeline.pipelines.experiment.nodes import compose
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.experiment.restorers import pairs_of
 from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.pipelines.experiment.study import StudyOptions, study_preprocessing
 from wbc_pipeline.pipelines.preprocessing.nodes import (
     make_shifted_views,
     shift_chain,
@@ -30,6 +32,7 @@ from wbc_pipeline.pipelines.preprocessing.options import (
     Views,
 )
 from wbc_pipeline.pipelines.reporting.nodes import describe_shift
+from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.tasks.restoration import restore
 
@@ -146,6 +149,36 @@ def test_a_variant_behind_a_restorer_sees_what_that_restored_clean_and_degraded(
     )
     conditions = predictions.groupby("variant")["condition"].unique()
     assert set(conditions["restored"]) == set(conditions["normal"]) == {"clean", "noise 0.35"}
+
+
+def test_the_study_holds_each_method_against_the_clean_test_images(shifted, views, rows):
+    restored = Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
+    study = {"methods": {"none": "normal", "unet": "restored", "absent": "blend"}, "images": 8}
+    predictions = pd.read_parquet(shifted / "07_model_output/demo/blend/predictions.parquet")
+    items = study_preprocessing(
+        predictions=predictions,
+        manifest=pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet"),
+        splits=pd.read_parquet(shifted / "05_model_input/demo/splits.parquet"),
+        views=views,
+        restored={"small/random-0": open_images(restored)},
+        restorers=Restorers.model_validate(RESTORERS),
+        variants=Variants.model_validate(
+            {"normal": {"network": "normal_cnn"}, "restored": RESTORED}
+        ),
+        preprocessing_study=StudyOptions.model_validate(study),
+        dataset="demo",
+        score=ScoreOptions(bins=5, resamples=50, level=0.95),
+    )
+    table = items["preprocessing_study"].set_index("method")
+    assert list(table.index) == ["none", "unet"]
+    harm = peak_signal_noise_ratio(
+        views["image"].pixels[rows["test"]], views["image@test"].pixels[rows["test"]]
+    )
+    assert abs(table.loc["none", "psnr"] - harm) < 8  # of some of the images, mean of logarithms
+    assert table.loc["none", "psnr"] < 60 and table["images"].eq(table["images"].iloc[0]).all()
+    assert table.loc["unet", "macro_f1"] == pytest.approx(
+        table.loc["none", "macro_f1"] + table.loc["unet", "difference"]
+    )
 
 
 def test_a_restorer_without_degraded_pairs_is_refused(views, rows):
