@@ -22,6 +22,7 @@ from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.experiment.study import StudyOptions, study_preprocessing
 from wbc_pipeline.pipelines.preprocessing.nodes import (
     make_shifted_views,
+    make_view,
     shift_chain,
     shift_of,
 )
@@ -254,6 +255,19 @@ def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(
     [note] = describe_shift(shift, "demo")
     assert "demo come degraded" in note
     assert describe_shift(None, "demo") == []
+
+
+def test_images_with_masks_are_not_padded_away_from_them(shifted):
+    manifest = pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet")
+    manifest = manifest.assign(width=manifest["height"] + 1)
+    assert manifest["mask_path"].notna().any()
+    with pytest.raises(UserError, match="pad_square pads images, and not their masks"):
+        make_view(
+            open_images(Result(result_of(shifted / "03_primary/demo/images"))),
+            manifest,
+            [{"full_resolution": {}}, {"pad_square": {}}, {"resize": {"size": 8}}],
+            PreprocessingOptions(backend="threads", workers=1, scheduler=None, views={}),
+        )
 
 
 def test_composites_of_shifted_parts_are_refused(views):

@@ -9,6 +9,7 @@ import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.keys import Key
 from wbc_pipeline.pipelines.preprocessing.options import (
@@ -127,6 +128,8 @@ def make_view(
     ------
     ValueError
         If a step or one of its parameters is unknown.
+    UserError
+        If images that have masks would be padded.
     """
     from wbc_pipeline.imaging import contact_sheet, views
     from wbc_pipeline.imaging.chain import build_chain, chain_code, chain_data
@@ -135,6 +138,8 @@ def make_view(
     chain = build_chain(steps)
     reader = views.FileImages if chain.full_resolution else views.PackedImages
     rows = accepted(manifest)
+    if chain.full_resolution and any("pad_square" in step for step in steps):
+        _refuse_masks(rows)
     title = ", ".join(name for step in steps for name in step) or "as packed"
 
     def compute(folder: Path) -> None:
@@ -172,3 +177,14 @@ def make_view(
         code=chain_code(steps, views.write_view, reader),
     )
     return Task(key, compute, resumes=True)
+
+
+def _refuse_masks(rows: pd.DataFrame) -> None:
+    """Refuse to pad images that have masks, which would no longer lie on their cells."""
+    padded = rows[rows["mask_path"].notna() & (rows["height"] != rows["width"])]
+    if len(padded):
+        raise UserError(
+            f"pad_square pads images, and not their masks: {len(padded)} images that are not "
+            f"square have one, such as {padded['image_id'].iloc[0]!r}. Take pad_square out of the "
+            "view, or cut squares around cells, as stain_region and square_region do."
+        )
