@@ -18,7 +18,6 @@ from wbc_pipeline.pipelines.experiment.inputs import PartedArray, views_in_run
 from wbc_pipeline.pipelines.experiment.nodes import compose
 from wbc_pipeline.pipelines.experiment.options import Variants
 from wbc_pipeline.pipelines.experiment.restorers import pairs_of
-from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.experiment.study import StudyOptions, study_preprocessing
 from wbc_pipeline.pipelines.preprocessing.nodes import (
     make_shifted_views,
@@ -40,7 +39,7 @@ from wbc_pipeline.training.tasks.restoration import restore
 MILD = [{"random_degradation": {"severities": [1, 1, 1, 0, 0, 0], "seed": 3}}]
 HARSH = [{"random_degradation": {"severities": [0, 0, 0, 1, 1, 1], "seed": 3}}]
 SHIFT = {"train": MILD, "test": HARSH}
-SCHEDULE = {"epochs": 1, "batch_size": 8, "learning_rate": 0.01}
+SCHEDULE = {"epochs": 1, "min_steps": 30, "batch_size": 8, "learning_rate": 0.02}
 RESTORERS = {"small": {"arguments": {"filters": [4, 8]}, "train": SCHEDULE}}
 RESTORED = {"network": "normal_cnn", "restorer": "small"}
 FEW = {"variants": "normal", "protocols": "random", "tracking": {"enabled": False}}
@@ -127,7 +126,8 @@ def test_a_restorer_learns_from_the_training_part_alone_and_restores_what_the_ru
 ):
     folder = result_of(shifted / "06_models/demo/blend/restorers", "small/random-0")
     key = json.loads((folder / "key.json").read_text())
-    assert key["data"]["views"]["clean"] == views["image"].digest
+    pairs = {"degraded": views["image@train"].digest, "clean": views["image"].digest}
+    assert key["data"]["views"] == pairs
     restorer, _ = load_network(folder)
     restored = open_images(
         Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
@@ -182,11 +182,11 @@ def test_the_study_holds_each_method_against_the_clean_test_images(shifted, view
     )
 
 
-def test_a_restorer_without_degraded_pairs_is_refused(views, rows):
+def test_a_restorer_without_degraded_pairs_is_refused(views):
     plain = {name: view for name, view in views.items() if "@" not in name}
     with pytest.raises(UserError, match=r"say under shift\.train how to degrade it"):
-        pairs_of("image", plain, Run("random", 0, 0, rows))
-    pairs = pairs_of("image", {**plain, "image@pairs": views["image@test"]}, Run("r", 0, 0, rows))
+        pairs_of("image", plain)
+    pairs = pairs_of("image", {**plain, "image@pairs": views["image@test"]})
     assert pairs["degraded"] is views["image@test"]
 
 

@@ -13,7 +13,7 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import digest
 from wbc_pipeline.models import load_network
-from wbc_pipeline.pipelines.experiment.inputs import PartedArray, views_in_run
+from wbc_pipeline.pipelines.experiment.inputs import PartedArray
 from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.experiment.trainings import PRECISION, Training
 from wbc_pipeline.pipelines.preprocessing.options import PAIRS, PART_MARK
@@ -48,26 +48,25 @@ class RestorerTraining(Training):
         return self.trainer.model_copy(update=settled)
 
 
-def pairs_of(
-    view: str, views: Mapping[str, ImageArray], run: Run
-) -> dict[str, ImageArray | PartedArray]:
-    """Give what a restorer learns from in a run: the view degraded, and the view as it is.
+def pairs_of(view: str, views: Mapping[str, ImageArray]) -> dict[str, ImageArray]:
+    """Give what a restorer learns from: the view under the training part's shift, and as it is.
+
+    The best epoch is chosen by such pairs of the validation part, which may be shifted otherwise,
+    or not at all.
 
     Raises
     ------
     UserError
         If the images of the training part are nowhere degraded.
     """
-    clean = views[view]
-    if pairs := views.get(f"{view}{PART_MARK}{PAIRS}"):
-        return {"degraded": pairs, "clean": clean}
-    if f"{view}{PART_MARK}train" not in views:
-        raise UserError(
-            f"A restorer learns from degraded images beside the same as they are, and the training "
-            f"part of {view} is not degraded: say under shift.train how to degrade it, or take the "
-            "restorer out of the variants."
-        )
-    return {"degraded": views_in_run(views, run.rows)[view], "clean": clean}
+    for name in (PAIRS, "train"):
+        if f"{view}{PART_MARK}{name}" in views:
+            return {"degraded": views[f"{view}{PART_MARK}{name}"], "clean": views[view]}
+    raise UserError(
+        f"A restorer learns from degraded images beside the same as they are, and the training "
+        f"part of {view} is not degraded: say under shift.train how to degrade it, or take the "
+        "restorer out of the variants."
+    )
 
 
 def write_restored(

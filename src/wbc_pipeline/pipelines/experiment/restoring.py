@@ -61,8 +61,8 @@ def train_restorers(
         if name not in used:
             continue
         refuse_leaks(name, {options.view: views[options.view]}, images, runs)
+        pairs = pairs_of(options.view, views)
         for run in runs:
-            pairs = pairs_of(options.view, views, run)
             training = RestorerTraining(
                 identity={"paper": paper, "variant": name, "dataset": dataset},
                 run=run,
