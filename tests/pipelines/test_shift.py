@@ -39,7 +39,7 @@ from wbc_pipeline.training.tasks.restoration import restore
 MILD = [{"random_degradation": {"severities": [1, 1, 1, 0, 0, 0], "seed": 3}}]
 HARSH = [{"random_degradation": {"severities": [0, 0, 0, 1, 1, 1], "seed": 3}}]
 SHIFT = {"train": MILD, "test": HARSH}
-SCHEDULE = {"epochs": 1, "min_steps": 30, "batch_size": 8, "learning_rate": 0.02}
+SCHEDULE = {"epochs": 5, "batch_size": 8, "learning_rate": 0.02, "keep": "last"}
 RESTORERS = {"small": {"arguments": {"filters": [4, 8]}, "train": SCHEDULE}}
 RESTORED = {"network": "normal_cnn", "restorer": "small"}
 FEW = {"variants": "normal", "protocols": "random", "tracking": {"enabled": False}}
