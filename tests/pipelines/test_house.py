@@ -137,6 +137,7 @@ def test_local_configuration_counts_without_a_flag(run_pipeline, conf, tmp_path)
         ("separable", "blood_cells", "blood_cells"),
         ("localize", "blood_cells", "blood_cells_originals"),
         ("saliency", "segmentation_wbc", "segmentation_wbc"),
+        ("challenge", "wbcbench", "wbcbench"),
     ],
 )
 def test_the_paper_chooses_its_data_unless_the_command_does(paper, dataset, boxes):

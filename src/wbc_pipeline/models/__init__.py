@@ -30,6 +30,7 @@ NETWORKS: Registry = {
     "three_block_cnn": "wbc_pipeline.models.three_block_cnn:ThreeBlockCNN",
     "concatenated_block_cnn": "wbc_pipeline.models.concatenated_block_cnn:ConcatenatedBlockCNN",
     "imagenet_cnn": "wbc_pipeline.models.imagenet_cnn:ImageNetCNN",
+    "pretrained_cnn": "wbc_pipeline.models.pretrained_cnn:PretrainedCNN",
     "saliency_fusion": "wbc_pipeline.models.saliency_fusion:SaliencyFusionNet",
     "unet": "wbc_pipeline.models.u_net:UNet",
     "attention_localization": "wbc_pipeline.models.attention_localization:AttentionLocalizationNet",

@@ -1,6 +1,6 @@
 """Scores of a confusion matrix, and their intervals from those of the classes' accuracies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -38,6 +38,15 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
     """Mean of F1 over the tested classes."""
     answers = confusion.sum(axis=-1) + confusion.sum(axis=-2)
     return _mean_over_tested(2 * _hits(confusion), answers, confusion)
+
+
+def mean_recall(confusion: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """Mean recall of some classes, as far as they are tested; NaN if none of them is."""
+    asked = confusion[..., classes, :].sum(axis=-1)
+    hits = _hits(confusion)[..., classes]
+    recall = np.divide(hits, asked, out=np.zeros(hits.shape), where=asked > 0)
+    with np.errstate(invalid="ignore"):
+        return recall.sum(axis=-1) / (asked > 0).sum(axis=-1)
 
 
 def _hits(confusion: np.ndarray) -> np.ndarray:

@@ -127,6 +127,7 @@ def train(
     from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.experiment.composites import Composites
     from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
+    from wbc_pipeline.pipelines.experiment.own_names import with_own_names
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
         refuse_leaks,
@@ -139,24 +140,26 @@ def train(
     labelled = rows["image_id"].isin(splits["image_id"])
     rows = rows.assign(label=rows["label"].where(labelled))  # a class left out is no output
     runs = list(iterate_runs(splits, rows))
+    classes = sorted(rows["label"].dropna().unique())
     tasks = {}
     for name, variant in variants.select(chosen).networks.items():
         seen = training_views(variant, views)
         refuse_leaks(name, seen, rows, runs)
         size = seen[network_class(variant.network).views[0]].pixels.shape[1]
         weights = weights_file(variant)
+        stages = with_own_names(merge_stages(schedule, variant.stages), classes, variant=name)
         for run in runs:
             training = training_of(
                 variant,
                 identity={"paper": paper, "variant": name, "dataset": dataset},
                 run=run,
                 arguments={
-                    "classes": rows["label"].nunique(),
+                    "classes": len(classes),
                     "image_size": size,
                     **variant.arguments,
                 },
                 weights=weights,
-                stages=merge_stages(schedule, variant.stages),
+                stages=stages,
                 trainer=trainer,
                 device=choose_device(device),
                 views=training_views(

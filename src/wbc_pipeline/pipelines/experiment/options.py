@@ -72,8 +72,9 @@ class Variant(Options):
     views
         The paper's view for a view of the network, where they are not of one name.
     weights
-        What a network with an ImageNet ``backbone`` begins with: ``none``, ``imagenet`` (an error
-        where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
+        What a network with a published ``backbone`` begins with: ``none``, ``imagenet`` or
+        ``dinobloom`` (an error where those weights cannot be had), ``auto`` (then a warning), or a
+        file of weights.
     losses
         Weights of the losses of a network that segments and classifies.
     composites
@@ -97,7 +98,7 @@ class Variant(Options):
         In place of a network, how many are combined: those of the highest macro-F1 on the
         validation part, chosen for each protocol, seed and fold.
     of
-        The networks that ``best`` chooses from; null for all.
+        The networks that ``best`` chooses from; null for all that take part.
     combine
         ``mean`` of probabilities; ``weighted``: weights and a temperature fitted on the validation
         part; ``vote``: the class that most members name; ``calibrated``: mean after a temperature
@@ -194,9 +195,18 @@ class Variants(RootModel[dict[Name, Variant]]):
         return {variant.restorer for variant in self.networks.values()} - {None}
 
     def select(self, chosen: "Selection") -> "Variants":
-        """Keep the chosen ones, and the members of chosen ensembles."""
+        """Keep the chosen ones, and the members of chosen ensembles.
+
+        An ensemble of the best ``of`` no names chooses from the chosen networks; from all where
+        these are too few.
+        """
         names = {name for name in self.root if chosen.include(name)}
-        names |= {member for name in names for member in self.members(name)}
+        asked = [self.root[name] for name in names]
+        for variant in asked:
+            names |= {*variant.ensemble, *(variant.of or ())}
+        choosing = [variant.best for variant in asked if variant.best and variant.of is None]
+        if choosing and len(names & {*self.networks}) <= max(choosing):
+            names |= {*self.networks}
         kept = {name: variant for name, variant in self.root.items() if name in names}
         return Variants.model_construct(root=kept)
 

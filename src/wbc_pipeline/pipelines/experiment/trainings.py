@@ -17,7 +17,7 @@ from wbc_pipeline.imaging.packing import independent_sources
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.models import build_network, network_class, save_network
 from wbc_pipeline.models.joint import is_joint
-from wbc_pipeline.models.pretrained import imagenet_digest, weights_digest
+from wbc_pipeline.models.pretrained import published_digest, weights_digest
 from wbc_pipeline.pipelines.experiment.composites import Composites
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
@@ -136,14 +136,16 @@ class Training:
         )
 
     def key_with_weights(self) -> Key | None:
-        """Give the key of the same with ImageNet's weights, where they are wished for in vain.
+        """Give the key of the same with published weights, where they are wished for in vain.
 
         What began with them on another machine is better than what begins at random here.
         """
         if self.weights is not None or self.weights_asked != "auto":
             return None
+        weights = published_digest(self.arguments["backbone"])
+        if weights is None:
+            return None
         key = self.key
-        weights = imagenet_digest(self.arguments["backbone"])
         return replace(key, data={**key.data, "weights": weights})
 
     def work(self) -> Task:

@@ -9,6 +9,7 @@ from wbc_pipeline.pipelines.reporting import nodes
 
 SHARED_ITEMS = ("check_printed", "compare_with_paper", "list_ensembles", "score_runs")
 ROBUSTNESS_ITEMS = ("score_robustness", "draw_robustness")
+SUBMISSION_ITEMS = ("write_submissions",)
 
 
 def report_pipeline(
@@ -47,7 +48,10 @@ def report_pipeline(
     items = [
         *(f"{report}.{name}_items" for name in SHARED_ITEMS),
         *(output for each in own for output in each.outputs),
-        *(f"{report}.{name}_items" for name in (*ROBUSTNESS_ITEMS, "draw_figures")),
+        *(
+            f"{report}.{name}_items"
+            for name in (*ROBUSTNESS_ITEMS, *SUBMISSION_ITEMS, "draw_figures")
+        ),
     ]
 
     def step(func, inputs, outputs):
