@@ -7,6 +7,7 @@ import pytest
 import torch
 from kept_results import result_of, write_times
 from pydantic import ValidationError
+from skimage.metrics import peak_signal_noise_ratio
 
 from wbc_pipeline.datasets.images import open_images
 from wbc_pipeline.datasets.results import Result
@@ -16,30 +17,40 @@ from wbc_pipeline.models import load_network
 from wbc_pipeline.pipelines.experiment.inputs import PartedArray, views_in_run
 from wbc_pipeline.pipelines.experiment.nodes import compose
 from wbc_pipeline.pipelines.experiment.options import Variants
+from wbc_pipeline.pipelines.experiment.restorers import pairs_of
+from wbc_pipeline.pipelines.experiment.study import StudyOptions, study_preprocessing
 from wbc_pipeline.pipelines.preprocessing.nodes import (
     make_shifted_views,
+    make_view,
     shift_chain,
     shift_of,
 )
 from wbc_pipeline.pipelines.preprocessing.options import (
     PreprocessingOptions,
+    Restorers,
     ShiftOptions,
     Views,
 )
 from wbc_pipeline.pipelines.reporting.nodes import describe_shift
+from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.training.predict import predict_probabilities
+from wbc_pipeline.training.tasks.restoration import restore
 
 MILD = [{"random_degradation": {"severities": [1, 1, 1, 0, 0, 0], "seed": 3}}]
 HARSH = [{"random_degradation": {"severities": [0, 0, 0, 1, 1, 1], "seed": 3}}]
 SHIFT = {"train": MILD, "test": HARSH}
+SCHEDULE = {"epochs": 5, "batch_size": 8, "learning_rate": 0.02, "keep": "last"}
+RESTORERS = {"small": {"arguments": {"filters": [4, 8]}, "train": SCHEDULE}}
+RESTORED = {"network": "normal_cnn", "restorer": "small"}
 FEW = {"variants": "normal", "protocols": "random", "tracking": {"enabled": False}}
 
 
 @pytest.fixture(scope="module")
 def shifted(run_pipeline, blended, tmp_path_factory):
-    """One of blend's variants once more, on parts that are shifted."""
+    """One of blend's variants on parts that are shifted, and the same behind a restorer."""
     data = shutil.copytree(blended, tmp_path_factory.mktemp("shifted") / "data")
-    run_pipeline("blend", data, blend={"shift": SHIFT}, **FEW)
+    changes = {"shift": SHIFT, "restorers": RESTORERS, "variants": {"restored": RESTORED}}
+    run_pipeline("blend", data, blend=changes, **FEW | {"variants": "normal+restored"})
     return data
 
 
@@ -110,6 +121,75 @@ def test_curves_degrade_what_is_shifted_already(shifted, views):
     assert key["params"]["shift"] == HARSH
 
 
+def test_a_restorer_learns_from_the_training_part_alone_and_restores_what_the_run_shows(
+    shifted, views, rows
+):
+    folder = result_of(shifted / "06_models/demo/blend/restorers", "small/random-0")
+    key = json.loads((folder / "key.json").read_text())
+    pairs = {"degraded": views["image@train"].digest, "clean": views["image"].digest}
+    assert key["data"]["views"] == pairs
+    restorer, _ = load_network(folder)
+    restored = open_images(
+        Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
+    )
+    image = views_in_run(views, rows)["image"].pixels
+    some = rows["test"][:3]
+    by_hand = restore(restorer, image, some, device=torch.device("cpu"))
+    np.testing.assert_array_equal(restored.pixels[some], by_hand)
+    assert (restored.pixels[some] != image[some]).any()
+
+
+def test_a_variant_behind_a_restorer_sees_what_that_restored_clean_and_degraded(shifted):
+    trained = json.loads(
+        (result_of(shifted / "06_models/demo/blend", "restored/random-0") / "key.json").read_text()
+    )
+    restored = Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
+    assert trained["data"]["views"]["image"] == restored.digest
+    predictions = pd.read_parquet(
+        shifted / "07_model_output/demo/blend/robustness_predictions.parquet"
+    )
+    conditions = predictions.groupby("variant")["condition"].unique()
+    assert set(conditions["restored"]) == set(conditions["normal"]) == {"clean", "noise 0.35"}
+
+
+def test_the_study_holds_each_method_against_the_clean_test_images(shifted, views, rows):
+    restored = Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
+    study = {"methods": {"none": "normal", "unet": "restored", "absent": "blend"}, "images": 8}
+    predictions = pd.read_parquet(shifted / "07_model_output/demo/blend/predictions.parquet")
+    items = study_preprocessing(
+        predictions=predictions,
+        manifest=pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet"),
+        splits=pd.read_parquet(shifted / "05_model_input/demo/splits.parquet"),
+        views=views,
+        restored={"small/random-0": open_images(restored)},
+        restorers=Restorers.model_validate(RESTORERS),
+        variants=Variants.model_validate(
+            {"normal": {"network": "normal_cnn"}, "restored": RESTORED}
+        ),
+        preprocessing_study=StudyOptions.model_validate(study),
+        dataset="demo",
+        score=ScoreOptions(bins=5, resamples=50, level=0.95),
+    )
+    table = items["preprocessing_study"].set_index("method")
+    assert list(table.index) == ["none", "unet"]
+    harm = peak_signal_noise_ratio(
+        views["image"].pixels[rows["test"]], views["image@test"].pixels[rows["test"]]
+    )
+    assert abs(table.loc["none", "psnr"] - harm) < 8  # of some of the images, mean of logarithms
+    assert table.loc["none", "psnr"] < 60 and table["images"].eq(table["images"].iloc[0]).all()
+    assert table.loc["unet", "macro_f1"] == pytest.approx(
+        table.loc["none", "macro_f1"] + table.loc["unet", "difference"]
+    )
+
+
+def test_a_restorer_without_degraded_pairs_is_refused(views):
+    plain = {name: view for name, view in views.items() if "@" not in name}
+    with pytest.raises(UserError, match=r"say under shift\.train how to degrade it"):
+        pairs_of("image", plain)
+    pairs = pairs_of("image", {**plain, "image@pairs": views["image@test"]})
+    assert pairs["degraded"] is views["image@test"]
+
+
 def test_the_report_says_how_parts_were_shifted(shifted):
     page = (shifted / "08_reporting/demo/blend/report.html").read_text()
     assert "by the part they play: train:" in page
@@ -151,7 +231,12 @@ def test_a_wrong_shift_is_refused(shift, message):
         ShiftOptions.model_validate(shift)
 
 
-def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(monkeypatch, views, shifted):
+@pytest.mark.parametrize(
+    ("restorers", "names"), [({}, ["image"]), (RESTORERS, ["image", "image@pairs"])]
+)
+def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(
+    monkeypatch, shifted, restorers, names
+):
     from wbc_pipeline.sources import combined, demo
 
     shift = ShiftOptions.model_validate(SHIFT)
@@ -164,11 +249,25 @@ def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(monkeypatch, 
         options=PreprocessingOptions(backend="threads", workers=1, scheduler=None, views={}),
         shift=shift,
         dataset="demo",
+        restorers=Restorers.model_validate(restorers),
     )
-    assert list(made) == ["image"]
+    assert list(made) == names
     [note] = describe_shift(shift, "demo")
     assert "demo come degraded" in note
     assert describe_shift(None, "demo") == []
+
+
+def test_images_with_masks_are_not_padded_away_from_them(shifted):
+    manifest = pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet")
+    manifest = manifest.assign(width=manifest["height"] + 1)
+    assert manifest["mask_path"].notna().any()
+    with pytest.raises(UserError, match="pad_square pads images, and not their masks"):
+        make_view(
+            open_images(Result(result_of(shifted / "03_primary/demo/images"))),
+            manifest,
+            [{"full_resolution": {}}, {"pad_square": {}}, {"resize": {"size": 8}}],
+            PreprocessingOptions(backend="threads", workers=1, scheduler=None, views={}),
+        )
 
 
 def test_composites_of_shifted_parts_are_refused(views):

@@ -45,6 +45,10 @@ DETECTORS: Registry = {
     "light_detector": "wbc_pipeline.models.light_detector:LightDetector",
 }
 
+RESTORERS: Registry = {
+    "restoration_unet": "wbc_pipeline.models.restoration_unet:RestorationUNet",
+}
+
 
 class MissingNetworkError(UserError, FileNotFoundError):
     """A folder holds no saved network."""
@@ -55,14 +59,14 @@ class DamagedNetworkError(UserError):
 
 
 def network_class(name: str) -> "type[nn.Module]":
-    """Find a classifier or a detector by the name that YAML gives it.
+    """Find a classifier, a detector or a restorer by the name that YAML gives it.
 
     Raises
     ------
     ValueError
         If no network has that name; the message lists those that are known.
     """
-    known = NETWORKS | DETECTORS
+    known = NETWORKS | DETECTORS | RESTORERS
     if name not in known:
         raise ValueError(f"No network is called {name!r}; known are {', '.join(known)}.")
     module, class_name = known[name].split(":")

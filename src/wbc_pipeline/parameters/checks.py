@@ -73,6 +73,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
         first = network_class(variant.network).views[0]
         shape = {"classes": 2, "image_size": sizes[variant.views.get(first, first)]}
         _check_network(where, variant, own.train, shape, has_weights=name in taking_part)
+    _check_restorers(group, own, sizes)
     if localization is not None:
         for name, detector in localization.detectors.items():
             if detector.scenes and network_class(detector.network).learns_masks:
@@ -86,6 +87,39 @@ def check_group(checked: SharedParameters, group: str) -> None:
                 localization.train,
                 {"image_size": localization.size_of(detector)},
                 has_weights=localization.chosen.include(name),
+            )
+
+
+def _check_restorers(group: str, own: Any, sizes: dict[str, int]) -> None:
+    """Check that restorers can be built, and that variants look at what they restore."""
+    import torch
+
+    from wbc_pipeline.models import build_network, network_class
+    from wbc_pipeline.training.tasks.base import check_prefixes
+
+    restorers = own.restorers.root if hasattr(own, "restorers") else {}
+    for name, restorer in restorers.items():
+        where = f"{group}.restorers.{name}"
+        arguments = {"image_size": sizes[restorer.view], **restorer.arguments}
+        try:
+            with torch.device("meta"):
+                network = build_network(restorer.network, arguments, seed=0)
+        except Exception as error:
+            raise refuse(f"{where}.arguments: {error}") from error
+        try:
+            check_prefixes(network, "main", restorer.train)
+        except ValueError as error:
+            raise refuse(f"{where}.train: {error}") from None
+    for name, variant in own.variants.networks.items():
+        if variant.restorer is None or not restorers:
+            continue
+        view = restorers[variant.restorer].view
+        looked_at = {variant.views.get(each, each) for each in network_class(variant.network).views}
+        if view not in looked_at:
+            raise refuse(
+                f"{group}.variants.{name}.restorer: {variant.restorer} restores the view {view}, "
+                f"and {name} looks at {', '.join(sorted(looked_at))}; give it that view, or no "
+                "restorer"
             )
 
 

@@ -42,7 +42,7 @@ def paper_pipeline(paper: Paper) -> Pipeline:
     """Make a paper's views, train and test its variants, degrade, submit, report."""
     stages = [
         view_pipeline(paper.name, shifted=True),
-        experiment_pipeline(paper.name),
+        experiment_pipeline(paper.name, restores=True),
         robustness_pipeline(paper.name),
         submission_pipeline(paper.name),
         report_pipeline(

@@ -2,6 +2,7 @@
 
 from wbc_pipeline.pipelines.challenge import nodes
 from wbc_pipeline.pipelines.challenge.options import ChallengeOptions
+from wbc_pipeline.pipelines.experiment.study import study_preprocessing
 from wbc_pipeline.pipelines.paper import Paper
 
 PAPER = Paper(
@@ -9,6 +10,7 @@ PAPER = Paper(
     options=ChallengeOptions,
     own_nodes=(
         nodes.list_experiments,
+        study_preprocessing,
         nodes.judge_claims,
         nodes.score_classes,
         nodes.follow_maturation,

@@ -4,6 +4,7 @@ from pydantic import Field, model_validator
 
 from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
+from wbc_pipeline.pipelines.experiment.study import StudyOptions
 from wbc_pipeline.pipelines.preprocessing.options import Name
 from wbc_pipeline.pipelines.reporting.options import HypothesisOptions, Published
 
@@ -80,6 +81,8 @@ class ChallengeOptions(PaperParameters):
         Folder of a trained detector, by which cells are cropped; None for `stain_region`.
     experiments
         The paper's tables of experiments.
+    preprocessing_study
+        Variants that differ by the preprocessing of their images alone.
     families
         Networks by family, whose best ones are compared class by class.
     maturation
@@ -92,6 +95,7 @@ class ChallengeOptions(PaperParameters):
 
     detector: str | None
     experiments: ExperimentsOptions
+    preprocessing_study: StudyOptions
     families: dict[Name, list[str]]
     maturation: MaturationOptions
     claims: dict[Name, HypothesisOptions]
@@ -102,6 +106,7 @@ class ChallengeOptions(PaperParameters):
         check_name(self.experiments.baseline, self.variants.root, "experiments.baseline: variant")
         named = {
             "experiments.rows": self.experiments.rows,
+            "preprocessing_study.methods": self.preprocessing_study.methods.values(),
             "experiments.validation": self.experiments.validation,
             "maturation.shown": self.maturation.shown,
             "printed.recalls": self.printed.recalls,

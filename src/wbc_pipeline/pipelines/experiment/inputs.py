@@ -1,4 +1,4 @@
-"""What the networks of a run look at, where that differs between the parts of a split."""
+"""What the networks of a run look at: views by part, and views that a network has restored."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,7 +8,9 @@ import numpy as np
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import digest
-from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
+from wbc_pipeline.pipelines.experiment.options import Variant
+from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 
 
 @dataclass(frozen=True)
@@ -87,17 +89,44 @@ def views_in_run(
     Returns
     -------
     Mapping
-        The same where nothing is shifted; else without the names ``<view>@<part>``.
+        Without the names ``<view>@<part>``.
     """
     shifted: dict[str, dict[str, ImageArray]] = {}
     for name, array in views.items():
-        view, mark, part = name.partition(PART_MARK)
-        if mark:
+        view, _, part = name.partition(PART_MARK)
+        if part in rows:
             shifted.setdefault(view, {})[part] = array
-    if not shifted:
-        return views
     return {
         name: PartedArray(array, shifted[name], rows) if name in shifted else array
         for name, array in views.items()
         if PART_MARK not in name
     }
+
+
+def views_of_variant(
+    variant: Variant,
+    views: Mapping[str, ImageArray],
+    run: Run,
+    restorers: Restorers,
+    restored: Mapping[str, ImageArray],
+) -> Mapping[str, ImageArray | PartedArray]:
+    """Give a paper's views as a variant's network sees them in a run, by the paper's names.
+
+    Parameters
+    ----------
+    variant
+        With a restorer or without.
+    views
+        As of `views_in_run`.
+    run
+        The run.
+    restorers
+        The paper's, which say what they restore.
+    restored
+        What they made of that, by ``<restorer>/<run>``.
+    """
+    seen = views_in_run(views, run.rows)
+    if variant.restorer is None:
+        return seen
+    view = restorers.root[variant.restorer].view
+    return {**seen, view: restored[f"{variant.restorer}/{run.name}"]}

@@ -11,13 +11,14 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
-from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 pd = lazy.load("pandas")
 
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
+NO_RESTORERS = Restorers()
 ANSWERS = ("turns", "prior_correction")  # what a variant changes of its network's answers
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
 IDENTITY_COLUMNS = [
@@ -90,6 +91,8 @@ def train(
     trainer: TrainerOptions,
     device: str,
     chosen: Selection = ALL,
+    restorers: Restorers = NO_RESTORERS,
+    restored: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the training of each chosen variant under each protocol, seed and fold.
 
@@ -111,6 +114,8 @@ def train(
         The networks, what they are trained by, and where.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    restorers, restored
+        The paper's restorers and what they restored, by ``<restorer>/<run>``.
 
     Returns
     -------
@@ -121,7 +126,7 @@ def train(
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.experiment.composites import Composites
-    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
+    from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
     from wbc_pipeline.pipelines.experiment.own_names import with_own_names
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
@@ -157,7 +162,9 @@ def train(
                 stages=stages,
                 trainer=trainer,
                 device=choose_device(device),
-                views=training_views(variant, views_in_run(views, run.rows)),
+                views=training_views(
+                    variant, views_of_variant(variant, views, run, restorers, restored)
+                ),
                 images=rows,
                 packed=images,
                 composites=variant.composites
@@ -176,6 +183,8 @@ def predict(
     variants: Variants,
     device: str,
     chosen: Selection = ALL,
+    restorers: Restorers = NO_RESTORERS,
+    restored: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the predictions of every training on its validation and test parts.
 
@@ -196,6 +205,8 @@ def predict(
         chosen=chosen,
         variants=variants,
         device=device,
+        restorers=restorers,
+        restored={"clean": restored},
     )
 
 
@@ -209,6 +220,8 @@ def predict_conditions(
     variants: Variants,
     device: str,
     chosen: Selection = ALL,
+    restorers: Restorers = NO_RESTORERS,
+    restored: dict[str, dict[str, ImageArray] | None],
 ) -> dict[str, Task]:
     """Describe the predictions of images as they come, or under several conditions.
 
@@ -222,10 +235,12 @@ def predict_conditions(
         The paper's views by the name of what was done to the images before.
     parts
         Those to predict.
-    trainings, chosen, variants, device
+    trainings, chosen, variants, device, restorers
         As in the other nodes.
+    restored
+        By condition, what the restorers made of the views, by ``<restorer>/<run>``.
     """
-    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
+    from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
     from wbc_pipeline.pipelines.experiment.trainings import task_builder
     from wbc_pipeline.training.devices import choose_device
@@ -241,7 +256,10 @@ def predict_conditions(
         changes = {name: value for name in ANSWERS if (value := getattr(variant, name))}
         for run in iterate_runs(splits, images):
             seen = {
-                condition: views_of(variant, views_in_run(views, run.rows))
+                condition: views_of(
+                    variant,
+                    views_of_variant(variant, views, run, restorers, restored[condition]),
+                )
                 for condition, views in conditions.items()
             }
             looked_at = {

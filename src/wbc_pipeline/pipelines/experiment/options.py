@@ -8,7 +8,7 @@ from pydantic import Field, RootModel, field_validator, model_validator
 from wbc_pipeline.imaging.recompose_options import RecomposeOptions
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
-from wbc_pipeline.pipelines.preprocessing.options import Name, ShiftOptions, Views
+from wbc_pipeline.pipelines.preprocessing.options import Name, Restorers, ShiftOptions, Views
 from wbc_pipeline.pipelines.reporting.options import (
     PaperOptions,
     PrintedOptions,
@@ -81,6 +81,8 @@ class Variant(Options):
         What a network with one view learns from beside the training images; null for nothing.
     refine
         What is done to the masks that a network that segments predicts; null for nothing.
+    restorer
+        Which of the paper's restorers has restored the images that it looks at; null for none.
     turns
         Predict the mean over each image's eight flips and turns; of a network that segments too,
         ``refine`` says so.
@@ -111,6 +113,7 @@ class Variant(Options):
     losses: JointLosses = Field(default_factory=JointLosses)
     composites: CompositeOptions | None = None
     refine: RefineOptions | None = None
+    restorer: str | None = None
     turns: bool = False
     prior_correction: float = Field(0.0, ge=0)
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
@@ -185,6 +188,11 @@ class Variants(RootModel[dict[Name, Variant]]):
             name: (self.members(name), variant.combine, variant.best)
             for name, variant in self.ensembles.items()
         }
+
+    @property
+    def restorers(self) -> set[str]:
+        """Names of the restorers that some of them look through."""
+        return {variant.restorer for variant in self.networks.values()} - {None}
 
     def select(self, chosen: "Selection") -> "Variants":
         """Keep the chosen ones, and the members of chosen ensembles.
@@ -261,6 +269,8 @@ class PaperParameters(ExperimentParameters):
         Facts about the paper.
     shift
         What is done to the images of each part before views are made of them; null for nothing.
+    restorers
+        Networks that take degradations out of the images which variants look at.
     robustness
         How the networks are tested on degraded images.
     published
@@ -271,9 +281,21 @@ class PaperParameters(ExperimentParameters):
 
     paper: PaperOptions
     shift: ShiftOptions | None = None
+    restorers: Restorers = Field(default_factory=Restorers)
     robustness: RobustnessOptions
     published: Published
     printed: PrintedOptions
+
+    @model_validator(mode="after")
+    def _restorers_are_known(self) -> "PaperParameters":
+        for name, restorer in self.restorers.root.items():
+            check_name(restorer.view, self.views.root, f"restorers.{name}.view: view")
+        for name, variant in self.variants.networks.items():
+            if variant.restorer is not None:
+                check_name(
+                    variant.restorer, self.restorers.root, f"variants.{name}.restorer: restorer"
+                )
+        return self
 
     @model_validator(mode="after")
     def _tallies_are_of_accuracies(self) -> "PaperParameters":

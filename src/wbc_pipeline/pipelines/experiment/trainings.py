@@ -258,11 +258,14 @@ class ClassifierTraining(Training):
         The packed images, of which a served model takes examples.
     composites
         What it learns from beside the images of the training part.
+    restorer
+        Which restorer has restored what it looks at.
     """
 
     images: pd.DataFrame
     packed: ImageArray
     composites: Composites | None = None
+    restorer: str | None = None
 
     @cached_property
     def classes(self) -> list[str]:
@@ -326,9 +329,9 @@ class ClassifierTraining(Training):
             "packed_size": self.packed.pixels.shape[1],
         }
 
-    def example(self) -> np.ndarray:
-        """Give two packed images."""
-        return self.packed.pixels[:2]
+    def example(self) -> np.ndarray | None:
+        """Give two packed images; None behind a restorer, which is not served with it."""
+        return None if self.restorer else self.packed.pixels[:2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -369,6 +372,7 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
         predict, or turns images of a network that segments.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
+    known |= {"restorer": variant.restorer}
     if is_joint(network_class(variant.network)):
         if variant.turns:
             raise UserError(

@@ -2,9 +2,11 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, RootModel, model_validator
+from pydantic import AfterValidator, Field, RootModel, field_validator, model_validator
 
-from wbc_pipeline.options import Options
+from wbc_pipeline.models import RESTORERS
+from wbc_pipeline.options import Options, check_name
+from wbc_pipeline.training.options import StageOptions
 
 
 def _is_a_chain(steps: list[dict]) -> list[dict]:
@@ -21,6 +23,7 @@ Chain = Annotated[list[dict], AfterValidator(_is_a_chain)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
 
 PART_MARK = "@"  # between a view's name and the part whose shift it shows
+PAIRS = "pairs"  # in place of a part: degraded for restorers alone, as images come degraded
 
 
 def _only_degrades(steps: list[dict]) -> list[dict]:
@@ -68,6 +71,42 @@ class ShiftOptions(Options):
 
 class Views(RootModel[dict[Name, Chain]]):
     """Chains of steps by the name of the view that they make."""
+
+
+class RestorerOptions(Options):
+    """A network that learns on each split to take degradations out of a view.
+
+    It learns from pairs of the training part: the view under the shift of that part, and the view
+    as it is.
+
+    Parameters
+    ----------
+    network
+        Its name in ``wbc_pipeline.models``.
+    arguments
+        Of its constructor.
+    view
+        Which of the paper's views it restores.
+    train
+        Its schedule.
+    """
+
+    network: str = "restoration_unet"
+    arguments: dict = Field(default_factory=dict)
+    view: str = "image"
+    train: StageOptions
+
+    @field_validator("network")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        check_name(name, RESTORERS, "restorer")
+        return name
+
+
+class Restorers(RootModel[dict[Name, RestorerOptions]]):
+    """Restorers by name."""
+
+    root: dict[Name, RestorerOptions] = Field(default_factory=dict)
 
 
 class PreprocessingOptions(Options):

@@ -18,7 +18,8 @@ def view_pipeline(group: str, *, shifted: bool = False) -> Pipeline:
     group
         Name of the group.
     shifted
-        Whether it says under ``shift`` what is done to the images of each part of a split.
+        Whether it says under ``shift`` what is done to the images of each part of a split, and
+        under ``restorers`` what takes that out again.
     """
     if shifted:
         return Pipeline(
@@ -32,6 +33,7 @@ def view_pipeline(group: str, *, shifted: bool = False) -> Pipeline:
                         "options": "params:preprocessing",
                         "shift": f"params:{group}.shift",
                         "dataset": "params:dataset",
+                        "restorers": f"params:{group}.restorers",
                     },
                     f"{group}.views",
                     name="make_views",

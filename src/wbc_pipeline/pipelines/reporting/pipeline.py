@@ -40,7 +40,7 @@ def report_pipeline(
     named = {
         **{name: f"params:{paper}.{name}" for name in groups},
         **{name: name for name in ("manifest", "splits", "images")},
-        **{name: f"{paper}.{name}" for name in ("views", "trainings", "predictions")},
+        **{name: f"{paper}.{name}" for name in ("views", "restored", "trainings", "predictions")},
         "dataset": "params:dataset",
         **(own_inputs or {}),
     }

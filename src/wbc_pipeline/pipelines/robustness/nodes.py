@@ -14,7 +14,7 @@ from wbc_pipeline.keys import Key, digest
 from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.preprocessing.nodes import shift_of
-from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.robustness.options import CurveOptions, RobustnessOptions
 
@@ -190,6 +190,8 @@ def predict_degraded(
     chosen: Selection,
     variants: Variants,
     options: RobustnessOptions,
+    restorers: Restorers,
+    trained_restorers: dict[str, Result],
     device: str,
 ) -> dict[str, Task]:
     """Describe what every training answers to the degraded images of its test part.
@@ -217,7 +219,26 @@ def predict_degraded(
         chosen=chosen,
         variants=variants,
         device=device,
+        restorers=restorers,
+        restored={
+            condition: _restored(views, restorers, trained_restorers, device)
+            for condition, views in conditions.items()
+        },
     )
+
+
+def _restored(
+    views: dict[str, ImageArray], restorers: Restorers, trained: dict[str, Result], device: str
+) -> dict[str, ImageArray]:
+    """Put views behind the restorers of the runs, which restore them when they are looked at."""
+    from wbc_pipeline.pipelines.experiment.restorers import RestoredArray
+    from wbc_pipeline.training.devices import choose_device
+
+    return {
+        place: RestoredArray(views[view], training, choose_device(device))
+        for place, training in trained.items()
+        if (view := restorers.root[place.partition("/")[0]].view) in views
+    }
 
 
 def collect_conditions(
