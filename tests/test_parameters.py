@@ -131,6 +131,22 @@ def test_an_environment_changes_only_what_it_names(load):
             {"blend": {"variants": {"normal": {"ensemble": ["blend", "soft_mask"]}}}},
             "blend.variants.normal: .*either a network or an ensemble",
         ),
+        (
+            {"blend": {"variants": {"two": {"best": 2, "of": ["normal", "blent", "blend"]}}}},
+            "blend.variants: .*two.of: network 'blent' is not known. Did you mean 'blend'",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 2, "of": ["normal", "blend"]}}}},
+            "blend.variants.two: .*best: 2 of 2 networks is no choice",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 99}}}},
+            "blend.variants: .*two.best: 99 of .* networks is no choice",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 2, "turns": True}}}},
+            "blend.variants.two: .*computed from predictions, and has no turns",
+        ),
         ({"blend": {"paper": {"protocol": "randon"}}}, "blend.paper.protocol"),
         ({"dataset": "demo+demo"}, "dataset: .*twice"),
         ({"boxes": "lisk"}, "boxes: .*lisc"),

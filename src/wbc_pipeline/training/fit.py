@@ -31,7 +31,9 @@ class Fit:
     ----------
     history
         A row per stage and epoch: ``stage``, ``epoch`` (running over stages), ``train_loss``,
-        ``val_loss`` and other metrics, ``learning_rate``, ``seconds``.
+        ``val_loss`` and other metrics, ``seconds``, the largest ``learning_rate`` (and, where parts
+        have their own, ``learning_rate_lowest``), ``stage_number``, and what is trained:
+        ``unfrozen_parameters`` (how many numbers) and ``unfrozen`` (names of the parts).
     paths
         The network's scalars and the parts of its loss, about 20 points per epoch: ``stage``,
         ``step`` and ``epoch`` (running over stages), ``name``, ``value``.

@@ -24,6 +24,8 @@ from wbc_pipeline.training.sampling import RowBatches, balancing_weights, derive
 from wbc_pipeline.training.views import as_tensor
 
 VALIDATION_BATCH = 256
+# Beside losses and metrics, what stands in the history and in MLflow once an epoch.
+OF_STAGE = ("learning_rate", "learning_rate_lowest", "stage_number", "unfrozen_parameters")
 
 
 class DivergedError(UserError, FloatingPointError):
@@ -234,8 +236,7 @@ class Task(lightning.LightningModule, ABC):
         for name, module in self.network.named_modules():
             if name and self._is_frozen(name):
                 module.eval()
-        rate = max(group["lr"] for group in self.optimizers().param_groups)
-        self.log("learning_rate", rate, sync_dist=self._is_distributed)
+        self._log_stage()
         self._log_epoch()
 
     def training_step(self, rows: Tensor) -> Tensor:  # int64 [B]
@@ -280,6 +281,17 @@ class Task(lightning.LightningModule, ABC):
             sync_dist=self._is_distributed,
         )
         return total
+
+    def _log_stage(self) -> None:
+        rates = [group["lr"] for group in self.optimizers().param_groups]
+        found = {"learning_rate": max(rates)}
+        if len(rates) > 1:
+            found["learning_rate_lowest"] = min(rates)
+        found["stage_number"] = float(self.stage.number)
+        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        found["unfrozen_parameters"] = float(sum(weight.numel() for weight in weights))
+        for name, value in found.items():
+            self.log(name, value, sync_dist=self._is_distributed)
 
     def _log_epoch(self) -> None:
         # Lightning's own number begins anew with each stage.
@@ -344,6 +356,26 @@ def check_prefixes(network: nn.Module, stage: str, options: StageOptions) -> Non
                 f"stages.{stage}: no parameter of {type(network).__name__} is under {prefix!r}; "
                 f"correct reset, freeze and rates, its parts are {parts}."
             )
+
+
+def unfrozen_parts(network: nn.Module) -> list[str]:
+    """Name what a network trains: modules all of whose weights it trains, else single weights.
+
+    Examples
+    --------
+    >>> network = nn.Sequential(nn.Linear(2, 2), nn.Sequential(nn.Linear(2, 2), nn.ReLU()))
+    >>> _ = network[0].requires_grad_(False)
+    >>> unfrozen_parts(network)
+    ['1']
+    """
+    found = [name for name, each in network.named_parameters(recurse=False) if each.requires_grad]
+    for name, module in network.named_children():
+        trained = [weight.requires_grad for weight in module.parameters()]
+        if trained and all(trained):
+            found.append(name)
+        else:
+            found += [f"{name}.{part}" for part in unfrozen_parts(module)]
+    return found
 
 
 def reset_parts(network: nn.Module, stage: str, prefixes: Sequence[str], *, seed: int) -> None:
