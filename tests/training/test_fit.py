@@ -158,6 +158,30 @@ def test_a_later_stage_trains_what_an_earlier_one_froze(train, build):
     assert not any(torch.equal(before[name], weight) for name, weight in weights.items())
 
 
+def test_a_reset_head_learns_anew_on_what_an_earlier_stage_learned(train, build):
+    plain, network, again = build(), build(), build()
+    train(plain, stages={"representation": {"keep": "last"}})
+    before = torch.get_rng_state()
+    head = {"epochs": 1, "learning_rate": 1e-12, "freeze": ["features"], "keep": "last"}
+    stages = {"representation": {"keep": "last"}, "head": {**head, "reset": ["head"]}}
+    for each in (network, again):
+        train(each, stages=stages)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bytes_of(network) == bytes_of(again)
+    trained, start = plain.state_dict(), build().state_dict()
+    for name, weight in network.state_dict().items():
+        if name.startswith("features"):
+            assert torch.equal(weight, trained[name])
+        elif weight.ndim == 2:
+            assert not torch.allclose(weight, trained[name], atol=1e-3)
+            assert not torch.allclose(weight, start[name], atol=1e-3)
+
+
+def test_what_no_layer_can_draw_anew_is_named(train, build):
+    with pytest.raises(ValueError, match=r"stages\.main\.reset: alpha of BlendCNN"):
+        train(build("blend_cnn"), reset=["alpha"])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -166,6 +190,7 @@ def test_a_later_stage_trains_what_an_earlier_one_froze(train, build):
             r"stages\.main: no parameter of NormalCNN is under 'body'",
         ),
         ({"rates": {"tail": 2.0}}, "'tail'"),
+        ({"reset": ["tail"]}, "'tail'"),
         ({"freeze": ["features", "head"]}, r"stages\.main\.freeze fixes all weights"),
         ({"monitor": "val_iou"}, r"stages\.main\.monitor.*no val_iou; use val_loss"),
         ({"sampling": "source"}, r"stages\.main\.sampling.*no source"),

@@ -17,6 +17,7 @@ pd = lazy.load("pandas")
 
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
+ANSWERS = ("turns", "prior_correction")  # what a variant changes of its network's answers
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
 IDENTITY_COLUMNS = [
     *("dataset", "image_id", "source_id", "part", *RUN_COLUMNS, "condition", "label"),
@@ -225,6 +226,8 @@ def predict_conditions(
         build_task = task_builder(variant)
         code = code_digest(predict_run, build_task)
         refined = {} if variant.refine is None else {"refine": variant.refine}
+        # As of a key, so that what is off leaves results of before as they are.
+        changes = {name: value for name in ANSWERS if (value := getattr(variant, name))}
         seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
         looked_at = {
             condition: {view: array.result.digest for view, array in views.items()}
@@ -238,6 +241,7 @@ def predict_conditions(
                     "variant": name,
                     **run.key,
                     **{what: options.model_dump() for what, options in refined.items()},
+                    **changes,
                 },
                 data={
                     "training": result.digest,
@@ -256,6 +260,7 @@ def predict_conditions(
                 parts=parts,
                 device=place,
                 build_task=partial(build_task, **refined),
+                prior_correction=variant.prior_correction,
             )
             tasks[f"{name}/{run.name}"] = Task(key, compute)
     return tasks
@@ -295,12 +300,9 @@ def combine(
     if fitted_on is not None:
         of_networks = fitted_on["variant"].isin(selected.networks)
         tables.append(fitted_on[of_networks & (fitted_on["part"] == "validation")])
-    ensembles = {
-        name: (variant.ensemble, variant.combine) for name, variant in selected.ensembles.items()
-    }
     if not tables:
         return pd.DataFrame(columns=IDENTITY_COLUMNS)
-    combined = combine_predictions(pd.concat(tables, ignore_index=True), ensembles)
+    combined = combine_predictions(pd.concat(tables, ignore_index=True), selected.combinations())
     if fitted_on is not None:
         combined = combined[combined["part"] == "test"].reset_index(drop=True)
     return combined

@@ -57,6 +57,9 @@ def plain_repeats(drawn: float, plain: float) -> int:
     return max(1, round(drawn * plain / (1 - plain))) if plain else 0
 
 
+OF_ENSEMBLES = {"ensemble", "best", "of", "combine"}  # what an ensemble may say
+
+
 class Variant(Options):
     """A network, or an ensemble of variants.
 
@@ -78,14 +81,27 @@ class Variant(Options):
         What a network with one view learns from beside the training images; null for nothing.
     refine
         What is done to the masks that a network that segments predicts; null for nothing.
+    turns
+        Predict the mean over each image's eight flips and turns; of a network that segments too,
+        ``refine`` says so.
+    prior_correction
+        Divide predicted probabilities by the classes' shares of the training part, to this power; 0
+        leaves them as they are.
     stages
         Schedule overrides by the name of a stage, in order; each stage begins with the weights that
         the one before it kept.
     ensemble
         In place of a network, the variants whose predictions are combined.
+    best
+        In place of a network, how many are combined: those of the highest macro-F1 on the
+        validation part, chosen for each protocol, seed and fold.
+    of
+        The networks that ``best`` chooses from; null for all.
     combine
         ``mean`` of probabilities; ``weighted``: weights and a temperature fitted on the validation
-        part; ``vote``: the class that most members name.
+        part; ``vote``: the class that most members name; ``calibrated``: mean after a temperature
+        of each member, fitted likewise; ``by_class``: weights of each member for each class that it
+        answers, fitted likewise.
     """
 
     network: str | None = None
@@ -95,18 +111,27 @@ class Variant(Options):
     losses: JointLosses = Field(default_factory=JointLosses)
     composites: CompositeOptions | None = None
     refine: RefineOptions | None = None
+    turns: bool = False
+    prior_correction: float = Field(0.0, ge=0)
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
     ensemble: list[str] = Field(default_factory=list)
-    combine: Literal["mean", "weighted", "vote"] = "mean"
+    best: int | None = Field(None, gt=0)
+    of: list[str] | None = None
+    combine: Literal["mean", "weighted", "vote", "calibrated", "by_class"] = "mean"
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "Variant":
-        if (self.network is None) == (not self.ensemble):
-            raise ValueError("give either a network or an ensemble of variants")
-        if self.ensemble and (own := self.model_fields_set - {"ensemble", "combine"}):
+        given = [self.network is not None, bool(self.ensemble), self.best is not None]
+        if sum(given) != 1:
+            raise ValueError("give either a network, an ensemble of variants, or best: how many")
+        if not self.network and (own := self.model_fields_set - OF_ENSEMBLES):
             raise ValueError(f"an ensemble is computed from predictions, and has no {min(own)}")
         if self.ensemble and len(set(self.ensemble)) < 2:
             raise ValueError("an ensemble needs two variants or more")
+        if self.of is not None and self.best is None:
+            raise ValueError("of: say by best how many of them are combined")
+        if self.of is not None and len(set(self.of)) <= self.best:
+            raise ValueError(f"best: {self.best} of {len(set(self.of))} networks is no choice")
         if self.weights != "none" and "backbone" not in self.arguments:
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
@@ -127,8 +152,14 @@ class Variants(RootModel[dict[Name, Variant]]):
     @model_validator(mode="after")
     def _ensembles_are_of_networks(self) -> "Variants":
         for name, variant in self.root.items():
-            for member in variant.ensemble:
-                check_name(member, self.networks, f"{name}.ensemble: network")
+            for field in ("ensemble", "of"):
+                for member in getattr(variant, field) or ():
+                    check_name(member, self.networks, f"{name}.{field}: network")
+            if variant.best is not None and variant.best >= len(self.members(name)):
+                raise ValueError(
+                    f"{name}.best: {variant.best} of {len(self.networks)} networks is no choice; "
+                    "lower it, or name an ensemble"
+                )
         return self
 
     @property
@@ -139,12 +170,26 @@ class Variants(RootModel[dict[Name, Variant]]):
     @property
     def ensembles(self) -> dict[str, Variant]:
         """Those that are computed from predictions."""
-        return {name: variant for name, variant in self.root.items() if variant.ensemble}
+        return {name: variant for name, variant in self.root.items() if not variant.network}
+
+    def members(self, name: str) -> list[str]:
+        """Give the networks that an ensemble combines or chooses from; of a network nothing."""
+        variant = self.root[name]
+        if variant.best is None:
+            return variant.ensemble
+        return list(self.networks) if variant.of is None else variant.of
+
+    def combinations(self) -> dict[str, tuple[list[str], str, int | None]]:
+        """Say of each ensemble what it combines or chooses from, how, and how many it chooses."""
+        return {
+            name: (self.members(name), variant.combine, variant.best)
+            for name, variant in self.ensembles.items()
+        }
 
     def select(self, chosen: "Selection") -> "Variants":
         """Keep the chosen ones, and the members of chosen ensembles."""
         names = {name for name in self.root if chosen.include(name)}
-        names |= {member for name in names for member in self.root[name].ensemble}
+        names |= {member for name in names for member in self.members(name)}
         kept = {name: variant for name, variant in self.root.items() if name in names}
         return Variants.model_construct(root=kept)
 

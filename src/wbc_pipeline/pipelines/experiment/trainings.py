@@ -20,7 +20,7 @@ from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.models.pretrained import published_digest, weights_digest
 from wbc_pipeline.pipelines.experiment.composites import Composites
 from wbc_pipeline.pipelines.experiment.options import Variant
-from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
@@ -34,6 +34,7 @@ from wbc_pipeline.training.refine import Refined
 from wbc_pipeline.training.tasks.base import Task as Learning
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.tasks.joint import JointTask
+from wbc_pipeline.training.turns import Turned
 
 PRECISION = ("precision", "channels_last")
 
@@ -60,10 +61,17 @@ def build_refined(
     return build_joint(Refined(network, refine), views, **known)
 
 
+def build_turned(
+    network: torch.nn.Module, views: Mapping[str, ImageArray], **known
+) -> ClassificationTask:
+    """Build the task of a classifier that predicts the mean over flips and turns."""
+    return build_classification(Turned(network), views, **known)
+
+
 def task_builder(variant: Variant) -> Callable[..., ClassificationTask]:
     """Find what builds the task that predicts."""
     if not is_joint(network_class(variant.network)):
-        return build_classification
+        return build_turned if variant.turns else build_classification
     return build_joint if variant.refine is None else build_refined
 
 
@@ -114,7 +122,7 @@ class Training:
                 **self.run.key,
                 "network": self.network,
                 "arguments": self.arguments,
-                "stages": {name: stage.model_dump() for name, stage in self.stages.items()},
+                "stages": {name: stage.key() for name, stage in self.stages.items()},
                 "processes": self.trainer.devices * self.trainer.num_nodes,  # each has its batch
                 **self.own_params(),
             },
@@ -306,9 +314,17 @@ class ClassifierTraining(Training):
         return {**known, "classes": self.classes, "views": views, "parts": parts}
 
     def description(self) -> dict:
-        """Add the classes in the order of the outputs, and the size of packed images."""
-        size = self.packed.pixels.shape[1]
-        return {**super().description(), "classes": self.classes, "packed_size": size}
+        """Add the classes in the order of the outputs, how many images each trained on, and sizes.
+
+        The size is that of packed images.
+        """
+        trained = self.labels[self.run.rows["train"]]
+        return {
+            **super().description(),
+            "classes": self.classes,
+            CLASS_COUNTS: np.bincount(trained, minlength=len(self.classes)).tolist(),
+            "packed_size": self.packed.pixels.shape[1],
+        }
 
     def example(self) -> np.ndarray:
         """Give two packed images."""
@@ -349,11 +365,17 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
     Raises
     ------
     UserError
-        If the variant weights losses that its network does not have, or refines masks that it does
-        not predict.
+        If the variant weights losses that its network does not have, refines masks that it does not
+        predict, or turns images of a network that segments.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
     if is_joint(network_class(variant.network)):
+        if variant.turns:
+            raise UserError(
+                f"{variant.network} segments too, and turns are part of what is done to its masks: "
+                f"in the variant {known['identity']['variant']}, write refine: {{turns: true}} in "
+                "place of turns."
+            )
         return JointTraining(**known, losses=variant.losses)
     for name, what in (("losses", "no losses to weight"), ("refine", "no masks to refine")):
         if name in variant.model_fields_set:

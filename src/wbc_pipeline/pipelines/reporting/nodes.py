@@ -63,24 +63,27 @@ def list_ensembles(
     chosen: Selection,
     paper: str,
     dataset: str,
+    manifest: pd.DataFrame,
+    options: ScoreOptions,
 ) -> tuple[list[dict[str, Any]], dict[str, pd.DataFrame]]:
-    """Say what each ensemble of this command was computed from.
+    """Say what each ensemble of this command was computed from, and hold it against one network.
 
     Returns
     -------
     ensembles
         A ``key`` and the members' ``weights`` per ensemble, protocol, seed and fold, for tracking.
     items
-        ``ensemble_weights``: weights and temperatures, where they were fitted.
+        ``ensemble_weights``: members, weights and temperatures, where they were chosen or fitted.
+        ``ensembles_against_best``: each ensemble against the network that validation puts first.
     """
     from wbc_pipeline.evaluation.scores import ensembles as combined
+    from wbc_pipeline.evaluation.scores.best_network import ensembles_against_best
 
-    asked = variants.select(chosen).ensembles
-    how = {name: (variant.ensemble, variant.combine) for name, variant in asked.items()}
+    how = variants.select(chosen).combinations()
     fitted = combined.ensemble_weights(predictions, how)
     code = code_digest(combined.combine_predictions)
     found = []
-    for name, (members, combine) in how.items():
+    for name, (members, combine, best) in how.items():
         runs = predictions.loc[predictions["variant"] == name, RUN].drop_duplicates()
         for run in runs.to_dict("records"):
             names = [f"{member}/{run_name(**run)}" for member in members]
@@ -92,14 +95,22 @@ def list_ensembles(
                     **run,
                     "members": members,
                     "combine": combine,
+                    **({} if best is None else {"best": best}),
                 },
                 data={"predictions": [predicted[each].digest for each in names]},
                 code=code,
             )
             own = fitted[(fitted[["variant", *RUN]] == (name, *run.values())).all(axis=1)]
-            weights = dict(zip(own["member"], own["weight"], strict=True))
+            weights = {
+                row.member if pd.isna(row.answer) else f"{row.member}.{row.answer}": row.weight
+                for row in own.itertuples()
+            }
             found.append({"key": key.as_dict(), "weights": weights})
-    return found, {"ensemble_weights": fitted} if len(fitted) else {}
+    compared = ensembles_against_best(
+        predictions, manifest, how, resamples=options.resamples, level=options.level
+    )
+    items = {"ensemble_weights": fitted, "ensembles_against_best": compared}
+    return found, {name: table for name, table in items.items() if len(table)}
 
 
 def check_printed(

@@ -74,6 +74,8 @@ def report_pipeline(
                     "chosen": "params:variants",
                     "paper": f"{paper}.name",
                     "dataset": "params:dataset",
+                    "manifest": "manifest",
+                    "options": options["score"],
                 },
                 [f"{paper}.ensembles", f"{report}.list_ensembles_items"],
             ),

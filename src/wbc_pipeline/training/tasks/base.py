@@ -4,7 +4,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -138,13 +138,21 @@ class Task(lightning.LightningModule, ABC):
         """Tell whether there is a validation part."""
         return len(self.rows.get("validation", ())) > 0
 
+    @property
+    def is_augmented(self) -> bool:
+        """Tell whether training batches change at random."""
+        return self.options.augmentation is not None
+
     def begin(self, stage: Stage) -> None:
-        """Prepare for a stage: freeze what it freezes, and check its options against the task.
+        """Prepare for a stage: draw anew what it resets, freeze what it freezes.
+
+        Its options are checked against the task.
 
         Raises
         ------
         ValueError
-            If the monitored metric, a prefix or what sampling balances is unknown, or all is fixed.
+            If the monitored metric, a prefix or what sampling balances is unknown, all is fixed, or
+            what is to be reset cannot be.
         """
         self.stage = stage
         self._check_options()
@@ -153,6 +161,8 @@ class Task(lightning.LightningModule, ABC):
         self.network.to(memory_format=layout)
         self.train()
         check_prefixes(self.network, stage.name, self.options)
+        seed = derive_seed(stage.seed, stage.number)
+        reset_parts(self.network, stage.name, self.options.reset, seed=seed)
         for name, weight in self.network.named_parameters():
             weight.requires_grad_(name in self._trainable and not self._is_frozen(name))
         if not any(weight.requires_grad for weight in self.network.parameters()):
@@ -231,7 +241,7 @@ class Task(lightning.LightningModule, ABC):
     def training_step(self, rows: Tensor) -> Tensor:  # int64 [B]
         """Learn from one batch; returns its loss."""
         batch = self.batch(rows)
-        if self.options.augmentation is not None:
+        if self.is_augmented:
             batch = self.augmented(batch)
         return self._step(batch, "train", len(rows))
 
@@ -319,7 +329,7 @@ class Task(lightning.LightningModule, ABC):
 
 
 def check_prefixes(network: nn.Module, stage: str, options: StageOptions) -> None:
-    """Check that a stage freezes and slows parts that the network has.
+    """Check that a stage resets, freezes and slows parts that the network has.
 
     Raises
     ------
@@ -327,13 +337,49 @@ def check_prefixes(network: nn.Module, stage: str, options: StageOptions) -> Non
         Naming the stage, the prefix and the network's parts.
     """
     names = [name for name, _ in network.named_parameters()]
-    for prefix in (*options.freeze, *options.rates):
+    for prefix in (*options.reset, *options.freeze, *options.rates):
         if not any(_is_under(name, prefix) for name in names):
             parts = ", ".join(name for name, _ in network.named_children())
             raise ValueError(
                 f"stages.{stage}: no parameter of {type(network).__name__} is under {prefix!r}; "
-                f"correct freeze and rates, its parts are {parts}."
+                f"correct reset, freeze and rates, its parts are {parts}."
             )
+
+
+def reset_parts(network: nn.Module, stage: str, prefixes: Sequence[str], *, seed: int) -> None:
+    """Draw parts of a network anew, as their modules do when they are built.
+
+    Parameters
+    ----------
+    network
+        Changed in place; statistics of batches are forgotten too.
+    stage
+        Name of the stage, for the message.
+    prefixes
+        Of the names of the parts' parameters.
+    seed
+        Of the draw; global random states are left as they were.
+
+    Raises
+    ------
+    ValueError
+        If a part holds parameters of its own and cannot reset them; names it.
+    """
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        for name, module in network.named_modules():
+            own = [
+                f"{name}.{each}".lstrip(".") for each, _ in module.named_parameters(recurse=False)
+            ]
+            chosen = [each for each in own if any(_is_under(each, prefix) for prefix in prefixes)]
+            if not chosen:
+                continue
+            if chosen != own or not hasattr(module, "reset_parameters"):
+                raise ValueError(
+                    f"stages.{stage}.reset: {chosen[0]} of {type(network).__name__} cannot be "
+                    "drawn anew on its own; reset whole layers, such as its head."
+                )
+            module.reset_parameters()
 
 
 def _lengthened(options: StageOptions, batches: int) -> StageOptions:
