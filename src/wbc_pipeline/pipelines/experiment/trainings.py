@@ -25,6 +25,7 @@ from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
+from wbc_pipeline.training.fit import Fit
 from wbc_pipeline.training.options import (
     JointLosses,
     RefineOptions,
@@ -205,7 +206,7 @@ class Training:
             tracked.log_result(folder, example=self.example())
             fit.remove_checkpoints(folder, self.stages)
 
-    def learn(self, network: torch.nn.Module, folder: Path, logger: Logger | None) -> fit.Fit:
+    def learn(self, network: torch.nn.Module, folder: Path, logger: Logger | None) -> Fit:
         """Train the network; resumes in the folder."""
         return fit.fit(
             self.task(network),
