@@ -30,7 +30,7 @@ def fixed(run_pipeline, tmp_path_factory):
         "probe": {
             "network": "pretrained_cnn",
             "arguments": {"mode": "linear"},
-            "stages": {"head": {"cached_features": True}},
+            "stages": {"head": {"cached_features": True, "augmentation": None}},
         },
         "neighbours": {
             "network": "pretrained_cnn",
@@ -38,7 +38,7 @@ def fixed(run_pipeline, tmp_path_factory):
         },
     }
     local.write_text(yaml.safe_dump(parameters))
-    chosen = {"variants": "probe+neighbours", "protocols": "source", "seeds": [0]}
+    chosen = {"variants": "probe+neighbours", "protocols": "source", "seeds": 1}
     run_pipeline("blend", folder / "data", env=None, conf=conf, **chosen)
     return folder / "data"
 
