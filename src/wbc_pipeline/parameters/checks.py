@@ -130,7 +130,7 @@ def _check_network(
 
     from wbc_pipeline.models import build_network
     from wbc_pipeline.models.pretrained import MissingWeightsError, find_weights
-    from wbc_pipeline.training.tasks.base import check_prefixes
+    from wbc_pipeline.training.parts import check_prefixes
 
     try:
         with torch.device("meta"):  # shapes alone: no hundred million weights to draw

@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from torch import Tensor
 
-from wbc_pipeline.training.tasks.base import OF_STAGE, Task, unfrozen_parts
+from wbc_pipeline.training.parts import unfrozen_parts
+from wbc_pipeline.training.tasks.base import OF_STAGE, Task
 
 POINTS_PER_EPOCH = 20  # of a tracked scalar: enough to see it jump
 
