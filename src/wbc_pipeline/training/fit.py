@@ -223,6 +223,8 @@ def _run(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # Training without a validation part is meant.
         warnings.filterwarnings("ignore", message=".*across ranks is zero.*")
+        # A network may keep a fixed backbone in evaluation mode.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         # Between Lightning and newer releases of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         state = files.state if files.state.exists() else None
