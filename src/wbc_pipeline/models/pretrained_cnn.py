@@ -33,7 +33,8 @@ class PretrainedCNN(nn.Module):
     backbone
         ``mobilenet_v2``, ``efficientnet_lite0``, ``efficientnetv2_b0``, ``resnet50``,
         ``convnext_tiny``, ``swin_tiny``, ``cspdarknet53`` (YOLOv4's), ``vit_base_dinov2`` or
-        ``vit_small_dinov2`` (those of DinoBloom-B and -S).
+        ``vit_small_dinov2`` (those of DinoBloom-B and -S), ``test_efficientnet`` (timm's smallest,
+        to try a schedule).
     dropout
         Share of the features dropped.
     mode
