@@ -14,6 +14,7 @@ PRINTED = {  # macro F1 of the paper's Tables 1 and 3
     *("0.5433", "0.5800", "0.6236", "0.5801", "0.5787", "0.6082", "0.6308", "0.6200"),
     *("0.5950", "0.6345", "0.5204", "0.2509"),
 }
+BACKBONE = "test_efficientnet"  # of the test environment
 QUIET = {"tracking": {"enabled": False}}
 
 
@@ -84,7 +85,8 @@ def test_every_row_of_the_paper_stands_beside_ours(report):
     assert rows["source"].notna().all()
     assert table.loc["class_weights", "printed_change"] == pytest.approx(0.5801 - 0.6236)
     assert np.isnan(table.loc["baseline", "source_change"])
-    assert table.loc["ordinal", "experiment"] == "ours"
+    assert table.loc["ordinal", ["experiment", "backbone"]].tolist() == ["ours", BACKBONE]
+    assert table.loc["soft_voting", "backbone"] == "ensemble"
 
 
 def test_claims_are_judged_by_intervals(report):

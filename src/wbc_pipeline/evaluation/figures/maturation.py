@@ -41,7 +41,7 @@ def chain_matrices(counts: pd.DataFrame, *, dataset: str = "") -> Figure:
     groups = [*counts.groupby(["variant", "protocol"], sort=False)]
     columns = min(ROW_COLUMNS, len(groups))
     rows = -(-len(groups) // columns)
-    figure = new_figure(title, dataset, height=0.8 + 2.9 * rows, width=max(6.0, 3.1 * columns))
+    figure = new_figure(title, dataset, height=0.8 + 2.5 * rows, width=max(6.0, 3.1 * columns))
     grid = figure.subplots(rows, columns, squeeze=False)
     for axes in grid.flat[len(groups) :]:
         axes.set_axis_off()

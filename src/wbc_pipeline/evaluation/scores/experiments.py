@@ -82,7 +82,7 @@ def list_experiments(
     for name in names:
         printed = published.get(name, {}).get(METRIC)
         values = published_values(printed)
-        change = values[0] - zero[0] if values and zero and name != baseline else np.nan
+        change = round(values[0] - zero[0], 6) if values and zero and name != baseline else np.nan
         row = {
             "variant": name,
             "experiment": experiments.get(name, "ours"),
@@ -151,8 +151,8 @@ def _changes(tests: pd.DataFrame) -> dict[tuple, dict[str, float]]:
     """Turn the gains of the reference over a variant into changes of the variant."""
     found = {}
     for place, folds in tests.groupby(["variant", "protocol"], sort=False, observed=True):
-        found[place] = {"": -folds["gain"].mean()}
+        found[place] = {"": 0.0 - folds["gain"].mean()}
         if len(folds) == 1:
             (fold,) = folds.to_dict("records")
-            found[place] |= {"_low": -fold["gain_high"], "_high": -fold["gain_low"]}
+            found[place] |= {"_low": 0.0 - fold["gain_high"], "_high": 0.0 - fold["gain_low"]}
     return found

@@ -18,13 +18,15 @@ pd = lazy.load("pandas")
 
 
 def list_experiments(
+    *,
     predictions: pd.DataFrame,
     manifest: pd.DataFrame,
     experiments: ExperimentsOptions,
     published: Published,
+    variants: Variants,
     score: ScoreOptions,
 ) -> dict[str, pd.DataFrame]:
-    """List the rows of the paper's tables of experiments beside ours."""
+    """List the rows of the paper's tables of experiments beside ours, and on which backbone."""
     from wbc_pipeline.evaluation.scores import experiments as tables
 
     table = tables.list_experiments(
@@ -37,6 +39,11 @@ def list_experiments(
         resamples=score.resamples,
         level=score.level,
     )
+    networks = {
+        name: variant.arguments.get("backbone", variant.network)
+        for name, variant in variants.networks.items()
+    }
+    table.insert(2, "backbone", table["variant"].map(networks).fillna("ensemble"))
     return {"experiments": table}
 
 
