@@ -13,7 +13,7 @@ from torch.nn import functional
 from torchvision.transforms.v2.functional import normalize
 
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.models import build_network, published_weights
+from wbc_pipeline.models import build_network, load_network, published_weights, save_network
 from wbc_pipeline.models.backbones import CUTS
 from wbc_pipeline.models.pretrained import (
     CUT_BACKBONES,
@@ -275,3 +275,65 @@ def test_grad_cam_explains_a_backbone(backbone):
 def test_finding_weights_needs_no_timm():
     code = "import sys, wbc_pipeline.models.pretrained; assert 'timm' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+@pytest.mark.parametrize("mode", ["linear", "knn"])
+def test_fixed_backbone_learns_nothing_not_even_statistics(mode):
+    network = build("mobilenet_v2", mode=mode, memory=4 * (mode == "knn")).train()
+    before = {name: tensor.clone() for name, tensor in network.backbone.state_dict().items()}
+    network(torch.rand(4, 3, SIZE, SIZE))
+    after = network.backbone.state_dict()
+    assert all(torch.equal(after[name], tensor) for name, tensor in before.items())
+    learning = {name for name, weight in network.named_parameters() if weight.requires_grad}
+    assert learning == ({"head.1.weight", "head.1.bias"} if mode == "linear" else set())
+
+
+@torch.no_grad()
+def test_adapters_begin_with_what_the_loaded_backbone_gives(tmp_path):
+    pytest.importorskip("peft")
+    dinobloom_checkpoint(tmp_path / "w.pth", side=4)
+    adapted, plain = (build("vit_small_dinov2", mode=mode) for mode in ("lora", "full"))
+    for network in (adapted, plain):
+        network.load_pretrained(tmp_path / "w.pth")
+    image = torch.rand(2, 3, SIZE, SIZE)
+    assert torch.allclose(adapted.features(image), plain.features(image), atol=1e-5)
+
+
+def test_adapters_and_head_alone_learn(tmp_path):
+    pytest.importorskip("peft")
+    network = build("vit_small_dinov2", mode="lora", rank=2).train()
+    learning = [name for name, weight in network.named_parameters() if weight.requires_grad]
+    assert len([name for name in learning if ".attn.qkv.lora_" in name]) == 2 * 12
+    assert [name for name in learning if "lora_" not in name] == ["head.1.weight", "head.1.bias"]
+    before = network(torch.ones(2, 3, SIZE, SIZE))
+    optimizer = torch.optim.SGD(network.parameters(), lr=1.0)
+    network.features(torch.rand(2, 3, SIZE, SIZE)).square().mean().backward()
+    optimizer.step()
+    network.head.eval()
+    assert not torch.allclose(network(torch.ones(2, 3, SIZE, SIZE)), before)
+    save_network(tmp_path, network, {"name": "pretrained_cnn", "arguments": arguments_of(network)})
+    loaded, _ = load_network(tmp_path)
+    image = torch.rand(1, 3, SIZE, SIZE)
+    assert torch.equal(loaded(image), network.eval()(image))
+
+
+def arguments_of(network):
+    size = network.backbone.stem[0].size[0]
+    return {
+        **{"classes": 3, "image_size": size, "backbone": "vit_small_dinov2"},
+        **{"mode": "lora", "rank": 2},
+    }
+
+
+def test_missing_peft_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "peft", None)
+    with pytest.raises(UserError, match=r"needs the package peft.*wbc_pipeline\[lora\]"):
+        build("vit_small_dinov2", mode="lora")
+
+
+@pytest.mark.parametrize(
+    ("mode", "message"), [("lora", "mobilenet_v2 has none"), ("half", "one of full, linear")]
+)
+def test_mode_that_does_not_fit_is_refused(mode, message):
+    with pytest.raises(UserError, match=message):
+        build("mobilenet_v2", mode=mode)

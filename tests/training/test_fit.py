@@ -304,3 +304,57 @@ def test_checkpoints_stay_until_what_came_of_the_training_is_safe(train, build, 
     assert bytes_of(again) == bytes_of(first)
     assert len(history) > 0
     assert list((tmp_path / "work").iterdir()) == []
+
+
+UNFREEZING = {
+    "head": {"freeze": ["features"], "cached_features": True},
+    "top": {"freeze": ["features.0"], "learning_rate": 1e-3, "rates": {"features": 0.1}},
+    "all": {"learning_rate": 1e-4},
+}
+
+
+class Places(lightning.Callback):
+    """Collects the stage and epoch of each epoch that begins."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_epoch_start(self, trainer, task):
+        self.seen.append((task.stage.name, trainer.current_epoch))
+
+
+def test_gradual_unfreezing_resumes_at_the_stage_and_epoch_where_it_was_stopped(
+    train, build, crash_at
+):
+    how = {"stages": UNFREEZING, "monitor": "val_macro_f1", "augmentation": None, "patience": 5}
+    whole, epochs = build(), Places()
+    train(whole, callbacks=[epochs], **how)
+    every = [(stage, epoch) for stage in UNFREEZING for epoch in (0, 1)]
+    assert epochs.seen == every
+    stopped_at = set()
+    for number in count():
+        before, after, network = Places(), Places(), build()
+        crash_at(number)
+        try:
+            train(build(), callbacks=[before], **how)
+            break  # there were no more writes
+        except Crash:
+            crash_at(None)
+        train(network, callbacks=[after], **how)
+        assert after.seen == every[every.index(before.seen[-1]) :]
+        assert bytes_of(network) == bytes_of(whole)
+        stopped_at.add(before.seen[-1])
+    assert stopped_at == {*every}
+
+
+def test_the_history_says_what_is_unfrozen_in_each_stage_and_at_which_rates(train, build):
+    history = train(stages=UNFREEZING, epochs=1).history.set_index("stage")
+    assert history["stage_number"].tolist() == [0, 1, 2]
+    assert history.loc["head", "unfrozen"] == "head"
+    assert history.loc["all", "unfrozen"] == "features, head"
+    assert "features.0" not in history.loc["top", "unfrozen"]
+    everything = sum(weight.numel() for weight in build().parameters())
+    assert history.loc["all", "unfrozen_parameters"] == everything
+    assert history["unfrozen_parameters"].is_monotonic_increasing
+    assert history.loc["top", "learning_rate"] == pytest.approx(1e-3)
+    assert history.loc["top", "learning_rate_lowest"] == pytest.approx(1e-4)

@@ -31,6 +31,7 @@ NETWORKS: Registry = {
     "concatenated_block_cnn": "wbc_pipeline.models.concatenated_block_cnn:ConcatenatedBlockCNN",
     "imagenet_cnn": "wbc_pipeline.models.imagenet_cnn:ImageNetCNN",
     "pretrained_cnn": "wbc_pipeline.models.pretrained_cnn:PretrainedCNN",
+    "kan_transformer": "wbc_pipeline.models.kan_transformer:KANTransformer",
     "saliency_fusion": "wbc_pipeline.models.saliency_fusion:SaliencyFusionNet",
     "unet": "wbc_pipeline.models.u_net:UNet",
     "attention_localization": "wbc_pipeline.models.attention_localization:AttentionLocalizationNet",

@@ -286,6 +286,16 @@ CUTS: dict[str, Cut] = {
         stem=("stem",),
         stages=(("stages.0", "stages.1"), ("stages.2",), ("stages.3",), ("stages.4",)),
     ),
+    "test_efficientnet": Cut(
+        _timm("test_efficientnet"),
+        stem=("conv_stem", "bn1"),
+        stages=(
+            ("blocks.0", "blocks.1"),
+            ("blocks.2",),
+            ("blocks.3",),
+            ("blocks.4", "conv_head", "bn2"),
+        ),
+    ),
     "vit_base_dinov2": Cut(_dinov2("vit_base_patch14_dinov2"), **_TRANSFORMER),
     "vit_small_dinov2": Cut(_dinov2("vit_small_patch14_dinov2"), **_TRANSFORMER),
 }

@@ -83,6 +83,9 @@ OTHERS: dict[str, Published] = {
         url=f"{_TIMM}/v0.1-weights/cspdarknet53_ra_256-d05c7c21.pth",
         hub="timm/cspdarknet53.ra_in1k",
     ),
+    "test_efficientnet": Published(
+        "test_efficientnet_r160_in1k.safetensors", hub="timm/test_efficientnet.r160_in1k"
+    ),
     "vit_base_dinov2": Published("DinoBloom-B.pth", page=_DINOBLOOM, word="dinobloom"),
     "vit_small_dinov2": Published("DinoBloom-S.pth", page=_DINOBLOOM, word="dinobloom"),
 }

@@ -1,7 +1,9 @@
 """Checks that take heavy imports, or a look at the disk."""
 
+import json
 import re
 import sys
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -126,15 +128,11 @@ def _check_restorers(group: str, own: Any, sizes: dict[str, int]) -> None:
 def _check_network(
     where: str, options: Any, train: StageOptions, shape: dict[str, int], *, has_weights: bool
 ) -> None:
-    import torch
-
-    from wbc_pipeline.models import build_network
     from wbc_pipeline.models.pretrained import MissingWeightsError, find_weights
-    from wbc_pipeline.training.tasks.base import check_prefixes
+    from wbc_pipeline.training.parts import check_prefixes
 
     try:
-        with torch.device("meta"):  # shapes alone: no hundred million weights to draw
-            network = build_network(options.network, {**shape, **options.arguments}, seed=0)
+        network = _build(options.network, json.dumps({**shape, **options.arguments}))
     except Exception as error:
         raise refuse(f"{where}.arguments: {error}") from error
     for name, stage in merge_stages(train, options.stages).items():
@@ -147,6 +145,17 @@ def _check_network(
             find_weights(options.arguments["backbone"], options.weights)
         except (MissingWeightsError, ValueError) as error:
             raise refuse(f"{where}.weights: {error}") from error
+
+
+@lru_cache(maxsize=8)  # many variants have one network
+def _build(name: str, arguments: str) -> Any:
+    """Build a network of shapes alone: no hundred million weights to draw."""
+    import torch
+
+    from wbc_pipeline.models import build_network
+
+    with torch.device("meta"):
+        return build_network(name, json.loads(arguments), seed=0)
 
 
 def check_source(source: Source, options: SourcesOptions) -> None:

@@ -126,7 +126,9 @@ class Variant(Options):
     def _is_one_of_both(self) -> "Variant":
         given = [self.network is not None, bool(self.ensemble), self.best is not None]
         if sum(given) != 1:
-            raise ValueError("give either a network, an ensemble of variants, or best: how many")
+            raise ValueError(
+                "give either a network or an ensemble of variants: names, or best: how many"
+            )
         if not self.network and (own := self.model_fields_set - OF_ENSEMBLES):
             raise ValueError(f"an ensemble is computed from predictions, and has no {min(own)}")
         if self.ensemble and len(set(self.ensemble)) < 2:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.loggers import Logger
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Task
@@ -24,6 +25,7 @@ from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
+from wbc_pipeline.training.fit import Fit
 from wbc_pipeline.training.options import (
     JointLosses,
     RefineOptions,
@@ -37,6 +39,7 @@ from wbc_pipeline.training.tasks.joint import JointTask
 from wbc_pipeline.training.turns import Turned
 
 PRECISION = ("precision", "channels_last")
+NEIGHBOURS = "knn"  # the mode of a network that remembers images
 
 
 def build_classification(
@@ -185,15 +188,7 @@ class Training:
             network = build_network(self.network, self.arguments, seed=self.run.seed)
             if self.weights is not None:
                 network.load_pretrained(self.weights)
-            fitted = fit.fit(
-                self.task(network),
-                stages=self.stages,
-                trainer=self.choose_precision(folder),
-                device=self.device,
-                seed=self.run.seed,
-                folder=folder,
-                logger=tracked.logger,
-            )
+            fitted = self.learn(network, folder, tracked.logger)
             save_network(folder, network, self.description())
             fitted.history.to_parquet(folder / "history.parquet")
             fitted.paths.to_parquet(folder / "paths.parquet")
@@ -204,12 +199,28 @@ class Training:
                 "weights_asked": self.weights_asked,
                 "device": self.device.type,
                 "hardware": describe_hardware(self.device),
-                "asked": self.trainer.model_dump(include=set(PRECISION)),
+                "asked": self.asked_precision(),
             }
             (folder / "summary.json").write_text(json.dumps(summary, indent=2))
             self.write_more(folder)
             tracked.log_result(folder, example=self.example())
             fit.remove_checkpoints(folder, self.stages)
+
+    def learn(self, network: torch.nn.Module, folder: Path, logger: Logger | None) -> Fit:
+        """Train the network; resumes in the folder."""
+        return fit.fit(
+            self.task(network),
+            stages=self.stages,
+            trainer=self.choose_precision(folder),
+            device=self.device,
+            seed=self.run.seed,
+            folder=folder,
+            logger=logger,
+        )
+
+    def asked_precision(self) -> dict | None:
+        """Tell what YAML says of precision and memory layout; see `choose_precision`."""
+        return self.trainer.model_dump(include=set(PRECISION))
 
     def choose_precision(self, folder: Path) -> TrainerOptions:
         """Settle precision and memory layout: as YAML says, else as a probe finds.
@@ -217,7 +228,7 @@ class Training:
         The first training of a paper on some hardware is probed, and the others follow: variants
         stay comparable, and a command that goes on with what is missing trains it like the rest.
         """
-        asked = self.trainer.model_dump(include=set(PRECISION))
+        asked = self.asked_precision()
         if "auto" not in asked.values():
             return self.trainer
         found = next(self._siblings(folder, asked), None) or probe_precision(
@@ -369,7 +380,7 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
     ------
     UserError
         If the variant weights losses that its network does not have, refines masks that it does not
-        predict, or turns images of a network that segments.
+        predict, turns images of a network that segments, or has stages and trains nothing.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
     known |= {"restorer": variant.restorer}
@@ -388,4 +399,17 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
                 f"{name} out of the variant {known['identity']['variant']}, or give it a network "
                 "that segments too."
             )
+    if variant.arguments.get("mode") == NEIGHBOURS:
+        return _neighbours(variant, known)
     return ClassifierTraining(**known)
+
+
+def _neighbours(variant: Variant, known: dict) -> ClassifierTraining:
+    from wbc_pipeline.pipelines.experiment.neighbours import NeighbourTraining
+
+    if "stages" in variant.model_fields_set:
+        raise UserError(
+            f"{known['identity']['variant']} trains nothing, as its mode is {NEIGHBOURS}: take its "
+            "stages out, or set mode to linear, lora or full."
+        )
+    return NeighbourTraining(**known)

@@ -4,7 +4,7 @@ import math
 import time
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -20,10 +20,13 @@ from torchmetrics import MetricCollection
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.training.options import StageOptions
+from wbc_pipeline.training.parts import check_prefixes, is_under, reset_parts
 from wbc_pipeline.training.sampling import RowBatches, balancing_weights, derive_seed
 from wbc_pipeline.training.views import as_tensor
 
 VALIDATION_BATCH = 256
+# Beside losses and metrics, what stands in the history and in MLflow once an epoch.
+OF_STAGE = ("learning_rate", "learning_rate_lowest", "stage_number", "unfrozen_parameters")
 
 
 class DivergedError(UserError, FloatingPointError):
@@ -234,8 +237,7 @@ class Task(lightning.LightningModule, ABC):
         for name, module in self.network.named_modules():
             if name and self._is_frozen(name):
                 module.eval()
-        rate = max(group["lr"] for group in self.optimizers().param_groups)
-        self.log("learning_rate", rate, sync_dist=self._is_distributed)
+        self._log_stage()
         self._log_epoch()
 
     def training_step(self, rows: Tensor) -> Tensor:  # int64 [B]
@@ -281,6 +283,17 @@ class Task(lightning.LightningModule, ABC):
         )
         return total
 
+    def _log_stage(self) -> None:
+        rates = [group["lr"] for group in self.optimizers().param_groups]
+        found = {"learning_rate": max(rates)}
+        if len(rates) > 1:
+            found["learning_rate_lowest"] = min(rates)
+        found["stage_number"] = float(self.stage.number)
+        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        found["unfrozen_parameters"] = float(sum(weight.numel() for weight in weights))
+        for name, value in found.items():
+            self.log(name, value, sync_dist=self._is_distributed)
+
     def _log_epoch(self) -> None:
         # Lightning's own number begins anew with each stage.
         epoch = float(self.stage.first_epoch + self.current_epoch)
@@ -317,69 +330,15 @@ class Task(lightning.LightningModule, ABC):
             )
 
     def _is_frozen(self, name: str) -> bool:
-        return any(_is_under(name, prefix) for prefix in self.options.freeze)
+        return any(is_under(name, prefix) for prefix in self.options.freeze)
 
     def _rate_factor(self, name: str) -> float:
-        prefixes = [prefix for prefix in self.options.rates if _is_under(name, prefix)]
+        prefixes = [prefix for prefix in self.options.rates if is_under(name, prefix)]
         return self.options.rates[max(prefixes, key=len)] if prefixes else 1.0
 
     @property
     def _is_distributed(self) -> bool:
         return self.trainer.world_size > 1
-
-
-def check_prefixes(network: nn.Module, stage: str, options: StageOptions) -> None:
-    """Check that a stage resets, freezes and slows parts that the network has.
-
-    Raises
-    ------
-    ValueError
-        Naming the stage, the prefix and the network's parts.
-    """
-    names = [name for name, _ in network.named_parameters()]
-    for prefix in (*options.reset, *options.freeze, *options.rates):
-        if not any(_is_under(name, prefix) for name in names):
-            parts = ", ".join(name for name, _ in network.named_children())
-            raise ValueError(
-                f"stages.{stage}: no parameter of {type(network).__name__} is under {prefix!r}; "
-                f"correct reset, freeze and rates, its parts are {parts}."
-            )
-
-
-def reset_parts(network: nn.Module, stage: str, prefixes: Sequence[str], *, seed: int) -> None:
-    """Draw parts of a network anew, as their modules do when they are built.
-
-    Parameters
-    ----------
-    network
-        Changed in place; statistics of batches are forgotten too.
-    stage
-        Name of the stage, for the message.
-    prefixes
-        Of the names of the parts' parameters.
-    seed
-        Of the draw; global random states are left as they were.
-
-    Raises
-    ------
-    ValueError
-        If a part holds parameters of its own and cannot reset them; names it.
-    """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        for name, module in network.named_modules():
-            own = [
-                f"{name}.{each}".lstrip(".") for each, _ in module.named_parameters(recurse=False)
-            ]
-            chosen = [each for each in own if any(_is_under(each, prefix) for prefix in prefixes)]
-            if not chosen:
-                continue
-            if chosen != own or not hasattr(module, "reset_parameters"):
-                raise ValueError(
-                    f"stages.{stage}.reset: {chosen[0]} of {type(network).__name__} cannot be "
-                    "drawn anew on its own; reset whole layers, such as its head."
-                )
-            module.reset_parameters()
 
 
 def _lengthened(options: StageOptions, batches: int) -> StageOptions:
@@ -391,7 +350,3 @@ def _lengthened(options: StageOptions, batches: int) -> StageOptions:
     if options.patience is not None:
         lengths["patience"] = times * options.patience
     return options.model_copy(update=lengths)
-
-
-def _is_under(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(f"{prefix}.")
