@@ -8,16 +8,22 @@ from torch.nn import functional
 
 from wbc_pipeline.models.joint_heads import check_halvings
 
+# Many images need no correction, so the easiest answer is none: plain ReLUs die on the way there.
+_LEAK = 0.1
 _FLAT = 1e-4  # standard deviation, of 1: less than the rounding to 8 bits
 
 
 def _level(in_channels: int, filters: int) -> nn.Sequential:
-    return nn.Sequential(
+    level = nn.Sequential(
         nn.Conv2d(in_channels, filters, 3, padding=1),
-        nn.ReLU(),
+        nn.LeakyReLU(_LEAK),
         nn.Conv2d(filters, filters, 3, padding=1),
-        nn.ReLU(),
+        nn.LeakyReLU(_LEAK),
     )
+    for layer in (level[0], level[2]):
+        nn.init.kaiming_normal_(layer.weight, a=_LEAK)
+        nn.init.zeros_(layer.bias)
+    return level
 
 
 class RestorationUNet(nn.Module):
