@@ -57,6 +57,11 @@ class ConfigLoader(OmegaConfigLoader):
         return parameters | {name: chosen[name] for name in missing}
 
 
+def cell_finder(detector: str | None) -> dict[str, dict]:
+    """Give the step that finds cells: a trained detector in a folder, else ``stain_region``."""
+    return {"detector_region": {"model": detector}} if detector else {"stain_region": {}}
+
+
 def _requested_paper() -> str | None:
     """Find the paper whose pipeline was asked for; None if none or several were."""
     from wbc_pipeline.pipelines.papers import PAPERS

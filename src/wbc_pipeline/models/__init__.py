@@ -30,6 +30,8 @@ NETWORKS: Registry = {
     "three_block_cnn": "wbc_pipeline.models.three_block_cnn:ThreeBlockCNN",
     "concatenated_block_cnn": "wbc_pipeline.models.concatenated_block_cnn:ConcatenatedBlockCNN",
     "imagenet_cnn": "wbc_pipeline.models.imagenet_cnn:ImageNetCNN",
+    "pretrained_cnn": "wbc_pipeline.models.pretrained_cnn:PretrainedCNN",
+    "kan_transformer": "wbc_pipeline.models.kan_transformer:KANTransformer",
     "saliency_fusion": "wbc_pipeline.models.saliency_fusion:SaliencyFusionNet",
     "unet": "wbc_pipeline.models.u_net:UNet",
     "attention_localization": "wbc_pipeline.models.attention_localization:AttentionLocalizationNet",
@@ -44,6 +46,10 @@ DETECTORS: Registry = {
     "light_detector": "wbc_pipeline.models.light_detector:LightDetector",
 }
 
+RESTORERS: Registry = {
+    "restoration_unet": "wbc_pipeline.models.restoration_unet:RestorationUNet",
+}
+
 
 class MissingNetworkError(UserError, FileNotFoundError):
     """A folder holds no saved network."""
@@ -54,14 +60,14 @@ class DamagedNetworkError(UserError):
 
 
 def network_class(name: str) -> "type[nn.Module]":
-    """Find a classifier or a detector by the name that YAML gives it.
+    """Find a classifier, a detector or a restorer by the name that YAML gives it.
 
     Raises
     ------
     ValueError
         If no network has that name; the message lists those that are known.
     """
-    known = NETWORKS | DETECTORS
+    known = NETWORKS | DETECTORS | RESTORERS
     if name not in known:
         raise ValueError(f"No network is called {name!r}; known are {', '.join(known)}.")
     module, class_name = known[name].split(":")

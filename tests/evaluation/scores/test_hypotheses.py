@@ -211,3 +211,18 @@ def test_a_set_without_masks_leaves_a_claim_on_masks_not_measured(tests, manifes
     (row,) = judge_hypotheses(blind, manifest, {"alignment": CLAIM}).to_dict("records")
     assert row["verdict"] == "not measured"
     assert "Take a data set with masks" in row["finding"]
+
+
+def test_a_claim_of_mean_recall_looks_at_its_classes_alone():
+    tests = make_tests({"full": [0.1, 0.1], "without": [-0.3, -0.3]}, seeds=2)
+    manifest = tests[["image_id"]].drop_duplicates().assign(domain=STAINS[0])
+    claim = CLAIM | {"metric": "mean_recall", "margin": 0.1}
+
+    def judge(*classes):
+        claims = {"precursors": claim | {"classes": classes}}
+        return judge_hypotheses(tests, manifest, claims, resamples=50)
+
+    found = judge("monocyte", "neutrophil")
+    assert found["verdict"][0] == "supported" and "mean recall" in found["finding"][1]
+    assert judge("lymphocyte")["gain"].dropna().eq(0).all()  # both take all of them for such
+    assert judge("blast")["verdict"].tolist() == ["not measured"]

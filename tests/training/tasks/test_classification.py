@@ -3,7 +3,9 @@ import numpy as np
 import pytest
 import torch
 
-from wbc_pipeline.training.tasks.base import Task
+from wbc_pipeline.training.options import StageOptions
+from wbc_pipeline.training.tasks.base import Stage, Task
+from wbc_pipeline.training.tasks.classification import ClassificationTask
 
 
 class Seen(lightning.Callback):
@@ -96,6 +98,94 @@ def test_cached_features_need_all_but_the_head_frozen(train):
 def test_cached_features_need_a_network_that_offers_them(train, build):
     with pytest.raises(ValueError, match="BlendCNN has no methods features and head"):
         train(build("blend_cnn"), cached_features=True)
+
+
+def test_a_network_learns_under_every_loss(train):
+    chain = {"chain": ["dark", "grey", "light"]}
+    for options in (
+        {"class_weights": "effective", "focal": 2.0},
+        {"logit_adjustment": 1.0, "ordinal": chain, "augmentation": {"cutmix": 0.5}},
+    ):
+        fit = train(epochs=20, patience=None, **options)
+        assert fit.history["val_macro_f1"].max() > 0.9
+        assert np.isfinite(fit.history["train_loss"]).all()
+    assert {"cross_entropy", "ordinal"} <= {*fit.paths["name"]}
+
+
+def test_losses_of_imbalance_change_the_training_loss_alone(train, toy, build):
+    unbalance(toy)
+    frozen = {"epochs": 1, "learning_rate": 1e-12}
+    plain = train(build(), **frozen).history
+    for options in (
+        {"focal": 2.0},
+        {"logit_adjustment": 1.0},
+        {"class_weights": "effective"},
+        {"ordinal": {"chain": ["dark", "light"]}},
+    ):
+        changed = train(build(), **frozen, **options).history
+        assert changed["val_loss"].equals(plain["val_loss"])
+        assert not changed["train_loss"].equals(plain["train_loss"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ordinal": {"chain": ["dark", "pale"]}}, r"ordinal\.chain: there is no class 'pale'"),
+        (
+            {"rare_augmentation": {}, "rare_classes": ["pale"]},
+            r"rare_classes: there is no class 'pale'; there are dark, grey, light",
+        ),
+    ],
+)
+def test_a_class_that_is_not_there_is_named(train, options, words):
+    with pytest.raises(ValueError, match=words):
+        train(**options)
+
+
+@pytest.mark.parametrize("named", [None, ["dark"]])
+def test_images_of_rare_classes_alone_change_more(build, toy, named):
+    unbalance(toy)
+    toy["parts"]["train"] = toy["parts"]["train"][2:]  # 2, 8 and 8 images
+    task = ClassificationTask(build(), **toy)
+    options = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "rare_classes": named}
+    strong = {"flip": False, "cutout": 0.9, "noise": 0.5}
+    task.begin(Stage("main", 0, StageOptions(**options, rare_augmentation=strong), seed=0))
+    task.on_fit_start()
+    rows = torch.from_numpy(toy["parts"]["train"])
+    before = task.batch(rows)
+    after = task.augmented(before)
+    same = (before["inputs"][0] == after["inputs"][0]).flatten(1).all(dim=1)
+    assert same.tolist() == (before["label"] != 0).tolist()
+
+
+def test_cached_passes_are_augmented_apart_and_taken_in_turn(train, build):
+    network, seen = build(), []
+    network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    schedule = HEAD_ALONE | {"epochs": 4, "patience": None, "batch_size": 64}
+    train(
+        network,
+        **schedule,
+        cached_features=True,
+        cached_passes=3,
+        augmentation={"noise": 0.2, "brightness": 0.3},
+    )
+    epochs = [each.sort(dim=0).values for each in seen if len(each) == 64]
+    assert len(epochs) == 4
+    assert torch.equal(epochs[0], epochs[3])
+    assert not torch.allclose(epochs[0], epochs[1])
+    assert not torch.allclose(epochs[1], epochs[2])
+    validation = [each for each in seen if len(each) == 32]
+    assert all(torch.equal(each, validation[0]) for each in validation)  # as they are
+
+
+def test_cached_passes_depend_on_the_seed_alone(train, build):
+    passes = {"cached_features": True, "cached_passes": 2, "augmentation": {"noise": 0.2}}
+    networks = [build(), build()]
+    for number, network in enumerate(networks):
+        torch.manual_seed(number)
+        train(network, **HEAD_ALONE, **passes)
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_what_a_task_must_say_is_abstract():

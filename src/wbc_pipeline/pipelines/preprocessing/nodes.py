@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.keys import Key
-from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
+from wbc_pipeline.pipelines.preprocessing.options import (
+    PAIRS,
+    PART_MARK,
+    PreprocessingOptions,
+    Restorers,
+    ShiftOptions,
+    Views,
+)
 
 pd = lazy.load("pandas")
+_log = logging.getLogger(__name__)
 
 
 def make_views(
@@ -21,6 +32,69 @@ def make_views(
     return {
         name: make_view(images, manifest, steps, options) for name, steps in chains.root.items()
     }
+
+
+def make_shifted_views(
+    *,
+    images: ImageArray,
+    manifest: pd.DataFrame,
+    chains: Views,
+    options: PreprocessingOptions,
+    shift: ShiftOptions | None,
+    dataset: str,
+    restorers: Restorers,
+) -> dict[str, Task]:
+    """Describe views by name and, where the paper shifts parts, ``<view>@<part>`` for each.
+
+    Of images that come degraded, ``<view>@pairs`` in place of that, for views with a restorer.
+
+    Parameters
+    ----------
+    images, manifest, chains, options
+        As of `make_views`.
+    shift
+        What is done to the images of each part; None for nothing.
+    dataset
+        Its name: what comes degraded is not degraded again.
+    restorers
+        The paper's, which say what they restore.
+    """
+    from wbc_pipeline.sources.combined import come_degraded
+
+    views = make_views(images, manifest, chains, options)
+    if shift is None or not shift.parts:
+        return views
+    if come_degraded(dataset):
+        _log.info("%s comes degraded: its parts are not shifted.", dataset)
+        restored = {restorer.view for restorer in restorers.root.values()}
+        shifts = {name: {PAIRS: shift.train} for name in chains.root if name in restored}
+    else:
+        shifts = dict.fromkeys(chains.root, shift.parts)
+    return views | {
+        f"{name}{PART_MARK}{part}": make_view(
+            images, manifest, shift_chain(chains.root[name], own), options
+        )
+        for name, parts in shifts.items()
+        for part, own in parts.items()
+    }
+
+
+def shift_chain(steps: list[dict], shift: list[dict]) -> list[dict]:
+    """Put steps before those of a view, on the image that it begins with.
+
+    Examples
+    --------
+    >>> shift_chain([{"full_resolution": {}}, {"resize": {"size": 8}}], [{"gamma": {}}])
+    [{'full_resolution': {}}, {'gamma': {}}, {'resize': {'size': 8}}]
+    """
+    first = 1 if steps and FULL_RESOLUTION in steps[0] else 0
+    return [*steps[:first], *shift, *steps[first:]]
+
+
+def shift_of(view: ImageArray, shifted: ImageArray) -> list[dict]:
+    """Give the steps by which `shift_chain` made one view's chain of another's."""
+    first = 1 if view.steps and FULL_RESOLUTION in view.steps[0] else 0
+    return shifted.steps[first : first + len(shifted.steps) - len(view.steps)]
 
 
 def make_view(
@@ -54,6 +128,8 @@ def make_view(
     ------
     ValueError
         If a step or one of its parameters is unknown.
+    UserError
+        If images that have masks would be padded.
     """
     from wbc_pipeline.imaging import contact_sheet, views
     from wbc_pipeline.imaging.chain import build_chain, chain_code, chain_data
@@ -62,6 +138,8 @@ def make_view(
     chain = build_chain(steps)
     reader = views.FileImages if chain.full_resolution else views.PackedImages
     rows = accepted(manifest)
+    if chain.full_resolution and any("pad_square" in step for step in steps):
+        _refuse_masks(rows)
     title = ", ".join(name for step in steps for name in step) or "as packed"
 
     def compute(folder: Path) -> None:
@@ -99,3 +177,14 @@ def make_view(
         code=chain_code(steps, views.write_view, reader),
     )
     return Task(key, compute, resumes=True)
+
+
+def _refuse_masks(rows: pd.DataFrame) -> None:
+    """Refuse to pad images that have masks, which would no longer lie on their cells."""
+    padded = rows[rows["mask_path"].notna() & (rows["height"] != rows["width"])]
+    if len(padded):
+        raise UserError(
+            f"pad_square pads images, and not their masks: {len(padded)} images that are not "
+            f"square have one, such as {padded['image_id'].iloc[0]!r}. Take pad_square out of the "
+            "view, or cut squares around cells, as stain_region and square_region do."
+        )

@@ -13,6 +13,8 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, digest
 from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
+from wbc_pipeline.pipelines.preprocessing.nodes import shift_of
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.robustness.options import CurveOptions, RobustnessOptions
 
@@ -72,7 +74,7 @@ def degrade_views(
     chosen, variants
         The variants that take part, and what all of them look at.
     options
-        What is done to the images.
+        What is done to the images, after the shift of the test part where the paper has one.
 
     Returns
     -------
@@ -90,14 +92,33 @@ def degrade_views(
     }
     return {
         f"{name}/{_folder(condition)}": task
-        for name, view in views.items()
+        for name in views
         if name in seen
-        for condition, task in _degrade_view(view, manifest, images, sample, options).items()
+        for condition, task in _degrade_view(
+            views[name],
+            shift=_shift(name, views),
+            manifest=manifest,
+            images=images,
+            sample=sample,
+            options=options,
+        ).items()
     }
+
+
+def _shift(name: str, views: dict[str, ImageArray]) -> list[dict]:
+    """Give the steps that degrade the test part in any case; none where nothing is shifted."""
+    return shift_of(views[name], _as_tested(name, views))
+
+
+def _as_tested(name: str, views: dict[str, ImageArray]) -> ImageArray:
+    """Give a view as the test part shows it."""
+    return views.get(f"{name}{PART_MARK}test", views[name])
 
 
 def _degrade_view(
     view: ImageArray,
+    *,
+    shift: list[dict],
     manifest: pd.DataFrame,
     images: ImageArray,
     sample: pd.DataFrame,
@@ -119,6 +140,8 @@ def _degrade_view(
             if chain.full_resolution
             else PackedImages(images.pixels)
         )
+        if shift:
+            inputs = degraded_views.ChangedImages(inputs, build_chain(shift))
         degraded_views.write_degraded_view(
             chain, inputs, sample["row"].tolist(), image_files(folder)[0], condition, title=title
         )
@@ -138,6 +161,7 @@ def _degrade_view(
                 "amount": amount,
                 "restore": how.restore,
                 "finds_on": how.finds_on,
+                **({"shift": shift} if shift else {}),
             },
             data={
                 "view": view.result.digest,
@@ -145,10 +169,11 @@ def _degrade_view(
                 "fitted": chain_data(how.restore),
             },
             code=chain_code(
-                [*view.steps, *how.restore],
+                [*view.steps, *how.restore, *shift],
                 degraded_views.write_degraded_view,
                 degraded_views.Condition,
                 FileImages if chain.full_resolution else PackedImages,
+                *((degraded_views.ChangedImages,) if shift else ()),
             ),
         )
         compute_condition = partial(compute, condition=condition, title=f"Degrading ({name})")
@@ -165,6 +190,8 @@ def predict_degraded(
     chosen: Selection,
     variants: Variants,
     options: RobustnessOptions,
+    restorers: Restorers,
+    trained_restorers: dict[str, Result],
     device: str,
 ) -> dict[str, Task]:
     """Describe what every training answers to the degraded images of its test part.
@@ -192,7 +219,26 @@ def predict_degraded(
         chosen=chosen,
         variants=variants,
         device=device,
+        restorers=restorers,
+        restored={
+            condition: _restored(views, restorers, trained_restorers, device)
+            for condition, views in conditions.items()
+        },
     )
+
+
+def _restored(
+    views: dict[str, ImageArray], restorers: Restorers, trained: dict[str, Result], device: str
+) -> dict[str, ImageArray]:
+    """Put views behind the restorers of the runs, which restore them when they are looked at."""
+    from wbc_pipeline.pipelines.experiment.restorers import RestoredArray
+    from wbc_pipeline.training.devices import choose_device
+
+    return {
+        place: RestoredArray(views[view], training, choose_device(device))
+        for place, training in trained.items()
+        if (view := restorers.root[place.partition("/")[0]].view) in views
+    }
 
 
 def collect_conditions(
@@ -260,7 +306,7 @@ def draw_robustness(
     first = sample.iloc[0]
     names = dict.fromkeys(name.partition("/")[0] for name in degraded)
     pictures = {
-        (curve, view): {"clean": views[view].pixels[first["row"]]}
+        (curve, view): {"clean": _as_tested(view, views).pixels[first["row"]]}
         | {
             text: open_images(degraded[f"{view}/{_folder(f'{curve} {text}')}"]).pixels[0]
             for text in how.levels

@@ -50,6 +50,8 @@ def robustness_pipeline(group: str) -> Pipeline:
                     "splits": "splits",
                     "degraded": f"{own}.degraded",
                     "trainings": trainings,
+                    "restorers": f"params:{group}.restorers",
+                    "trained_restorers": f"{group}.restorers",
                     "options": options,
                     "device": "params:device",
                     **selected,
