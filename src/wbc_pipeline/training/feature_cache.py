@@ -1,9 +1,67 @@
 """Features of a frozen backbone, computed once and taken by row number."""
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
+import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+
+_REMEMBERED = 4  # parts of a split whose features are kept in a process
+_remembered: OrderedDict[str, Tensor] = OrderedDict()
+
+
+def remember_features(
+    compute: Callable[[], Tensor],
+    *,
+    network: nn.Module,
+    arrays: Iterable[np.ndarray],
+    rows: np.ndarray,
+    context: str,
+) -> Tensor:
+    """Compute features, or take those that another training of this process has computed.
+
+    Variants that differ in what their heads learn from look at the same features of the same
+    images; without random changes these depend on nothing but what is digested here.
+
+    Parameters
+    ----------
+    compute
+        Gives the features, [M, F].
+    network
+        Its weights and statistics count, but not those of its ``head``.
+    arrays
+        What it sees, uint8 [N, H, W, 3] each; the content of the rows counts.
+    rows
+        Row numbers of the images, int [M].
+    context
+        What else counts: device, precision, layout in memory.
+
+    Returns
+    -------
+    Tensor
+        [M, F]; not to be modified.
+    """
+    known = hashlib.sha256(f"{type(network).__name__} {context}".encode())
+    for name, weight in network.state_dict().items():
+        if not name.startswith("head."):
+            known.update(name.encode())
+            known.update(weight.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy())
+    for array in arrays:
+        known.update(np.ascontiguousarray(array[rows]))
+    key = known.hexdigest()
+    if key not in _remembered:
+        _remembered[key] = compute()
+    _remembered.move_to_end(key)
+    while len(_remembered) > _REMEMBERED:
+        _remembered.popitem(last=False)
+    return _remembered[key]
+
+
+def forget_features() -> None:
+    """Forget what `remember_features` has kept."""
+    _remembered.clear()
 
 
 class FeatureCache:

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 import torch
 
+from wbc_pipeline.training.feature_cache import forget_features
 from wbc_pipeline.training.options import StageOptions
 from wbc_pipeline.training.tasks.base import Stage, Task
 from wbc_pipeline.training.tasks.classification import ClassificationTask
@@ -78,16 +79,35 @@ def test_a_head_on_cached_features_trains_as_on_computed_ones(train, build):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_features_are_computed_once(train, build):
-    network, rows = build(), 0
+@pytest.fixture
+def rows_seen():
+    """Tell how many rows a network's features are computed of in a training."""
+    forget_features()
 
-    def count(module, inputs):
-        nonlocal rows
-        rows += len(inputs[0])
+    def train_and_count(train, network):
+        seen = []
+        handle = network.features.register_forward_pre_hook(
+            lambda module, inputs: seen.append(len(inputs[0]))
+        )
+        train(network, **HEAD_ALONE, cached_features=True)
+        handle.remove()
+        return sum(seen)
 
-    network.features.register_forward_pre_hook(count)
-    train(network, **HEAD_ALONE, cached_features=True)
-    assert rows == 2 + 64 + 32  # two tell whether the features are fixed
+    yield train_and_count
+    forget_features()
+
+
+def test_features_are_computed_once(train, build, rows_seen):
+    assert rows_seen(train, build()) == 2 + 64 + 32  # two tell whether the features are fixed
+
+
+def test_another_head_on_the_same_features_computes_none(train, build, rows_seen):
+    first, second, third = build(), build(), build()
+    second.head[-1].weight.data += 1
+    next(third.features.parameters()).data += 1e-3
+    rows_seen(train, first)
+    assert rows_seen(train, second) == 2
+    assert rows_seen(train, third) == 2 + 64 + 32
 
 
 def test_cached_features_need_all_but_the_head_frozen(train):

@@ -1,6 +1,7 @@
 """Classification: one label per image."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 import lightning
 import numpy as np
@@ -13,7 +14,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 from wbc_pipeline.training.augmentation import augment, augment_some, mix
 from wbc_pipeline.training.class_losses import ClassLoss, is_rare
-from wbc_pipeline.training.feature_cache import FeatureCache
+from wbc_pipeline.training.feature_cache import FeatureCache, remember_features
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.sampling import derive_seed
 from wbc_pipeline.training.tasks.base import VALIDATION_BATCH, Stage, Task
@@ -201,13 +202,16 @@ class ClassificationTask(Task):
                 f"{type(self.network).__name__} are trained; freeze all but the head."
             )
         with torch.no_grad():
-            validation = self._all_features(known)
+            validation = self._plain_features(known)
             passes = []
             for number in range(self.options.cached_passes):
+                if not self._changes_images:
+                    passes.append(self._plain_features(self.rows["train"]))
+                    continue
                 # five numbers, as no epoch's seed has; all processes cache the same
                 seed = derive_seed(stage.seed, stage.number, number, 0, 0)
                 lightning.seed_everything(seed, verbose=False)
-                passes.append(self._all_features(self.rows["train"], changed=self._changes_images))
+                passes.append(self._all_features(self.rows["train"], changed=True))
         self.network.train()
         return FeatureCache(
             {"validation": known.to(self.device), "train": self.rows["train"].to(self.device)},
@@ -216,13 +220,20 @@ class ClassificationTask(Task):
             images=len(self.arrays["label"]),
         )
 
-    def _all_features(self, rows: Tensor, *, changed: bool = False) -> Tensor | None:
-        chunks = [
-            self._features_of(chunk, changed=changed)
-            for chunk in rows.split(VALIDATION_BATCH)
-            if len(chunk)
-        ]
-        return torch.cat(chunks) if chunks else None
+    def _plain_features(self, rows: Tensor) -> Tensor | None:
+        if not len(rows):
+            return None
+        return remember_features(
+            partial(self._all_features, rows),
+            network=self.network,
+            arrays=[self.arrays[name].numpy() for name in self.network.views],
+            rows=rows.cpu().numpy(),
+            context=f"{self.device} {self.trainer.precision} {self.stage.channels_last}",
+        )
+
+    def _all_features(self, rows: Tensor, *, changed: bool = False) -> Tensor:  # [M, F]
+        chunks = rows.split(VALIDATION_BATCH)
+        return torch.cat([self._features_of(chunk, changed=changed) for chunk in chunks])
 
     def _features_of(self, rows: Tensor, *, changed: bool = False) -> Tensor:  # [B, F]
         batch = self.batch(rows.to(self.device))
