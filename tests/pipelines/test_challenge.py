@@ -128,7 +128,9 @@ def test_prior_correction_divides_the_same_network_s_probabilities(challenged, p
     )
     splits = pd.read_parquet(challenged / "05_model_input/demo/splits.parquet")
     manifest = pd.read_parquet(challenged / "02_intermediate/demo/manifest.parquet")
-    train = splits[splits["part"] == "train"].merge(manifest[["image_id", "label"]], on="image_id")
+    train = splits.query("part == 'train' and protocol == 'source'").merge(
+        manifest[["image_id", "label"]], on="image_id"
+    )
     shares = train["label"].value_counts(normalize=True)
     expected = plain / shares[[name.removeprefix("p_") for name in columns]].to_numpy()
     expected = expected.div(expected.sum(axis=1), axis=0)
