@@ -98,7 +98,8 @@ class Variant(Options):
         In place of a network, how many are combined: those of the highest macro-F1 on the
         validation part, chosen for each protocol, seed and fold.
     of
-        The networks that ``best`` chooses from; null for all that take part.
+        The networks that ``best`` chooses from, as far as they take part; null for all that do.
+        Those with the weights of another one, such as its ``turns``, are better left out.
     combine
         ``mean`` of probabilities; ``weighted``: weights and a temperature fitted on the validation
         part; ``vote``: the class that most members name; ``calibrated``: mean after a temperature
@@ -182,7 +183,7 @@ class Variants(RootModel[dict[Name, Variant]]):
         variant = self.root[name]
         if variant.best is None:
             return variant.ensemble
-        return list(self.networks) if variant.of is None else variant.of
+        return [name for name in self.networks if variant.of is None or name in variant.of]
 
     def combinations(self) -> dict[str, tuple[list[str], str, int | None]]:
         """Say of each ensemble what it combines or chooses from, how, and how many it chooses."""
@@ -199,16 +200,19 @@ class Variants(RootModel[dict[Name, Variant]]):
     def select(self, chosen: "Selection") -> "Variants":
         """Keep the chosen ones, and the members of chosen ensembles.
 
-        An ensemble of the best ``of`` no names chooses from the chosen networks; from all where
-        these are too few.
+        An ensemble of the best chooses from those of its networks that are chosen; from all of them
+        where these are too few.
         """
         names = {name for name in self.root if chosen.include(name)}
-        asked = [self.root[name] for name in names]
-        for variant in asked:
-            names |= {*variant.ensemble, *(variant.of or ())}
-        choosing = [variant.best for variant in asked if variant.best and variant.of is None]
-        if choosing and len(names & {*self.networks}) <= max(choosing):
-            names |= {*self.networks}
+        asked = {name: self.root[name] for name in self.root if name in names}
+        for variant in asked.values():
+            names |= {*variant.ensemble}
+        lacking = set()
+        for name, variant in asked.items():
+            members = {*self.members(name)}
+            if variant.best is not None and len(names & members) <= variant.best:
+                lacking |= members
+        names |= lacking
         kept = {name: variant for name, variant in self.root.items() if name in names}
         return Variants.model_construct(root=kept)
 
