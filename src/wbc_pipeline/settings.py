@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from wbc_pipeline.config import ConfigLoader, cell_finder
+from wbc_pipeline.config import ConfigLoader, by_paper, cell_finder, cropped_by, total
 from wbc_pipeline.parameters.hook import ParameterHook
 from wbc_pipeline.provenance import command_line
 from wbc_pipeline.tracking.hook import TrackingHook
@@ -29,5 +29,8 @@ CONFIG_LOADER_ARGS = {
         "path": absolute_path,
         "command": command_line,
         "cell_finder": cell_finder,
+        "cropped_by": cropped_by,
+        "by_paper": by_paper,
+        "total": total,
     },
 }
