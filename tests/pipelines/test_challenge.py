@@ -19,10 +19,28 @@ QUIET = {"tracking": {"enabled": False}}
 
 
 @pytest.fixture(scope="module")
-def challenged(run_pipeline, tmp_path_factory):
+def trained_on():
+    """By variant, the images that its training read, and the rows of each part."""
+    return {}
+
+
+@pytest.fixture(scope="module")
+def challenged(run_pipeline, tmp_path_factory, trained_on):
     """The outputs of all variants on the demo."""
+    from wbc_pipeline.pipelines.experiment.trainings import ClassifierTraining
+
+    build_task = ClassifierTraining.task
+
+    def watch(training, network):
+        task = build_task(training, network)
+        images = task.arrays["image"].numpy().copy()
+        trained_on[training.identity["variant"]] = images, training.run.rows
+        return task
+
     data = tmp_path_factory.mktemp("challenged")
-    run_pipeline("challenge", data, protocols="source", **QUIET)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ClassifierTraining, "task", watch)
+        run_pipeline("challenge", data, **QUIET)
     return data
 
 
@@ -145,8 +163,16 @@ def test_training_validation_and_test_see_images_of_their_own_degradation(challe
         for part in ("train", "validation", "test")
     }
     assert 0 < changes["train"] < changes["test"]
-    training = result_of(challenged / "06_models/demo/challenge", "baseline/source-0")
-    assert (training / "weights.safetensors").is_file()
+
+
+def test_the_training_reads_each_image_under_the_shift_of_its_part(challenged, trained_on):
+    views = challenged / "04_feature/demo/challenge"
+    images, rows = trained_on["baseline"]
+    assert {*rows} == {"train", "validation", "test"}
+    for part, own in rows.items():
+        for other in rows:
+            shifted = np.load(result_of(views, f"image@{other}") / "images.npy")
+            assert np.array_equal(images[own], shifted[own]) == (part == other)
 
 
 def test_the_miss_rate_of_crops_is_reported(challenged, report):
@@ -188,6 +214,11 @@ def test_the_paper_environment_has_the_published_backbone_sizes_and_rates(load):
         {"pad_square": {}},
         {"resize": {"size": 224}},
     ]
+    epochs = {name: stage["epochs"] for name, stage in gradual.items()}
+    (whole,) = own.variants.root["fine_tuned"].stages.values()
+    assert "freeze" not in whole
+    assert whole["epochs"] == sum(epochs.values())
+    assert whole["learning_rate"] == gradual["all"]["learning_rate"]
     on_the_same = {
         name
         for name, variant in own.variants.networks.items()
@@ -196,11 +227,30 @@ def test_the_paper_environment_has_the_published_backbone_sizes_and_rates(load):
     assert {"class_weights", "focal_loss", "gradual", "detector_crops", "combined"} <= on_the_same
 
 
-def test_a_trained_detector_takes_the_place_of_what_stands_out(load, tmp_path):
-    crop = load(None).challenge.views.root["crop"]
-    assert crop[1] == {"stain_region": {}}
-    from wbc_pipeline.config import cell_finder
+def test_more_epochs_by_command_are_as_many_for_gradual_as_for_what_it_is_held_against(load):
+    own = load(None, challenge={"train": {"epochs": 10}}).challenge
+    (whole,) = own.variants.root["fine_tuned"].stages.values()
+    assert whole["epochs"] == 8 + 10 + 10
 
+
+@pytest.mark.parametrize("env", [None, "paper", "test"])
+def test_ensembles_choose_from_all_networks_with_weights_of_their_own(load, env):
+    variants = load(env).challenge.variants
+    same = {name for name, own in variants.networks.items() if own.turns or own.prior_correction}
+    ensembles = variants.combinations()
+    backbones, _, best = ensembles.pop("best_backbone")
+    assert ("baseline" in backbones, best) == (True, 1)
+    for members, _, _ in ensembles.values():
+        assert {*variants.networks} - {*members} == same - {"combined"}
+
+
+def test_a_trained_detector_takes_the_place_of_what_stands_out(load, tmp_path):
+    own = load(None).challenge
+    assert own.views.root["crop"][1] == {"stain_region": {}}
+    assert own.experiments.rows["detector_crops"] == "detector crops (cropped by stain)"
+    from wbc_pipeline.config import cell_finder, cropped_by
+
+    assert cropped_by("a/folder") == "a trained detector"
     assert cell_finder("a/folder") == {"detector_region": {"model": "a/folder"}}
     with pytest.raises(Exception, match="No saved network in"):
         load(None, challenge={"detector": str(tmp_path)})
