@@ -99,14 +99,18 @@ def _installed_as_required() -> Iterator[None]:
 
     It takes a second or two for each model.
     """
+    from mlflow import pyfunc
     from mlflow.utils import environment
 
     check = environment.warn_dependency_requirement_mismatches
-    environment.warn_dependency_requirement_mismatches = lambda _: None
+    places = environment, pyfunc  # where it is written, and where it is loaded to try the example
+    for place in places:
+        place.warn_dependency_requirement_mismatches = lambda _: None
     try:
         yield
     finally:
-        environment.warn_dependency_requirement_mismatches = check
+        for place in places:
+            place.warn_dependency_requirement_mismatches = check
 
 
 @contextmanager
