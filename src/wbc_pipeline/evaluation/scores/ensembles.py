@@ -97,8 +97,9 @@ def combine_predictions(predictions: pd.DataFrame, ensembles: Ensembles) -> pd.D
         ensemble.
     """
     tables, classes = [predictions], class_names(predictions)
+    aligned = _Aligned(predictions)
     for name, how in ensembles.items():
-        rows, probability, times = _align(predictions, name, how[0])
+        rows, probability, times = aligned.of(name, how[0])
         combined, seconds = np.empty_like(probability[0]), np.empty(len(rows))
         for fitted in _fit_splits(name, how, rows, probability, classes):
             members = probability[fitted.chosen][:, fitted.images]
@@ -141,11 +142,12 @@ def ensemble_weights(predictions: pd.DataFrame, ensembles: Ensembles) -> pd.Data
         See `combine_predictions`.
     """
     found, classes = [], class_names(predictions)
+    aligned = _Aligned(predictions)
     for name, how in ensembles.items():
         members, combine, best = _complete(how)
         if best is None and combine not in FITTED:
             continue
-        rows, probability, _ = _align(predictions, name, members)
+        rows, probability, _ = aligned.of(name, members)
         for fitted in _fit_splits(name, how, rows, probability, classes):
             for place, member in enumerate(fitted.chosen):
                 own = {"variant": name, **fitted.split, "member": members[member]} | {
@@ -253,6 +255,21 @@ def _combine(combine: str, probability: np.ndarray, fitted: _Fitted) -> np.ndarr
 
 def _each_class(weights: np.ndarray, probability: np.ndarray) -> np.ndarray:
     return np.broadcast_to(weights[:, :, None], probability.shape)
+
+
+class _Aligned:
+    """What `_align` gives, once for all ensembles of the same members."""
+
+    def __init__(self, predictions: pd.DataFrame):
+        self._predictions = predictions
+        self._found: dict[tuple[str, ...], tuple] = {}
+
+    def of(self, name: str, members: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        """Align the members of an ensemble."""
+        key = tuple(members)
+        if key not in self._found:
+            self._found[key] = _align(self._predictions, name, members)
+        return self._found[key]
 
 
 def _align(

@@ -393,7 +393,7 @@ def _spreads(differences: np.ndarray) -> bool:
 
 def _holm(p_values: pd.Series) -> pd.Series:
     known = p_values.dropna()
-    if known.empty:
-        return p_values
+    if len(known) < 2:
+        return p_values  # nothing to correct, and statsmodels collects garbage at each call
     corrected = multipletests(known, method="holm")[1]
     return pd.Series(corrected, index=known.index).reindex(p_values.index)
