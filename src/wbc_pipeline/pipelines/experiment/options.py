@@ -144,6 +144,12 @@ class Variant(Options):
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
 
+    @property
+    def answers(self) -> dict[str, bool | float]:
+        """What is changed of the network's answers: ``turns``, ``prior_correction`` where on."""
+        given = {"turns": self.turns, "prior_correction": self.prior_correction}
+        return {name: value for name, value in given.items() if value}
+
     @field_validator("network")
     @classmethod
     def _is_known(cls, name: str | None) -> str | None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -271,12 +271,15 @@ class ClassifierTraining(Training):
         What it learns from beside the images of the training part.
     restorer
         Which restorer has restored what it looks at.
+    answers
+        What a served model changes of the network's answers; the training does not depend on it.
     """
 
     images: pd.DataFrame
     packed: ImageArray
     composites: Composites | None = None
     restorer: str | None = None
+    answers: Mapping[str, bool | float] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -330,7 +333,7 @@ class ClassifierTraining(Training):
     def description(self) -> dict:
         """Add the classes in the order of the outputs, how many images each trained on, and sizes.
 
-        The size is that of packed images.
+        The size is that of packed images. What changes the answers stands there where it is on.
         """
         trained = self.labels[self.run.rows["train"]]
         return {
@@ -338,6 +341,7 @@ class ClassifierTraining(Training):
             "classes": self.classes,
             CLASS_COUNTS: np.bincount(trained, minlength=len(self.classes)).tolist(),
             "packed_size": self.packed.pixels.shape[1],
+            **self.answers,
         }
 
     def example(self) -> np.ndarray | None:
@@ -383,7 +387,9 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
         predict, turns images of a network that segments, or has stages and trains nothing.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
-    known |= {"restorer": variant.restorer}
+    known |= {"restorer": variant.restorer, "answers": variant.answers}
+    if variant.refine is not None and variant.refine.turns:
+        known["answers"] = known["answers"] | {"turns": True}
     if is_joint(network_class(variant.network)):
         if variant.turns:
             raise UserError(
