@@ -34,6 +34,9 @@ class PartedArray:
     parts: Mapping[str, ImageArray]
     rows: Mapping[str, np.ndarray]
 
+    def __len__(self) -> int:
+        return len(self.plain)
+
     @property
     def pixels(self) -> np.ndarray:
         """Images, uint8 [N, H, W, 3], RGB, a new array; black where a row plays no part."""
