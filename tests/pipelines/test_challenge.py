@@ -194,9 +194,15 @@ def test_the_paper_environment_has_the_published_backbone_sizes_and_rates(load):
     assert {"class_weights", "focal_loss", "gradual", "detector_crops", "combined"} <= on_the_same
 
 
+@pytest.mark.parametrize("env", [None, "test", "paper"])
+def test_all_views_begin_alike_so_that_they_show_an_image_under_one_degradation(load, env):
+    views = load(env).challenge.views.root
+    assert len({"full_resolution" in steps[0] for steps in views.values()}) == 1
+
+
 def test_a_trained_detector_takes_the_place_of_what_stands_out(load, tmp_path):
     crop = load(None).challenge.views.root["crop"]
-    assert crop[1] == {"stain_region": {}}
+    assert crop[0] == {"stain_region": {}}
     from wbc_pipeline.config import cell_finder
 
     assert cell_finder("a/folder") == {"detector_region": {"model": "a/folder"}}
