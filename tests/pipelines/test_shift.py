@@ -9,15 +9,16 @@ from kept_results import result_of, write_times
 from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio
 
-from wbc_pipeline.datasets.images import open_images
+from wbc_pipeline.datasets.images import ImageArray, open_images
 from wbc_pipeline.datasets.results import Result, run_task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.models import load_network
-from wbc_pipeline.pipelines.experiment.inputs import PartedArray, views_in_run
-from wbc_pipeline.pipelines.experiment.nodes import compose
+from wbc_pipeline.pipelines.experiment.inputs import PartedArray, learnt_digest, views_in_run
+from wbc_pipeline.pipelines.experiment.nodes import compose, train
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.experiment.restorers import pairs_of
+from wbc_pipeline.pipelines.experiment.restoring import restore_views
 from wbc_pipeline.pipelines.experiment.shifting import (
     degrade_parts,
     make_shifted_views,
@@ -33,6 +34,7 @@ from wbc_pipeline.pipelines.preprocessing.options import (
 )
 from wbc_pipeline.pipelines.reporting.nodes import describe_shift
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
+from wbc_pipeline.training.options import StageOptions, TrainerOptions
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.tasks.restoration import restore
 
@@ -95,6 +97,49 @@ def test_a_run_takes_each_row_from_the_array_of_its_part(views, rows):
     assert swapped["image"].digest != in_run["image"].digest
 
 
+def keys_of_trainings(shifted, views, folder):
+    """Keys that the trainings of both variants would have with these views."""
+    manifest = pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet")
+    splits = pd.read_parquet(shifted / "05_model_input/demo/splits.parquet")
+    trained = Result(result_of(shifted / "06_models/demo/blend/restorers", "small/random-0"))
+    known = {"manifest": manifest, "splits": splits.query("protocol == 'random'"), "views": views}
+    known |= {"restorers": Restorers.model_validate(RESTORERS), "device": "cpu"}
+    [restored] = restore_views(**known, trained={"small/random-0": trained}).values()
+    folder.mkdir()
+    (folder / "key.json").write_text(json.dumps(restored.key.as_dict()))
+    image = views["image"]
+    tasks = train(
+        **known,
+        images=open_images(Result(result_of(shifted / "03_primary/demo/images"))),
+        composites={},
+        paper="blend",
+        dataset="demo",
+        variants=Variants.model_validate(
+            {"normal": {"network": "normal_cnn"}, "restored": RESTORED}
+        ),
+        schedule=StageOptions.model_validate(SCHEDULE),
+        trainer=TrainerOptions(),
+        restored={"small/random-0": ImageArray(image.pixels, image.masks, Result(folder))},
+    )
+    return {name: task.key for name, task in tasks.items()}
+
+
+def test_no_training_depends_on_what_the_test_part_shows(shifted, views, tmp_path):
+    image, test, train_part = (views[name] for name in ("image", "image@test", "image@train"))
+    keys, retested, relearnt, untested = (
+        keys_of_trainings(shifted, {"image": image} | parts, tmp_path / name)
+        for name, parts in (
+            ("as it is", {"image@test": test, "image@train": train_part}),
+            ("test", {"image@test": train_part, "image@train": train_part}),
+            ("train", {"image@test": test, "image@train": test}),
+            ("no test", {"image@train": train_part}),
+        )
+    )
+    assert set(keys) == {"normal/random-0", "restored/random-0"}
+    assert keys == retested == untested
+    assert all(keys[name] != relearnt[name] for name in keys)
+
+
 def test_predictions_are_of_the_shifted_test_images(shifted, views, rows):
     network, description = load_network(
         result_of(shifted / "06_models/demo/blend", "normal/random-0")
@@ -145,7 +190,7 @@ def test_a_variant_behind_a_restorer_sees_what_that_restored_clean_and_degraded(
         (result_of(shifted / "06_models/demo/blend", "restored/random-0") / "key.json").read_text()
     )
     restored = Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
-    assert trained["data"]["views"]["image"] == restored.digest
+    assert trained["data"]["views"]["image"] == learnt_digest(open_images(restored))
     predictions = pd.read_parquet(
         shifted / "07_model_output/demo/blend/robustness_predictions.parquet"
     )
