@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 from kept_results import PROJECT, result_of, variants_of
 
+from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.pipelines.challenge.nodes import report_crops
+
 TABLES = (
     *("experiments", "claims", "class_recalls", "chain_errors", "crop_misses", "missed_by_all"),
     *("class_gaps", "ensembles_against_best", "metrics", "published", "per_class", "robustness"),
@@ -147,13 +150,56 @@ def test_training_validation_and_test_see_images_of_their_own_degradation(challe
     assert (training / "weights.safetensors").is_file()
 
 
-def test_the_miss_rate_of_crops_is_reported(challenged, report):
-    table = report("crop_misses").set_index(["view", "label"])
-    places = [view for view, _ in table.index]
-    assert any(view.startswith("crop") for view in places)
-    assert table["share"].between(0, 1).all()
+def test_the_miss_rate_of_crops_is_that_of_the_images_that_play_the_part(challenged, report):
+    table = report("crop_misses").query("label == 'all'").set_index("view")
+    assert set(table.index) == {f"crop@{part}" for part in ("train", "validation", "test")}
+    splits = pd.read_parquet(challenged / "05_model_input/demo/splits.parquet")
+    for view, row in table.iterrows():
+        plays = splits["part"] == view.partition("@")[2]
+        images = set(splits.loc[plays, "image_id"])
+        regions = pd.read_parquet(
+            result_of(challenged / "04_feature/demo/challenge", view) / "regions.parquet"
+        )
+        found = regions.loc[regions["image_id"].isin(images), "found"]
+        assert (row["images"], row["missed"]) == (len(images), (~found).sum())
     page = (challenged / "08_reporting/demo/challenge/report.html").read_text()
     assert "Where no cell was found" in page
+
+
+class Regions:
+    """A view of which a table says where something was found."""
+
+    def __init__(self, folder, found):
+        folder.mkdir()
+        table = pd.DataFrame({"image_id": [*"abcd"], "found": found})
+        table.to_parquet(folder / "regions.parquet")
+        self.result = Result(folder)
+
+
+@pytest.mark.parametrize(
+    ("shifted", "expected"),
+    [
+        ((), {"crop": (4, 4)}),
+        (("test",), {"crop": (3, 3), "crop@test": (2, 1)}),
+        (("train", "validation", "test"), {"crop@train": (2, 1), "crop@validation": (1, 0)}),
+    ],
+)
+def test_misses_are_counted_over_the_rows_of_a_part(shifted, expected, tmp_path):
+    views = {"crop": Regions(tmp_path / "plain", [False] * 4)}
+    for part in shifted:
+        views[f"crop@{part}"] = Regions(tmp_path / part, [False, True, True, True])
+    splits = pd.DataFrame(
+        [("a", 0, "train"), ("b", 0, "train"), ("c", 0, "validation"), ("d", 0, "test")]
+        + [("a", 1, "test"), ("b", 1, "train"), ("c", 1, "validation")],
+        columns=["image_id", "seed", "part"],
+    )
+    manifest = pd.DataFrame({"image_id": [*"abcd"], "dataset": "made", "status": "ok"})
+    manifest = manifest.assign(label="LY", source_group=[*"abcd"])
+    table = report_crops(manifest, splits, views)["crop_misses"].query("label == 'all'")
+    counted = dict(
+        zip(table["view"], zip(table["images"], table["missed"], strict=True), strict=True)
+    )
+    assert counted == expected | ({"crop@test": (2, 1)} if "test" in shifted else {})
 
 
 def test_printed_gaps_stand_beside_the_cells_at_hand(report):
