@@ -188,11 +188,10 @@ def test_misses_are_counted_over_the_rows_of_a_part(shifted, expected, tmp_path)
     views = {"crop": Regions(tmp_path / "plain", [False] * 4)}
     for part in shifted:
         views[f"crop@{part}"] = Regions(tmp_path / part, [False, True, True, True])
-    splits = pd.DataFrame(
-        [("a", 0, "train"), ("b", 0, "train"), ("c", 0, "validation"), ("d", 0, "test")]
-        + [("a", 1, "test"), ("b", 1, "train"), ("c", 1, "validation")],
-        columns=["image_id", "seed", "part"],
-    )
+    seed_0 = {"a": "train", "b": "train", "c": "validation", "d": "test"}
+    seed_1 = {"a": "test", "b": "train", "c": "validation"}
+    played = [*seed_0.items(), *seed_1.items()]
+    splits = pd.DataFrame(played, columns=["image_id", "part"])
     manifest = pd.DataFrame({"image_id": [*"abcd"], "dataset": "made", "status": "ok"})
     manifest = manifest.assign(label="LY", source_group=[*"abcd"])
     table = report_crops(manifest, splits, views)["crop_misses"].query("label == 'all'")
@@ -252,5 +251,5 @@ def test_a_trained_detector_takes_the_place_of_what_stands_out(load, tmp_path):
     from wbc_pipeline.config import cell_finder
 
     assert cell_finder("a/folder") == {"detector_region": {"model": "a/folder"}}
-    with pytest.raises(Exception, match="No saved network in"):
+    with pytest.raises(Exception, match="there is no trained detector in"):
         load(None, challenge={"detector": str(tmp_path)})

@@ -11,6 +11,7 @@ from wbc_pipeline.datasets.images import open_images
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.models import load_network
+from wbc_pipeline.pipelines.splitting.absent_classes import describe_left_out
 from wbc_pipeline.pipelines.submission.nodes import predict_unlabelled, write_submissions
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.tasks.restoration import restore
@@ -78,6 +79,29 @@ def test_under_published_the_evaluated_part_is_tested_as_the_test_part_has_no_la
     assert set(folder[splits["part"] != "test"]) == {"phase1", "phase2/train"}
     page = (submitted / "08_reporting/wbcbench/blend/report.html").read_text()
     assert "published validation part (10 images) is tested" in page
+
+
+def test_under_published_no_network_learns_from_twins_of_what_is_tested(
+    run_pipeline, real_data, tmp_path, caplog
+):
+    raw = tmp_path / "raw"
+    make_challenge(raw, real_data / "PBC_dataset_normal_DIB", parted=1)
+    data = tmp_path / "data"
+    how = {"to_nodes": ["splitting.collect_splits"]}
+    run_pipeline(
+        "blend", data, how=how, dataset="wbcbench", raw=str(raw), protocols="published", **QUIET
+    )
+    manifest = read(data, "02_intermediate/manifest.parquet")
+    splits = read(data, "05_model_input/splits.parquet")
+    rows = splits.merge(manifest[["image_id", "source_group", "published_part"]], on="image_id")
+    assert rows.groupby("source_group")["part"].nunique().max() == 1
+    tested = rows[rows["part"] == "test"]
+    assert len(tested) == 3 * len(PREFIXES)
+    left_out = manifest[manifest["label"].notna() & ~manifest["image_id"].isin(rows["image_id"])]
+    assert set(left_out["published_part"]) == {"train"}
+    assert set(left_out["source_group"]) <= set(tested["source_group"])
+    [said] = describe_left_out(splits, manifest)
+    assert f"{len(left_out)} images of the training part" in said and said in caplog.text
 
 
 @pytest.mark.parametrize("variant", ["normal", "adaptive_blend", "both", "restored"])
