@@ -20,6 +20,7 @@ from wbc_pipeline.models import build_network, network_class, save_network
 from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.models.pretrained import published_digest, weights_digest
 from wbc_pipeline.pipelines.experiment.composites import Composites
+from wbc_pipeline.pipelines.experiment.inputs import learnt_digest
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
 from wbc_pipeline.tracking import track_run
@@ -130,12 +131,14 @@ class Training:
                 **self.own_params(),
             },
             data={
-                "views": {name: view.digest for name, view in self.views.items()},
+                "views": {name: learnt_digest(view) for name, view in self.views.items()},
                 "rows": rows,
                 "weights": weights_digest(self.weights),
                 **self.own_data(),
             },
-            code=code_digest(network_class(self.network), build_network, fit.fit, *self.own_code()),
+            code=code_digest(
+                network_class(self.network), build_network, *self.fitting_code(), *self.own_code()
+            ),
         )
 
     def key_with_weights(self) -> Key | None:
@@ -164,6 +167,10 @@ class Training:
     def own_data(self) -> dict[str, str]:
         """Digests of what else flows into the task."""
         raise NotImplementedError
+
+    def fitting_code(self) -> tuple:
+        """Give the code of `learn`."""
+        return (fit.fit,)
 
     def own_code(self) -> tuple:
         """Give the code of the task."""
@@ -418,4 +425,4 @@ def _neighbours(variant: Variant, known: dict) -> ClassifierTraining:
             f"{known['identity']['variant']} trains nothing, as its mode is {NEIGHBOURS}: take its "
             "stages out, or set mode to linear, lora or full."
         )
-    return NeighbourTraining(**known)
+    return NeighbourTraining(**known | {"stages": {}})
