@@ -20,7 +20,7 @@ TABLES = {
 }
 
 
-def make_challenge(raw, pbc, *, cells=6, tested=2, told=True, labelled_test=False):
+def make_challenge(raw, pbc, *, cells=6, tested=2, told=True, labelled_test=False, parted=0):
     """Write the folder below ``raw``; return its path.
 
     Parameters
@@ -36,6 +36,8 @@ def make_challenge(raw, pbc, *, cells=6, tested=2, told=True, labelled_test=Fals
         Whether the tables say what an image was made from, and whose blood it is.
     labelled_test
         Whether the test part has labels.
+    parted
+        Of how many first images of each class ``eval`` has a further degraded twin.
     """
     home = raw / FOLDER
     rows = {part: [] for part in TABLES}
@@ -62,6 +64,8 @@ def make_challenge(raw, pbc, *, cells=6, tested=2, told=True, labelled_test=Fals
             name = add("phase1", file, label, degraded=False, **known)
             if cell % 2 == 0:
                 add("phase2/train", file, label, original=name, degraded=True, **known)
+            if cell < parted:
+                add("phase2/eval", file, label, original=name, degraded=True, **known)
         for part in ("phase2/eval", "phase2/test"):
             for cell in range(tested):
                 told_label = label if labelled_test or part.endswith("eval") else ""

@@ -147,6 +147,23 @@ def test_an_environment_changes_only_what_it_names(load):
             {"blend": {"variants": {"two": {"best": 2, "turns": True}}}},
             "blend.variants.two: .*computed from predictions, and has no turns",
         ),
+        (
+            {"challenge": {"variants": {"logit_adjustment": {"prior_correction": 1}}}},
+            "challenge: .*variants.logit_adjustment: prior_correction and logit_adjustment each .*"
+            "switch off what is too much by prior_correction: 0 or logit_adjustment: 0",
+        ),
+        (
+            {"challenge": {"variants": {"class_weights": {"prior_correction": 0.5}}}},
+            "challenge: .*variants.class_weights: prior_correction and class_weights each",
+        ),
+        (
+            {"challenge": {"variants": {"decoupled": {"prior_correction": 1}}}},
+            "challenge: .*variants.decoupled: prior_correction and sampling: class each",
+        ),
+        (
+            {"challenge": {"variants": {"combined": {"stages": {"all": {"sampling": "class"}}}}}},
+            "challenge: .*combined.stages.all: .*logit_adjustment and sampling: class each",
+        ),
         ({"blend": {"paper": {"protocol": "randon"}}}, "blend.paper.protocol"),
         ({"dataset": "demo+demo"}, "dataset: .*twice"),
         ({"boxes": "lisk"}, "boxes: .*lisc"),
@@ -167,6 +184,22 @@ def test_an_environment_changes_only_what_it_names(load):
 def test_a_mistake_is_refused_and_named(load, runtime, expected):
     with pytest.raises(ParameterError, match=expected):
         check_parameters(load(**runtime))
+
+
+def test_the_last_stage_that_trains_the_head_decides_what_is_corrected_twice(load):
+    balanced, plain = {"sampling": "class"}, {"sampling": "uniform"}
+    fixed = plain | {"freeze": ["head"]}
+    for stages, is_twice in (
+        ({"head": balanced, "all": plain}, False),
+        ({"head": balanced, "all": fixed}, True),
+    ):
+        variants = {"balanced_sampling": {"prior_correction": 1, "stages": stages}}
+        parameters = load(challenge={"variants": variants})
+        if is_twice:
+            with pytest.raises(ParameterError, match="balanced_sampling: prior_correction and"):
+                check_parameters(parameters)
+        else:
+            check_parameters(parameters)
 
 
 def test_a_mistake_in_the_data_set_is_named_once(load):

@@ -5,6 +5,9 @@ import pandas as pd
 import pytest
 from kept_results import PROJECT, result_of, variants_of
 
+from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.pipelines.challenge.nodes import report_crops
+
 TABLES = (
     *("experiments", "claims", "class_recalls", "chain_errors", "crop_misses", "missed_by_all"),
     *("class_gaps", "ensembles_against_best", "metrics", "published", "per_class", "robustness"),
@@ -176,13 +179,55 @@ def test_the_training_reads_each_image_under_the_shift_of_its_part(challenged, t
     assert not np.array_equal(images[rows["test"]], shifted["train"][rows["test"]])
 
 
-def test_the_miss_rate_of_crops_is_reported(challenged, report):
-    table = report("crop_misses").set_index(["view", "label"])
-    places = [view for view, _ in table.index]
-    assert any(view.startswith("crop") for view in places)
-    assert table["share"].between(0, 1).all()
+def test_the_miss_rate_of_crops_is_that_of_the_images_that_play_the_part(challenged, report):
+    table = report("crop_misses").query("label == 'all'").set_index("view")
+    assert set(table.index) == {f"crop@{part}" for part in ("train", "validation", "test")}
+    splits = pd.read_parquet(challenged / "05_model_input/demo/splits.parquet")
+    for view, row in table.iterrows():
+        plays = splits["part"] == view.partition("@")[2]
+        images = set(splits.loc[plays, "image_id"])
+        regions = pd.read_parquet(
+            result_of(challenged / "04_feature/demo/challenge", view) / "regions.parquet"
+        )
+        found = regions.loc[regions["image_id"].isin(images), "found"]
+        assert (row["images"], row["missed"]) == (len(images), (~found).sum())
     page = (challenged / "08_reporting/demo/challenge/report.html").read_text()
     assert "Where no cell was found" in page
+
+
+class Regions:
+    """A view of which a table says where something was found."""
+
+    def __init__(self, folder, found):
+        folder.mkdir()
+        table = pd.DataFrame({"image_id": [*"abcd"], "found": found})
+        table.to_parquet(folder / "regions.parquet")
+        self.result = Result(folder)
+
+
+@pytest.mark.parametrize(
+    ("shifted", "expected"),
+    [
+        ((), {"crop": (4, 4)}),
+        (("test",), {"crop": (3, 3), "crop@test": (2, 1)}),
+        (("train", "validation", "test"), {"crop@train": (2, 1), "crop@validation": (1, 0)}),
+    ],
+)
+def test_misses_are_counted_over_the_rows_of_a_part(shifted, expected, tmp_path):
+    views = {"crop": Regions(tmp_path / "plain", [False] * 4)}
+    for part in shifted:
+        views[f"crop@{part}"] = Regions(tmp_path / part, [False, True, True, True])
+    seed_0 = {"a": "train", "b": "train", "c": "validation", "d": "test"}
+    seed_1 = {"a": "test", "b": "train", "c": "validation"}
+    played = [*seed_0.items(), *seed_1.items()]
+    splits = pd.DataFrame(played, columns=["image_id", "part"])
+    manifest = pd.DataFrame({"image_id": [*"abcd"], "dataset": "made", "status": "ok"})
+    manifest = manifest.assign(label="LY", source_group=[*"abcd"])
+    table = report_crops(manifest, splits, views)["crop_misses"].query("label == 'all'")
+    counted = dict(
+        zip(table["view"], zip(table["images"], table["missed"], strict=True), strict=True)
+    )
+    assert counted == expected | ({"crop@test": (2, 1)} if "test" in shifted else {})
 
 
 def test_printed_gaps_stand_beside_the_cells_at_hand(report):
@@ -234,6 +279,12 @@ def test_more_epochs_by_command_are_as_many_for_gradual_as_for_what_it_is_held_a
     assert whole["epochs"] == 12 + 10 + 10
 
 
+@pytest.mark.parametrize("env", [None, "test", "paper"])
+def test_all_views_begin_alike_so_that_they_show_an_image_under_one_degradation(load, env):
+    views = load(env).challenge.views.root
+    assert len({"full_resolution" in steps[0] for steps in views.values()}) == 1
+
+
 @pytest.mark.parametrize("env", [None, "paper", "test"])
 def test_ensembles_choose_from_all_networks_with_weights_of_their_own(load, env):
     variants = load(env).challenge.variants
@@ -247,11 +298,11 @@ def test_ensembles_choose_from_all_networks_with_weights_of_their_own(load, env)
 
 def test_a_trained_detector_takes_the_place_of_what_stands_out(load, tmp_path):
     own = load(None).challenge
-    assert own.views.root["crop"][1] == {"stain_region": {}}
+    assert own.views.root["crop"][0] == {"stain_region": {}}
     assert own.experiments.rows["detector_crops"] == "detector crops (cropped by stain)"
     from wbc_pipeline.config import cell_finder, cropped_by
 
     assert cropped_by("a/folder") == "a trained detector"
     assert cell_finder("a/folder") == {"detector_region": {"model": "a/folder"}}
-    with pytest.raises(Exception, match="No saved network in"):
+    with pytest.raises(Exception, match="there is no trained detector in"):
         load(None, challenge={"detector": str(tmp_path)})

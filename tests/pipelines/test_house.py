@@ -89,7 +89,9 @@ def test_a_variant_and_an_ensemble_of_yaml_are_trained_predicted_reported_and_tr
     members = pd.read_csv(reports / "ensemble_weights.csv").groupby("variant")["member"].nunique()
     assert members.tolist() == [2, 2]
     folder = next((data / "06_models/demo/blend/turned").glob("source-*"))
-    counts = json.loads((folder / "network.json").read_text())["class_counts"]
+    description = json.loads((folder / "network.json").read_text())
+    assert (description["turns"], description["prior_correction"]) == (True, 0.5)
+    counts = description["class_counts"]
     splits = pd.read_parquet(data / "05_model_input/demo/splits.parquet")
     assert sum(counts) == (splits.query("protocol == 'source'")["part"] == "train").sum()
     import mlflow

@@ -10,9 +10,11 @@ import pytest
 import yaml
 
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.keys import code_digest
 from wbc_pipeline.models import load_network
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.trainings import training_of
+from wbc_pipeline.training.fit import Fit, fit
 
 PROJECT = Path(__file__).parents[2]
 
@@ -74,6 +76,16 @@ def test_neighbours_settle_no_precision_for_other_variants(fixed):
     summary = json.loads((result_of(fixed, "neighbours") / "summary.json").read_text())
     assert summary["asked"] is None
     assert summary["epochs"] == 1
+
+
+def test_no_schedule_is_in_the_key_of_neighbours(fixed):
+    key = json.loads((result_of(fixed, "neighbours") / "key.json").read_text())
+    assert key["params"]["stages"] == {}
+    assert key["code"]["training/fit.py"] == code_digest(Fit)["training/fit.py"]  # no fitting
+    assert "training/remember.py" in key["code"]
+    probe = json.loads((result_of(fixed, "probe") / "key.json").read_text())
+    assert probe["code"]["training/fit.py"] == code_digest(fit)["training/fit.py"]
+    assert probe["params"]["stages"]
 
 
 def test_stages_of_neighbours_are_refused():

@@ -9,22 +9,23 @@ from kept_results import result_of, write_times
 from pydantic import ValidationError
 from skimage.metrics import peak_signal_noise_ratio
 
-from wbc_pipeline.datasets.images import open_images
-from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.datasets.images import ImageArray, open_images
+from wbc_pipeline.datasets.results import Result, run_task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.models import load_network
-from wbc_pipeline.pipelines.experiment.inputs import PartedArray, views_in_run
-from wbc_pipeline.pipelines.experiment.nodes import compose
-from wbc_pipeline.pipelines.experiment.options import Variants
+from wbc_pipeline.pipelines.experiment.inputs import PartedArray, learnt_digest, views_in_run
+from wbc_pipeline.pipelines.experiment.nodes import compose, train
+from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.experiment.restorers import pairs_of
-from wbc_pipeline.pipelines.experiment.study import StudyOptions, study_preprocessing
-from wbc_pipeline.pipelines.preprocessing.nodes import (
+from wbc_pipeline.pipelines.experiment.restoring import restore_views
+from wbc_pipeline.pipelines.experiment.shifting import (
+    degrade_parts,
     make_shifted_views,
-    make_view,
     shift_chain,
-    shift_of,
 )
+from wbc_pipeline.pipelines.experiment.study import StudyOptions, study_preprocessing
+from wbc_pipeline.pipelines.preprocessing.nodes import make_view
 from wbc_pipeline.pipelines.preprocessing.options import (
     PreprocessingOptions,
     Restorers,
@@ -33,6 +34,7 @@ from wbc_pipeline.pipelines.preprocessing.options import (
 )
 from wbc_pipeline.pipelines.reporting.nodes import describe_shift
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
+from wbc_pipeline.training.options import StageOptions, TrainerOptions
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.tasks.restoration import restore
 
@@ -73,9 +75,10 @@ def rows(shifted):
     }
 
 
-def test_each_view_is_made_once_more_for_each_part_that_is_shifted(views):
-    names = {name.partition("@")[0] for name in views}
-    assert set(views) == names | {f"{name}@{part}" for name in names for part in SHIFT}
+def test_each_view_that_is_looked_at_is_made_once_more_for_each_part_that_is_shifted(views):
+    assert {"image", "foreground"} < set(views)
+    shifted = {name for name in views if "@" in name}
+    assert shifted == {f"image@{part}" for part in SHIFT}  # chosen variants look at no other
     assert views["image@test"].steps == [*HARSH, *views["image"].steps]
     gap = {
         name: np.abs(views[name].pixels - views["image"].pixels.astype(int)).mean()
@@ -92,6 +95,49 @@ def test_a_run_takes_each_row_from_the_array_of_its_part(views, rows):
         np.testing.assert_array_equal(image[rows[part]], views[name].pixels[rows[part]])
     swapped = views_in_run(views | {"image@test": views["image@train"]}, rows)
     assert swapped["image"].digest != in_run["image"].digest
+
+
+def keys_of_trainings(shifted, views, folder):
+    """Keys that the trainings of both variants would have with these views."""
+    manifest = pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet")
+    splits = pd.read_parquet(shifted / "05_model_input/demo/splits.parquet")
+    trained = Result(result_of(shifted / "06_models/demo/blend/restorers", "small/random-0"))
+    known = {"manifest": manifest, "splits": splits.query("protocol == 'random'"), "views": views}
+    known |= {"restorers": Restorers.model_validate(RESTORERS), "device": "cpu"}
+    [restored] = restore_views(**known, trained={"small/random-0": trained}).values()
+    folder.mkdir()
+    (folder / "key.json").write_text(json.dumps(restored.key.as_dict()))
+    image = views["image"]
+    tasks = train(
+        **known,
+        images=open_images(Result(result_of(shifted / "03_primary/demo/images"))),
+        composites={},
+        paper="blend",
+        dataset="demo",
+        variants=Variants.model_validate(
+            {"normal": {"network": "normal_cnn"}, "restored": RESTORED}
+        ),
+        schedule=StageOptions.model_validate(SCHEDULE),
+        trainer=TrainerOptions(),
+        restored={"small/random-0": ImageArray(image.pixels, image.masks, Result(folder))},
+    )
+    return {name: task.key for name, task in tasks.items()}
+
+
+def test_no_training_depends_on_what_the_test_part_shows(shifted, views, tmp_path):
+    image, test, train_part = (views[name] for name in ("image", "image@test", "image@train"))
+    keys, retested, relearnt, untested = (
+        keys_of_trainings(shifted, {"image": image} | parts, tmp_path / name)
+        for name, parts in (
+            ("as it is", {"image@test": test, "image@train": train_part}),
+            ("test", {"image@test": train_part, "image@train": train_part}),
+            ("train", {"image@test": test, "image@train": test}),
+            ("no test", {"image@train": train_part}),
+        )
+    )
+    assert set(keys) == {"normal/random-0", "restored/random-0"}
+    assert keys == retested == untested
+    assert all(keys[name] != relearnt[name] for name in keys)
 
 
 def test_predictions_are_of_the_shifted_test_images(shifted, views, rows):
@@ -144,7 +190,7 @@ def test_a_variant_behind_a_restorer_sees_what_that_restored_clean_and_degraded(
         (result_of(shifted / "06_models/demo/blend", "restored/random-0") / "key.json").read_text()
     )
     restored = Result(result_of(shifted / "05_model_input/demo/blend/restored", "small/random-0"))
-    assert trained["data"]["views"]["image"] == restored.digest
+    assert trained["data"]["views"]["image"] == learnt_digest(open_images(restored))
     predictions = pd.read_parquet(
         shifted / "07_model_output/demo/blend/robustness_predictions.parquet"
     )
@@ -203,17 +249,85 @@ def test_without_a_shift_everything_is_found_as_it_was(run_pipeline, blended, tm
     assert all(before) and [write_times(data, pattern) for pattern in kept] == before
 
 
-def test_steps_of_a_shift_stand_behind_full_resolution_and_can_be_told_again():
+def test_steps_of_a_shift_stand_behind_full_resolution():
     for steps in ([{"full_resolution": {}}, {"resize": {"size": 8}}], [{"resize": {"size": 8}}]):
         chain = shift_chain(steps, HARSH)
         build_chain(chain)
         assert [step for step in chain if step not in HARSH] == steps
 
-        class View:
-            def __init__(self, steps):
-                self.steps = steps
 
-        assert shift_of(View(steps), View(chain)) == HARSH
+@pytest.fixture
+def shifting(shifted):
+    """What the nodes take that shift, with variants that look at three views or at one."""
+    resize = {"resize": {"size": 8}}
+    chains = {
+        "image": [resize],
+        "blurred": [{"median_filter": {"size": 3}}, resize],
+        "files": [{"full_resolution": {}}, resize],
+        "cells": [{"full_resolution": {}}, {"stain_region": {}}, resize],
+        "unused": [resize],
+    }
+    variants = {
+        name: {"network": "normal_cnn", "views": {"image": name}}
+        for name in chains
+        if name != "unused"
+    }
+    return {
+        "images": open_images(Result(result_of(shifted / "03_primary/demo/images"))),
+        "manifest": pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet"),
+        "chains": Views.model_validate(chains),
+        "options": PreprocessingOptions(backend="threads", workers=1, scheduler=None, views={}),
+        "shift": ShiftOptions.model_validate(SHIFT),
+        "dataset": "demo",
+        "restorers": Restorers(),
+        "variants": Variants.model_validate(variants),
+        "chosen": Selection(["all"]),
+    }
+
+
+def run(tasks, folder):
+    """Make the arrays of tasks."""
+    return {name: open_images(run_task(folder, name, task)) for name, task in tasks.items()}
+
+
+def test_parts_are_degraded_once_and_views_that_begin_there_are_as_their_chains_make_them(
+    shifting, tmp_path
+):
+    degraded = run(degrade_parts(**shifting), tmp_path / "degraded")
+    assert set(degraded) == {
+        f"{begin}@{part}" for begin in ("packed", "full_resolution") for part in SHIFT
+    }
+    plainly = make_shifted_views(**shifting, degraded={})
+    tasks = make_shifted_views(**shifting, degraded=degraded)
+    shown = ("image", "blurred", "files", "cells")
+    assert {name for name in tasks if "@" in name} == {f"{v}@{p}" for v in shown for p in SHIFT}
+    assert {name: task.key for name, task in tasks.items()} == {
+        name: task.key for name, task in plainly.items()
+    }
+    of_test = {f"{view}@test" for view in shown}
+    begun, chained = (
+        run({name: which[name] for name in of_test}, tmp_path / folder)
+        for which, folder in ((tasks, "begun"), (plainly, "chained"))
+    )
+    for name in of_test:
+        np.testing.assert_array_equal(begun[name].pixels, chained[name].pixels)
+        np.testing.assert_array_equal(begun[name].masks, chained[name].masks)
+    assert (
+        begun["cells@test"]
+        .result.table("regions")
+        .equals(chained["cells@test"].result.table("regions"))
+    )
+
+
+def test_files_of_several_sizes_are_degraded_by_the_chains_of_their_views(shifting):
+    manifest = shifting["manifest"].copy()
+    manifest.loc[manifest.index[0], "width"] += 1
+    tasks = degrade_parts(**shifting | {"manifest": manifest})
+    assert set(tasks) == {f"packed@{part}" for part in SHIFT}
+
+
+def test_what_a_single_view_begins_with_is_not_kept(shifting):
+    assert degrade_parts(**shifting | {"chosen": Selection(["image"])}) == {}
 
 
 @pytest.mark.parametrize(
@@ -232,26 +346,24 @@ def test_a_wrong_shift_is_refused(shift, message):
 
 
 @pytest.mark.parametrize(
-    ("restorers", "names"), [({}, ["image"]), (RESTORERS, ["image", "image@pairs"])]
+    ("chosen", "names"), [("normal", ["image"]), ("restored", ["image", "image@pairs"])]
 )
 def test_what_comes_degraded_is_not_shifted_and_the_report_says_so(
-    monkeypatch, shifted, restorers, names
+    monkeypatch, shifting, chosen, names
 ):
     from wbc_pipeline.sources import combined, demo
 
     shift = ShiftOptions.model_validate(SHIFT)
     monkeypatch.setattr(demo, "COMES_DEGRADED", True, raising=False)
     assert combined.come_degraded("demo+pbc")
-    made = make_shifted_views(
-        images=open_images(Result(result_of(shifted / "03_primary/demo/images"))),
-        manifest=pd.read_parquet(shifted / "02_intermediate/demo/manifest.parquet"),
-        chains=Views.model_validate({"image": [{"resize": {"size": 8}}]}),
-        options=PreprocessingOptions(backend="threads", workers=1, scheduler=None, views={}),
-        shift=shift,
-        dataset="demo",
-        restorers=Restorers.model_validate(restorers),
-    )
-    assert list(made) == names
+    variants = {"normal": {"network": "normal_cnn"}, "restored": RESTORED}
+    changes = {
+        "restorers": Restorers.model_validate(RESTORERS),
+        "chains": Views.model_validate({"image": [{"resize": {"size": 8}}]}),
+        "variants": Variants.model_validate(variants),
+        "chosen": Selection([chosen]),
+    }
+    assert list(make_shifted_views(**shifting | changes, degraded={})) == names
     [note] = describe_shift(shift, "demo")
     assert "demo come degraded" in note
     assert describe_shift(None, "demo") == []

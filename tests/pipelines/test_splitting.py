@@ -33,7 +33,7 @@ def manifest(cells=20, views=3, classes=3, **columns):
     ]
     table = pd.DataFrame(rows, columns=["image_id", "label", "source_id"])
     table = table.assign(status="ok", published_part=None, filename_group=None)
-    table = table.assign(dataset="drawn", domain=None, source_group=table["source_id"])
+    table = table.assign(dataset="demo", domain=None, source_group=table["source_id"])
     return table.assign(**columns)
 
 
@@ -130,7 +130,7 @@ def grouped_images(draw):
     rows = [(f"{number}", label) for number, labels in enumerate(groups) for label in labels]
     table = pd.DataFrame(rows, columns=["source_group", "label"])
     names = [f"image_{row}" for row in range(len(table))]
-    return table.assign(dataset="drawn", image_id=names, source_id=names, status="ok")
+    return table.assign(dataset="demo", image_id=names, source_id=names, status="ok")
 
 
 @settings(deadline=None, max_examples=60)

@@ -1,13 +1,35 @@
 """A challenge's data from folder to submission, and why there is none."""
 
+import numpy as np
 import pandas as pd
 import pytest
+import torch
 from challenge_files import PREFIXES, make_challenge
+from kept_results import result_of
 
+from wbc_pipeline.datasets.images import open_images
+from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.datasets.source import Source
+from wbc_pipeline.models import load_network
+from wbc_pipeline.pipelines.splitting.absent_classes import describe_left_out
 from wbc_pipeline.pipelines.submission.nodes import predict_unlabelled, write_submissions
+from wbc_pipeline.training.predict import predict_probabilities
+from wbc_pipeline.training.tasks.restoration import restore
 
-ENSEMBLE = {"both": {"ensemble": ["normal", "adaptive_blend"], "combine": "weighted"}}
+VARIANTS = {
+    "both": {"ensemble": ["normal", "adaptive_blend"], "combine": "weighted"},
+    "restored": {"network": "normal_cnn", "restorer": "small"},
+}
+BLEND = {
+    "variants": VARIANTS,
+    "shift": {"train": [{"random_degradation": {"severities": [0, 0, 0, 1, 1, 1]}}]},
+    "restorers": {
+        "small": {
+            "arguments": {"filters": [4, 8]},
+            "train": {"epochs": 1, "batch_size": 8, "learning_rate": 0.02},
+        }
+    },
+}
 QUIET = {"tracking": {"enabled": False}}
 
 
@@ -29,8 +51,8 @@ def submitted(run_pipeline, challenge, tmp_path_factory):
         dataset="wbcbench",
         raw=str(challenge),
         protocols="published+source",
-        variants="both",
-        blend={"variants": ENSEMBLE},
+        variants="both+restored",
+        blend=BLEND,
         **QUIET,
     )
     return data
@@ -59,7 +81,30 @@ def test_under_published_the_evaluated_part_is_tested_as_the_test_part_has_no_la
     assert "published validation part (10 images) is tested" in page
 
 
-@pytest.mark.parametrize("variant", ["normal", "adaptive_blend", "both"])
+def test_under_published_no_network_learns_from_twins_of_what_is_tested(
+    run_pipeline, real_data, tmp_path, caplog
+):
+    raw = tmp_path / "raw"
+    make_challenge(raw, real_data / "PBC_dataset_normal_DIB", parted=1)
+    data = tmp_path / "data"
+    how = {"to_nodes": ["splitting.collect_splits"]}
+    run_pipeline(
+        "blend", data, how=how, dataset="wbcbench", raw=str(raw), protocols="published", **QUIET
+    )
+    manifest = read(data, "02_intermediate/manifest.parquet")
+    splits = read(data, "05_model_input/splits.parquet")
+    rows = splits.merge(manifest[["image_id", "source_group", "published_part"]], on="image_id")
+    assert rows.groupby("source_group")["part"].nunique().max() == 1
+    tested = rows[rows["part"] == "test"]
+    assert len(tested) == 3 * len(PREFIXES)
+    left_out = manifest[manifest["label"].notna() & ~manifest["image_id"].isin(rows["image_id"])]
+    assert set(left_out["published_part"]) == {"train"}
+    assert set(left_out["source_group"]) <= set(tested["source_group"])
+    [said] = describe_left_out(splits, manifest)
+    assert f"{len(left_out)} images of the training part" in said and said in caplog.text
+
+
+@pytest.mark.parametrize("variant", ["normal", "adaptive_blend", "both", "restored"])
 def test_a_submission_answers_each_test_image_once(variant, submitted, challenge):
     reports = submitted / "08_reporting/wbcbench/blend"
     submission = pd.read_csv(reports / f"submission_{variant}.csv")
@@ -73,6 +118,22 @@ def test_a_submission_answers_each_test_image_once(variant, submitted, challenge
     assert submission["labels"].tolist() == answer.tolist()
     listed = pd.read_csv(reports / "submissions.csv").set_index("variant")
     assert listed.loc[variant, "images"] == len(asked)
+
+
+def test_a_variant_behind_a_restorer_answers_images_that_it_has_restored(submitted):
+    models = submitted / "06_models/wbcbench/blend"
+    network, description = load_network(result_of(models, "restored/published-0"))
+    restorer, _ = load_network(result_of(models / "restorers", "small/published-0"))
+    image = open_images(Result(result_of(submitted / "04_feature/wbcbench/blend", "image"))).pixels
+    manifest = read(submitted, "02_intermediate/manifest.parquet").query("status == 'ok'")
+    rows = np.flatnonzero(manifest["published_part"] == "test")
+    cpu = torch.device("cpu")
+    restored = restore(restorer, image, rows, device=cpu)
+    expected, _ = predict_probabilities(network, [restored], np.arange(len(rows)), device=cpu)
+    predictions = read(submitted, "07_model_output/blend/submission_predictions.parquet")
+    found = predictions.query("variant == 'restored'").set_index("image_id")
+    found = found.loc[manifest["image_id"].iloc[rows], [f"p_{c}" for c in description["classes"]]]
+    np.testing.assert_allclose(found, expected, atol=1e-5, rtol=1e-3)
 
 
 def test_images_without_labels_are_scored_nowhere(submitted):
@@ -149,5 +210,6 @@ def test_nothing_is_predicted_anew_where_every_test_image_has_a_label():
         manifest=images().assign(label="LY"),
         splits=PUBLISHED,
         **dict.fromkeys(("views", "trainings", "variants", "device", "chosen")),
+        **dict.fromkeys(("restorers", "trained_restorers")),
     )
     assert done == {}

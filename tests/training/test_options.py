@@ -29,7 +29,16 @@ def test_stages_override_the_shared_schedule_in_their_order():
         ),
         (
             {"logit_adjustment": 1.0, "sampling": "class"},
-            r"stages\.head: .*logit_adjustment.*use one of them",
+            r"stages\.head: .*logit_adjustment and sampling: class.*use one of them.*"
+            r"by logit_adjustment: 0 or sampling: uniform",
+        ),
+        (
+            {"class_weights": "effective", "sampling": "class"},
+            r"stages\.head: .*class_weights and sampling: class.*use one of them",
+        ),
+        (
+            {"class_weights": "balanced", "logit_adjustment": 0.5},
+            r"stages\.head: .*class_weights and logit_adjustment.*use one of them",
         ),
         ({"rare_classes": ["a"]}, r"stages\.head: .*rare_classes: say in rare_augmentation"),
         ({"rare_augmentation": {"mixup": 0.5}}, r"stages\.head: .*set cutmix and mixup in"),
@@ -39,6 +48,15 @@ def test_stages_override_the_shared_schedule_in_their_order():
 def test_a_wrong_override_names_stage_and_field(changes, words):
     with pytest.raises(ValueError, match=words):
         merge_stages(TRAIN, {"head": changes})
+
+
+def test_what_the_shared_schedule_corrects_counts_in_a_stage_unless_it_is_switched_off():
+    train = TRAIN.model_copy(update={"class_weights": "balanced"})
+    with pytest.raises(
+        ValueError, match=r"stages\.head: .*switch off .* by class_weights: none or"
+    ):
+        merge_stages(train, {"head": {"sampling": "class"}})
+    merge_stages(train, {"head": {"sampling": "class", "class_weights": "none"}})
 
 
 def test_a_variant_without_a_stage_is_refused():

@@ -39,6 +39,9 @@ class ImageArray:
     masks: np.ndarray | None
     result: Result
 
+    def __len__(self) -> int:
+        return len(self.pixels)
+
     @property
     def digest(self) -> str:
         """Digest of the result, for the keys of what is made from it."""

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from kedro.pipeline import Pipeline
 
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
-from wbc_pipeline.pipelines.experiment.pipeline import experiment_pipeline
-from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
+from wbc_pipeline.pipelines.experiment.pipeline import (
+    experiment_pipeline,
+    shifted_view_pipeline,
+)
 from wbc_pipeline.pipelines.reporting.pipeline import report_pipeline
 from wbc_pipeline.pipelines.robustness.pipeline import robustness_pipeline
 from wbc_pipeline.pipelines.submission.pipeline import submission_pipeline
@@ -41,7 +43,7 @@ class Paper:
 def paper_pipeline(paper: Paper) -> Pipeline:
     """Make a paper's views, train and test its variants, degrade, submit, report."""
     stages = [
-        view_pipeline(paper.name, shifted=True),
+        shifted_view_pipeline(paper.name),
         experiment_pipeline(paper.name, restores=True),
         robustness_pipeline(paper.name),
         submission_pipeline(paper.name),

@@ -1,6 +1,6 @@
 """Parameters of training; unknown names are refused before any work."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -152,11 +152,7 @@ class StageOptions(Options):
         for prefix, factor in self.rates.items():
             if factor <= 0:
                 raise ValueError(f"rates.{prefix}: {factor} is not above 0; use freeze to fix it")
-        if self.logit_adjustment and self.sampling == "class":
-            raise ValueError(
-                "logit_adjustment makes up for the frequencies of classes, which sampling: class "
-                "has made equal; use one of them"
-            )
+        refuse_corrections(corrections(self))
         if self.rare_classes is not None and self.rare_augmentation is None:
             raise ValueError("rare_classes: say in rare_augmentation how their images change")
         if self.rare_augmentation and (
@@ -211,6 +207,57 @@ def switched_on(options: StageOptions, names: Iterable[str]) -> list[str]:
     """Name those of some options that are not at their default."""
     fields = type(options).model_fields
     return [name for name in names if getattr(options, name) != fields[name].default]
+
+
+#: What makes up for the frequencies of classes, and how it is switched off.
+CORRECTIONS = {
+    "class_weights": "none",
+    "logit_adjustment": 0,
+    "sampling": "uniform",
+    "prior_correction": 0,
+}
+HEADS = ("head", "classes")  # what networks call the layers that end in their logits
+
+
+def corrections(options: StageOptions) -> list[str]:
+    """Name what a stage makes up for the frequencies of classes by."""
+    given = switched_on(options, ("class_weights", "logit_adjustment"))
+    return [*given, "sampling"] if options.sampling == "class" else given
+
+
+def corrections_of_head(stages: Mapping[str, StageOptions]) -> list[str]:
+    """Name those of the last stage that trains the head; none if no stage does.
+
+    Examples
+    --------
+    >>> train = StageOptions(epochs=9, batch_size=8, learning_rate=0.1)
+    >>> plain, balanced = {"sampling": "uniform"}, {"sampling": "class"}
+    >>> corrections_of_head(merge_stages(train, {"all": plain, "fresh_head": balanced}))
+    ['sampling']
+    >>> corrections_of_head(merge_stages(train, {"head": balanced, "all": plain}))
+    []
+    """
+    for options in reversed(stages.values()):
+        if not any(prefix.partition(".")[0] in HEADS for prefix in options.freeze):
+            return corrections(options)
+    return []
+
+
+def refuse_corrections(names: Sequence[str]) -> None:
+    """Refuse several of `CORRECTIONS` for the same head.
+
+    Raises
+    ------
+    ValueError
+        Naming them, and how each is switched off.
+    """
+    if len(names) > 1:
+        asked = " and ".join("sampling: class" if name == "sampling" else name for name in names)
+        off = " or ".join(f"{name}: {CORRECTIONS[name]}" for name in names)
+        raise ValueError(
+            f"{asked} each make up for the frequencies of classes, and together do so more than "
+            f"once; use one of them, and switch off what is too much by {off}"
+        )
 
 
 class JointLosses(Options):

@@ -7,10 +7,11 @@ import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor, nn
-from torchmetrics.functional.classification import multiclass_accuracy, multiclass_f1_score
+from torchmetrics.functional.classification import multiclass_accuracy
 
 from wbc_pipeline.processes import FollowerError, process_rank
 from wbc_pipeline.training.fit import Fit
+from wbc_pipeline.training.macro_f1 import MacroF1
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.views import as_tensor, take_views
 
@@ -103,6 +104,6 @@ def _scores(probabilities: Tensor, labels: Tensor, classes: int) -> dict[str, fl
     scores = {
         "val_loss": -of_label.log().mean(),
         "val_accuracy": multiclass_accuracy(probabilities, labels, classes, average="micro"),
-        "val_macro_f1": multiclass_f1_score(probabilities, labels, classes, average="macro"),
+        "val_macro_f1": MacroF1(classes)(probabilities, labels),
     }
     return {name: float(score) for name, score in scores.items()}

@@ -3,7 +3,7 @@ import pandas as pd
 import pytest
 from paper_tables import CLASSES, make_predictions
 
-from wbc_pipeline.evaluation.scores import metrics
+from wbc_pipeline.evaluation.scores import ensembles, metrics
 from wbc_pipeline.evaluation.scores.ensembles import (
     combine_predictions,
     ensemble_weights,
@@ -253,6 +253,24 @@ def test_a_member_is_trusted_for_the_classes_that_it_tells_apart(experts):
         for how in ("mean", "by_class")
     }
     assert right["by_class"] > 0.98 > right["mean"]
+
+
+def test_members_that_answer_different_classes_are_weighted_as_fitted(experts, monkeypatch):
+    lazy = experts.copy()  # blend answers one class, whatever it sees
+    blend, rest = lazy["variant"] == "blend", [0.3, 0.05, 0.05, 0.2, 0.4]
+    lazy.loc[blend, COLUMNS] = rest
+    found = []
+
+    def minimize(loss, *arguments, **options):
+        found.append(fit(loss, *arguments, **options))
+        return found[-1]
+
+    fit = ensembles.minimize
+    monkeypatch.setattr(ensembles, "minimize", minimize)
+    rows = combine(lazy, "by_class", ["normal", "blend"])
+    fitted = [each.fun - (each.x**2).sum() / 2 for each in found]  # less the prior
+    images = (rows["part"] == "validation").groupby(rows["seed"]).sum()
+    np.testing.assert_allclose(log_loss(rows, "validation") * images, fitted, rtol=1e-9)
 
 
 def test_a_class_that_nobody_answered_in_validation_trusts_all_alike(experts):

@@ -16,7 +16,8 @@ COLUMNS = ["view", "label", "images", "missed", "share", "share_low", "share_hig
 @described(
     heading="Where no cell was found",
     caption="Images in which a view's step found no cell, of all classes and of each; the view "
-    "shows them whole. Intervals are Wilson's, over cells.",
+    "shows them whole. A view@part is counted over the images that play this part in some split, "
+    "degraded as they are there. Intervals are Wilson's, over cells.",
 )
 def count_misses(
     regions: Mapping[str, pd.DataFrame], images: pd.DataFrame, *, level: float = 0.95

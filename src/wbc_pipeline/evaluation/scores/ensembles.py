@@ -53,7 +53,8 @@ class _Fitted:
     chosen
         Numbers of the members that are combined, k of them.
     weights
-        Of the chosen ones, [k], or of each for each class that it answers, [k, C].
+        Of the chosen ones, [k], or of each for each class that it answers, [k, C]; these sum to
+        nothing in particular, as the members of an image answer different classes.
     temperatures
         Of the chosen ones before they are combined, [k].
     temperature
@@ -154,7 +155,7 @@ def ensemble_weights(predictions: pd.DataFrame, ensembles: Ensembles) -> pd.Data
                     "temperature": fitted.temperatures[place] * fitted.temperature,
                     "validation_macro_f1": fitted.macro_f1[place],
                 }
-                weights = fitted.weights[place]
+                weights = fitted.weights[place] / fitted.weights.sum(axis=0)
                 answers = classes if weights.ndim else [None]
                 found += [
                     own | {"answer": answer, "weight": weight}
@@ -196,8 +197,9 @@ def fit_by_class(probability: np.ndarray, truth: np.ndarray, *, spread: float = 
     """Fit how much each network is trusted for each class that it answers.
 
     An image's probabilities are the mean of the networks', weighted by ``w[m, c_m]``, where ``c_m``
-    is what network m answers. The logarithms of the weights minimise the log loss, with a normal
-    prior about 0 that keeps networks alike where there is little to learn from.
+    is what network m answers, over the sum of these weights. The logarithms of the weights minimise
+    the log loss, with a normal prior about 0 that keeps networks alike where there is little to
+    learn from.
 
     Parameters
     ----------
@@ -211,7 +213,8 @@ def fit_by_class(probability: np.ndarray, truth: np.ndarray, *, spread: float = 
     Returns
     -------
     ndarray
-        Weights [networks, C]; those of one class sum to 1.
+        Weights [networks, C], above 0. Networks may answer different classes, so that weights of
+        different classes are held against each other: they are not shares.
     """
     networks, images, classes = probability.shape
     answers = probability.argmax(axis=-1)  # [networks, N]
@@ -228,7 +231,7 @@ def fit_by_class(probability: np.ndarray, truth: np.ndarray, *, spread: float = 
 
     start = np.zeros(networks * classes)
     trust = minimize(loss, start, jac=True, method="L-BFGS-B").x
-    return softmax(trust.reshape(networks, classes), axis=0)
+    return np.exp(trust.reshape(networks, classes))
 
 
 def _complete(how: tuple) -> tuple[Sequence[str], str, int | None]:

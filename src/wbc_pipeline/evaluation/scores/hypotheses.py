@@ -44,7 +44,7 @@ VERDICT_COLUMNS = [
 class _Sums(NamedTuple):
     """A score that is a function of sums over images."""
 
-    values: np.ndarray  # [N, k], of each prediction
+    total: Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # rows, groups, G -> [G, k]
     known: np.ndarray  # bool [N], whether a prediction has it
     score: Callable[[np.ndarray], np.ndarray]  # sums [..., k] -> [...]
     is_mean: bool  # of values and, in the second column, how many there are
@@ -292,13 +292,40 @@ def _sums_of(metric: str, outcomes: Outcomes, asked: Sequence[str]) -> _Sums | N
             if not np.isin(outcomes.truth, rows).any():
                 return None
             score = partial(mean_recall, classes=rows)
-        cells = np.eye(classes**2)[outcomes.truth * classes + outcomes.predicted]
-        known = np.ones(len(cells), bool)
-        return _Sums(cells, known, lambda sums: score(_square(sums, classes)), False)
+        cells = outcomes.truth * classes + outcomes.predicted
+        return _Sums(
+            partial(_count_cells, cells, classes**2),
+            np.ones(len(cells), bool),
+            lambda sums: score(_square(sums, classes)),
+            False,
+        )
     if not METRICS[metric].is_measured(outcomes):
         return None
     values = METRICS[metric].of_image(outcomes)  # [N, 2]
-    return _Sums(values, values[:, 1] > 0, lambda sums: mean_over_known(sums, None), True)
+    return _Sums(
+        partial(_add_values, values),
+        values[:, 1] > 0,
+        lambda sums: mean_over_known(sums, None),
+        True,
+    )
+
+
+def _count_cells(
+    cells: np.ndarray, number: int, rows: np.ndarray, groups: np.ndarray, size: int
+) -> np.ndarray:
+    """Count the cells of some rows by group, [size, number].
+
+    A column for each cell and prediction would take gigabytes of many classes.
+    """
+    counts = np.bincount(groups * number + cells[rows], minlength=size * number)
+    return counts.reshape(size, number).astype(float)
+
+
+def _add_values(values: np.ndarray, rows: np.ndarray, groups: np.ndarray, size: int) -> np.ndarray:
+    """Add the values of some rows by group, [N, k] -> [size, k]."""
+    sums = np.zeros((size, values.shape[1]))
+    np.add.at(sums, groups, values[rows])
+    return sums
 
 
 def _square(sums: np.ndarray, classes: int) -> np.ndarray:
@@ -326,9 +353,10 @@ def _compare(
     rows = clean.loc[arms.reference]
     units, kind = resampling_units(rows)
     seeds = pd.factorize(rows["seed"])[0]
-    totals = np.zeros((units.max() + 1, seeds.max() + 1, 2, sums.values.shape[1]))
-    for arm, places in enumerate(arms):
-        np.add.at(totals[:, :, arm], (units, seeds), sums.values[places])
+    shape = (units.max() + 1, seeds.max() + 1)
+    groups = np.ravel_multi_index((units, seeds), shape)
+    totals = np.stack([sums.total(arm, groups, np.prod(shape)) for arm in arms], axis=1)
+    totals = totals.reshape(*shape, *totals.shape[1:])  # [units, seeds, 2, k]
 
     def gain(of: np.ndarray) -> np.ndarray:  # [..., seeds, 2, k] -> [..., seeds]
         with np.errstate(invalid="ignore"):  # a resample may hold no image of a seed: NaN

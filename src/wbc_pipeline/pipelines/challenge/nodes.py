@@ -11,7 +11,9 @@ from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.pipelines.challenge.options import ExperimentsOptions, MaturationOptions
 from wbc_pipeline.pipelines.experiment.options import Variants
+from wbc_pipeline.pipelines.experiment.shifting import as_shown
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
 from wbc_pipeline.pipelines.reporting.options import PrintedOptions, Published, ScoreOptions
 
 pd = lazy.load("pandas")
@@ -113,16 +115,30 @@ def follow_maturation(
     }
 
 
-def report_crops(manifest: pd.DataFrame, views: dict[str, ImageArray]) -> dict[str, pd.DataFrame]:
-    """Count the images in which a view's step found no cell, and which it shows whole."""
+def report_crops(
+    manifest: pd.DataFrame, splits: pd.DataFrame, views: dict[str, ImageArray]
+) -> dict[str, pd.DataFrame]:
+    """Count the images in which a view's step found no cell, and which it shows whole.
+
+    A shifted view ``<view>@<part>`` is counted over the images that play this part in some split,
+    and the view as it is over those of the parts that are not shifted.
+    """
     from wbc_pipeline.evaluation.localization.misses import count_misses
     from wbc_pipeline.imaging.packing import accepted
 
-    found = {
-        name: view.result.table("regions")
-        for name, view in views.items()
-        if (view.result.folder / "regions.parquet").is_file()
-    }
+    found = {}
+    for name, view in views.items():
+        if not (view.result.folder / "regions.parquet").is_file():
+            continue
+        regions, part = view.result.table("regions"), name.partition(PART_MARK)[2]
+        shifted = {
+            other.partition(PART_MARK)[2] for other in views if other.startswith(name + PART_MARK)
+        }
+        if part or shifted:
+            plays = splits["part"].eq(part) if part else ~splits["part"].isin(shifted)
+            regions = regions[regions["image_id"].isin(splits.loc[plays, "image_id"])]
+        if len(regions):
+            found[name] = regions
     return {"crop_misses": count_misses(found, accepted(manifest))} if found else {}
 
 
@@ -143,8 +159,7 @@ def list_missed(
     chosen = test["variant"].isin(variants.networks) & (test["condition"] == "clean")
     chosen &= test["protocol"] == _leak_free(predictions)
     missed = missed_by_all(test[chosen])
-    first = next(iter(views))
-    view = views.get(f"{first}@test", views[first])  # as the networks saw it
+    view = as_shown(next(iter(views)), "test", views)  # as the networks saw it
     return {
         "missed_by_all": missed,
         "missed_sheet": missed_sheet(missed, partial(pixels_of, manifest, view), dataset=dataset),

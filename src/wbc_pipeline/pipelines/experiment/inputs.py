@@ -1,6 +1,6 @@
 """What the networks of a run look at: views by part, and views that a network has restored."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,9 @@ from wbc_pipeline.keys import digest
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
+
+LEARNT_PARTS = ("train", "validation")  # no training depends on what a test part shows
+LEARNT = "learnt"  # in the key of a restored view: what such parts show of the view before
 
 
 @dataclass(frozen=True)
@@ -34,6 +37,9 @@ class PartedArray:
     parts: Mapping[str, ImageArray]
     rows: Mapping[str, np.ndarray]
 
+    def __len__(self) -> int:
+        return len(self.plain)
+
     @property
     def pixels(self) -> np.ndarray:
         """Images, uint8 [N, H, W, 3], RGB, a new array; black where a row plays no part."""
@@ -49,7 +55,12 @@ class PartedArray:
     @property
     def digest(self) -> str:
         """Digest of all arrays; the rows stand beside it in every key."""
-        return digest([self.plain.digest, {part: of.digest for part, of in self.parts.items()}])
+        return self.digest_of(self.parts)
+
+    def digest_of(self, parts: Collection[str]) -> str:
+        """Digest of what some parts show: of the view elsewhere, where these show no other."""
+        shown = {part: of.digest for part, of in self.parts.items() if part in parts}
+        return digest([self.plain.digest, shown]) if shown else self.plain.digest
 
     @property
     def result(self) -> Result:
@@ -72,6 +83,18 @@ class PartedArray:
             rows = self.rows[part]
             together[rows] = array[rows]
         return together
+
+
+def learnt_digest(view: ImageArray | PartedArray) -> str:
+    """Digest what a training sees of a view, for its key: without what the test part shows."""
+    if isinstance(view, PartedArray):
+        return view.digest_of(LEARNT_PARTS)
+    key = view.result.key
+    if LEARNT not in key["data"]:
+        return view.digest
+    return digest(
+        key | {"data": {name: key["data"][name] for name in key["data"] if name != "view"}}
+    )
 
 
 def views_in_run(

@@ -13,11 +13,11 @@ from wbc_pipeline.training.remember import remember
 
 @dataclass(frozen=True)
 class NeighbourTraining(ClassifierTraining):
-    """Remembers the training part's features; its schedule does not count."""
+    """Remembers the training part's features; it has no schedule."""
 
-    def own_code(self) -> tuple:
-        """Give the code of remembering, beside that of prediction."""
-        return (*super().own_code(), remember)
+    def fitting_code(self) -> tuple:
+        """Give the code of remembering."""
+        return (remember,)
 
     def learn(self, network: torch.nn.Module, folder: Path, logger: Any) -> Fit:
         """Remember in place of training."""

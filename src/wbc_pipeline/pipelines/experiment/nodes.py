@@ -19,7 +19,6 @@ pd = lazy.load("pandas")
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
 NO_RESTORERS = Restorers()
-ANSWERS = ("turns", "prior_correction")  # what a variant changes of its network's answers
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
 IDENTITY_COLUMNS = [
     *("dataset", "image_id", "source_id", "part", *RUN_COLUMNS, "condition", "label"),
@@ -253,7 +252,7 @@ def predict_conditions(
         code = code_digest(predict_run, build_task)
         refined = {} if variant.refine is None else {"refine": variant.refine}
         # As of a key, so that what is off leaves results of before as they are.
-        changes = {name: value for name in ANSWERS if (value := getattr(variant, name))}
+        changes = variant.answers
         for run in iterate_runs(splits, images):
             seen = {
                 condition: views_of(

@@ -21,7 +21,9 @@ from wbc_pipeline.training.options import (
     RefineOptions,
     StageOptions,
     TrainerOptions,
+    corrections_of_head,
     merge_stages,
+    refuse_corrections,
 )
 
 
@@ -88,7 +90,8 @@ class Variant(Options):
         ``refine`` says so.
     prior_correction
         Divide predicted probabilities by the classes' shares of the training part, to this power; 0
-        leaves them as they are.
+        leaves them as they are. Refused where the last stage that trains the head has made up for
+        these shares itself.
     stages
         Schedule overrides by the name of a stage, in order; each stage begins with the weights that
         the one before it kept.
@@ -141,6 +144,12 @@ class Variant(Options):
         if self.weights != "none" and "backbone" not in self.arguments:
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
+
+    @property
+    def answers(self) -> dict[str, bool | float]:
+        """What is changed of the network's answers: ``turns``, ``prior_correction`` where on."""
+        given = {"turns": self.turns, "prior_correction": self.prior_correction}
+        return {name: value for name, value in given.items() if value}
 
     @field_validator("network")
     @classmethod
@@ -258,9 +267,14 @@ class ExperimentParameters(Options):
             for view in variant.views.values():
                 check_name(view, self.views.root, f"variants.{name}.views: view")
             try:
-                merge_stages(self.train, variant.stages)
+                stages = merge_stages(self.train, variant.stages)
             except ValueError as error:
                 raise ValueError(f"variants.{name}.{error}") from None
+            if variant.prior_correction:
+                try:
+                    refuse_corrections(["prior_correction", *corrections_of_head(stages)])
+                except ValueError as error:
+                    raise ValueError(f"variants.{name}: {error}") from None
         return self
 
 

@@ -2,7 +2,46 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.experiment import nodes, restoring
+from wbc_pipeline.pipelines.experiment import nodes, restoring, shifting
+
+
+def shifted_view_pipeline(paper: str) -> Pipeline:
+    """Make a paper's views, and those of the parts that it shifts.
+
+    Parameters
+    ----------
+    paper
+        Its name, and that of its group of parameters.
+    """
+    inputs = {
+        "images": "images",
+        "manifest": "manifest",
+        "chains": f"params:{paper}.views",
+        "options": "params:preprocessing",
+        "dataset": "params:dataset",
+        "chosen": "params:variants",
+        **{name: f"params:{paper}.{name}" for name in ("shift", "restorers", "variants")},
+    }
+    namespace = f"{paper}.preprocessing"
+    return Pipeline(
+        [
+            node(
+                shifting.degrade_parts,
+                inputs,
+                f"{paper}.degraded_parts",
+                name="degrade_parts",
+                namespace=namespace,
+            ),
+            node(
+                shifting.make_shifted_views,
+                {**inputs, "degraded": f"{paper}.degraded_parts"},
+                f"{paper}.views",
+                name="make_views",
+                namespace=namespace,
+            ),
+        ],
+        tags="preprocessing",
+    )
 
 
 def experiment_pipeline(

@@ -16,7 +16,8 @@ from wbc_pipeline.models import load_network
 from wbc_pipeline.pipelines.experiment.inputs import PartedArray
 from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.experiment.trainings import PRECISION, Training
-from wbc_pipeline.pipelines.preprocessing.options import PAIRS, PART_MARK
+from wbc_pipeline.pipelines.preprocessing.options import PAIRS, PART_MARK, Restorers
+from wbc_pipeline.training.devices import choose_device
 from wbc_pipeline.training.options import TrainerOptions
 from wbc_pipeline.training.tasks.restoration import RestorationTask, restore
 
@@ -120,18 +121,28 @@ class RestoredArray:
         Of the restorer.
     device
         Where to work.
+    rows
+        Numbers of the rows that are restored, others stay black; None for all. They stand beside
+        the digest in every key.
     """
 
     plain: ImageArray
     training: Result
     device: torch.device
+    rows: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.plain)
 
     @property
     def pixels(self) -> np.ndarray:
         """Restored images, uint8 [N, H, W, 3], RGB, a new array."""
         network, _ = load_network(self.training.folder)
-        pixels = self.plain.pixels
-        return restore(network, pixels, np.arange(len(pixels)), device=self.device)
+        degraded = self.plain.pixels
+        rows = np.arange(len(degraded)) if self.rows is None else self.rows
+        restored = np.zeros(degraded.shape, np.uint8)
+        restored[rows] = restore(network, degraded, rows, device=self.device)
+        return restored
 
     @property
     def masks(self) -> np.ndarray | None:
@@ -152,3 +163,37 @@ class RestoredArray:
     def steps(self) -> list[dict]:
         """The chain that made the view."""
         return self.plain.steps
+
+
+def restore_later(
+    views: Mapping[str, ImageArray],
+    restorers: Restorers,
+    trained: Mapping[str, Result],
+    device: str,
+    rows: np.ndarray | None = None,
+) -> dict[str, RestoredArray]:
+    """Put views behind the restorers of the runs, which restore them when they are looked at.
+
+    Parameters
+    ----------
+    views
+        By name; a restorer whose view is not among them is left out.
+    restorers
+        The paper's, which say what they restore.
+    trained
+        Their trainings, by ``<restorer>/<run>``.
+    device
+        ``auto``, ``cpu`` or ``cuda``.
+    rows
+        Numbers of the rows that are looked at; None for all.
+
+    Returns
+    -------
+    dict of str to RestoredArray
+        By ``<restorer>/<run>``.
+    """
+    return {
+        place: RestoredArray(views[view], training, choose_device(device), rows)
+        for place, training in trained.items()
+        if (view := restorers.root[place.partition("/")[0]].view) in views
+    }

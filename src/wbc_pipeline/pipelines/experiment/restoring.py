@@ -99,7 +99,7 @@ def restore_views(
         ``<restorer>/<run>``; each makes a folder with the array and ``contact_sheet.png``.
     """
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
+    from wbc_pipeline.pipelines.experiment.inputs import LEARNT, learnt_digest, views_in_run
     from wbc_pipeline.pipelines.experiment.restorers import write_restored
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs
     from wbc_pipeline.training.devices import choose_device
@@ -115,6 +115,7 @@ def restore_views(
             data={
                 "training": training.digest,
                 "view": view.digest,
+                LEARNT: learnt_digest(view),
                 "rows": digest({part: rows.tolist() for part, rows in run.rows.items()}),
             },
             code=code_digest(write_restored),

@@ -209,9 +209,9 @@ def predict_run(
     tables = []
     for condition, views in conditions.items():
         for name, view in views.items():
-            if len(view.pixels) != len(images):
+            if len(view) != len(images):
                 raise UserError(
-                    f"The view {name} in {view.result.folder} has {len(view.pixels)} images, and "
+                    f"The view {name} in {view.result.folder} has {len(view)} images, and "
                     f"{len(images)} are to be predicted; it belongs to another manifest. Delete "
                     "that folder and run the command again."
                 )

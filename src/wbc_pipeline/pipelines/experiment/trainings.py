@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from wbc_pipeline.models import build_network, network_class, save_network
 from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.models.pretrained import published_digest, weights_digest
 from wbc_pipeline.pipelines.experiment.composites import Composites
+from wbc_pipeline.pipelines.experiment.inputs import learnt_digest
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
 from wbc_pipeline.tracking import track_run
@@ -130,12 +131,14 @@ class Training:
                 **self.own_params(),
             },
             data={
-                "views": {name: view.digest for name, view in self.views.items()},
+                "views": {name: learnt_digest(view) for name, view in self.views.items()},
                 "rows": rows,
                 "weights": weights_digest(self.weights),
                 **self.own_data(),
             },
-            code=code_digest(network_class(self.network), build_network, fit.fit, *self.own_code()),
+            code=code_digest(
+                network_class(self.network), build_network, *self.fitting_code(), *self.own_code()
+            ),
         )
 
     def key_with_weights(self) -> Key | None:
@@ -164,6 +167,10 @@ class Training:
     def own_data(self) -> dict[str, str]:
         """Digests of what else flows into the task."""
         raise NotImplementedError
+
+    def fitting_code(self) -> tuple:
+        """Give the code of `learn`."""
+        return (fit.fit,)
 
     def own_code(self) -> tuple:
         """Give the code of the task."""
@@ -271,12 +278,15 @@ class ClassifierTraining(Training):
         What it learns from beside the images of the training part.
     restorer
         Which restorer has restored what it looks at.
+    answers
+        What a served model changes of the network's answers; the training does not depend on it.
     """
 
     images: pd.DataFrame
     packed: ImageArray
     composites: Composites | None = None
     restorer: str | None = None
+    answers: Mapping[str, bool | float] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -330,7 +340,7 @@ class ClassifierTraining(Training):
     def description(self) -> dict:
         """Add the classes in the order of the outputs, how many images each trained on, and sizes.
 
-        The size is that of packed images.
+        The size is that of packed images. What changes the answers stands there where it is on.
         """
         trained = self.labels[self.run.rows["train"]]
         return {
@@ -338,6 +348,7 @@ class ClassifierTraining(Training):
             "classes": self.classes,
             CLASS_COUNTS: np.bincount(trained, minlength=len(self.classes)).tolist(),
             "packed_size": self.packed.pixels.shape[1],
+            **self.answers,
         }
 
     def example(self) -> np.ndarray | None:
@@ -383,7 +394,9 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
         predict, turns images of a network that segments, or has stages and trains nothing.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
-    known |= {"restorer": variant.restorer}
+    known |= {"restorer": variant.restorer, "answers": variant.answers}
+    if variant.refine is not None and variant.refine.turns:
+        known["answers"] = known["answers"] | {"turns": True}
     if is_joint(network_class(variant.network)):
         if variant.turns:
             raise UserError(
@@ -412,4 +425,4 @@ def _neighbours(variant: Variant, known: dict) -> ClassifierTraining:
             f"{known['identity']['variant']} trains nothing, as its mode is {NEIGHBOURS}: take its "
             "stages out, or set mode to linear, lora or full."
         )
-    return NeighbourTraining(**known)
+    return NeighbourTraining(**known | {"stages": {}})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from pathlib import Path
 
 import lazy_loader as lazy
@@ -10,19 +9,10 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.keys import Key
-from wbc_pipeline.pipelines.preprocessing.options import (
-    PAIRS,
-    PART_MARK,
-    PreprocessingOptions,
-    Restorers,
-    ShiftOptions,
-    Views,
-)
+from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
 
 pd = lazy.load("pandas")
-_log = logging.getLogger(__name__)
 
 
 def make_views(
@@ -34,74 +24,13 @@ def make_views(
     }
 
 
-def make_shifted_views(
-    *,
-    images: ImageArray,
-    manifest: pd.DataFrame,
-    chains: Views,
-    options: PreprocessingOptions,
-    shift: ShiftOptions | None,
-    dataset: str,
-    restorers: Restorers,
-) -> dict[str, Task]:
-    """Describe views by name and, where the paper shifts parts, ``<view>@<part>`` for each.
-
-    Of images that come degraded, ``<view>@pairs`` in place of that, for views with a restorer.
-
-    Parameters
-    ----------
-    images, manifest, chains, options
-        As of `make_views`.
-    shift
-        What is done to the images of each part; None for nothing.
-    dataset
-        Its name: what comes degraded is not degraded again.
-    restorers
-        The paper's, which say what they restore.
-    """
-    from wbc_pipeline.sources.combined import come_degraded
-
-    views = make_views(images, manifest, chains, options)
-    if shift is None or not shift.parts:
-        return views
-    if come_degraded(dataset):
-        _log.info("%s comes degraded: its parts are not shifted.", dataset)
-        restored = {restorer.view for restorer in restorers.root.values()}
-        shifts = {name: {PAIRS: shift.train} for name in chains.root if name in restored}
-    else:
-        shifts = dict.fromkeys(chains.root, shift.parts)
-    return views | {
-        f"{name}{PART_MARK}{part}": make_view(
-            images, manifest, shift_chain(chains.root[name], own), options
-        )
-        for name, parts in shifts.items()
-        for part, own in parts.items()
-    }
-
-
-def shift_chain(steps: list[dict], shift: list[dict]) -> list[dict]:
-    """Put steps before those of a view, on the image that it begins with.
-
-    Examples
-    --------
-    >>> shift_chain([{"full_resolution": {}}, {"resize": {"size": 8}}], [{"gamma": {}}])
-    [{'full_resolution': {}}, {'gamma': {}}, {'resize': {'size': 8}}]
-    """
-    first = 1 if steps and FULL_RESOLUTION in steps[0] else 0
-    return [*steps[:first], *shift, *steps[first:]]
-
-
-def shift_of(view: ImageArray, shifted: ImageArray) -> list[dict]:
-    """Give the steps by which `shift_chain` made one view's chain of another's."""
-    first = 1 if view.steps and FULL_RESOLUTION in view.steps[0] else 0
-    return shifted.steps[first : first + len(shifted.steps) - len(view.steps)]
-
-
 def make_view(
     images: ImageArray,
     manifest: pd.DataFrame,
     steps: list[dict],
     options: PreprocessingOptions,
+    *,
+    begun: ImageArray | None = None,
 ) -> Task:
     """Describe a view: what a chain of steps makes of every image.
 
@@ -115,6 +44,9 @@ def make_view(
         Names of steps with their parameters, in order; see ``wbc_pipeline.imaging.chain``.
     options
         Where the work is done; the result does not depend on it.
+    begun
+        What the first of these steps make of the images, if that is kept: the work goes on there,
+        and the result is the same.
 
     Returns
     -------
@@ -159,8 +91,12 @@ def make_view(
             if chain.full_resolution
             else views.PackedImages(images.pixels, images.masks)
         )
+        rest, source = chain, inputs
+        if begun is not None:
+            rest = build_chain(steps[len(begun.steps) :])
+            source = views.PackedImages(begun.pixels, begun.masks)
         where = options.model_dump(include={"backend", "workers", "scheduler"})
-        regions = views.write_view(chain, inputs, pixels, **where, title=f"Making a view ({title})")
+        regions = views.write_view(rest, source, pixels, **where, title=f"Making a view ({title})")
         if regions is not None:
             regions.insert(0, "image_id", rows["image_id"])
             regions.to_parquet(folder / "regions.parquet")

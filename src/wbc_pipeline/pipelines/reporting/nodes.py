@@ -232,6 +232,7 @@ def write_report(
     from wbc_pipeline.evaluation.report.page import render_report
     from wbc_pipeline.pipelines.splitting.absent_classes import (
         describe_absent_classes,
+        describe_left_out,
         describe_moved_parts,
     )
     from wbc_pipeline.sources.combined import caveats, set_names
@@ -266,6 +267,7 @@ def write_report(
             *(note for table in trainings for note in _explain_weights(table)),
             *describe_shift(shift, dataset),
             *describe_moved_parts(splits, manifest),
+            *describe_left_out(splits, manifest),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),

@@ -13,8 +13,8 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, digest
 from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
-from wbc_pipeline.pipelines.preprocessing.nodes import shift_of
-from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
+from wbc_pipeline.pipelines.experiment.shifting import as_shown, steps_by_part
+from wbc_pipeline.pipelines.preprocessing.options import Restorers, ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.robustness.options import CurveOptions, RobustnessOptions
 
@@ -58,6 +58,8 @@ def degrade_views(
     chosen: Selection,
     variants: Variants,
     options: RobustnessOptions,
+    shift: ShiftOptions | None,
+    dataset: str,
 ) -> dict[str, Task]:
     """Describe what the views show of the sampled images under each curve and amount.
 
@@ -75,6 +77,10 @@ def degrade_views(
         The variants that take part, and what all of them look at.
     options
         What is done to the images, after the shift of the test part where the paper has one.
+    shift
+        The paper's; None for nothing.
+    dataset
+        Its name: what comes degraded is not shifted.
 
     Returns
     -------
@@ -96,23 +102,13 @@ def degrade_views(
         if name in seen
         for condition, task in _degrade_view(
             views[name],
-            shift=_shift(name, views),
+            shift=steps_by_part(shift, dataset).get("test", []),
             manifest=manifest,
             images=images,
             sample=sample,
             options=options,
         ).items()
     }
-
-
-def _shift(name: str, views: dict[str, ImageArray]) -> list[dict]:
-    """Give the steps that degrade the test part in any case; none where nothing is shifted."""
-    return shift_of(views[name], _as_tested(name, views))
-
-
-def _as_tested(name: str, views: dict[str, ImageArray]) -> ImageArray:
-    """Give a view as the test part shows it."""
-    return views.get(f"{name}{PART_MARK}test", views[name])
 
 
 def _degrade_view(
@@ -201,6 +197,8 @@ def predict_degraded(
     dict of str to Task
         ``<variant>/<run>``; each makes a folder with ``predictions.parquet``, of all conditions.
     """
+    from wbc_pipeline.pipelines.experiment.restorers import restore_later
+
     opened = {name: open_images(result) for name, result in degraded.items()}
     conditions = {
         condition: {
@@ -221,24 +219,10 @@ def predict_degraded(
         device=device,
         restorers=restorers,
         restored={
-            condition: _restored(views, restorers, trained_restorers, device)
+            condition: restore_later(views, restorers, trained_restorers, device)
             for condition, views in conditions.items()
         },
     )
-
-
-def _restored(
-    views: dict[str, ImageArray], restorers: Restorers, trained: dict[str, Result], device: str
-) -> dict[str, ImageArray]:
-    """Put views behind the restorers of the runs, which restore them when they are looked at."""
-    from wbc_pipeline.pipelines.experiment.restorers import RestoredArray
-    from wbc_pipeline.training.devices import choose_device
-
-    return {
-        place: RestoredArray(views[view], training, choose_device(device))
-        for place, training in trained.items()
-        if (view := restorers.root[place.partition("/")[0]].view) in views
-    }
 
 
 def collect_conditions(
@@ -306,7 +290,7 @@ def draw_robustness(
     first = sample.iloc[0]
     names = dict.fromkeys(name.partition("/")[0] for name in degraded)
     pictures = {
-        (curve, view): {"clean": _as_tested(view, views).pixels[first["row"]]}
+        (curve, view): {"clean": as_shown(view, "test", views).pixels[first["row"]]}
         | {
             text: open_images(degraded[f"{view}/{_folder(f'{curve} {text}')}"]).pixels[0]
             for text in how.levels

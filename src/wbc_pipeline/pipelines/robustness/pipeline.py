@@ -38,6 +38,8 @@ def robustness_pipeline(group: str) -> Pipeline:
                     "sample": f"{own}.sample",
                     "views": views,
                     "options": options,
+                    "shift": f"params:{group}.shift",
+                    "dataset": "params:dataset",
                     **selected,
                 },
                 f"{own}.degraded",

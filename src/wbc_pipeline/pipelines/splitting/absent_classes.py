@@ -85,5 +85,31 @@ def describe_moved_parts(splits: pd.DataFrame, manifest: pd.DataFrame) -> list[s
     ]
 
 
+def describe_left_out(splits: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
+    """Say how many images the published protocol leaves out, as their cells are tested.
+
+    Parameters
+    ----------
+    splits
+        See ``design``: splits.
+    manifest
+        See ``design``: manifest.
+
+    Returns
+    -------
+    One sentence, or none.
+    """
+    published = splits.loc[splits["protocol"] == "published", "image_id"]
+    images = manifest[(manifest["status"] == "ok") & manifest["label"].notna()]
+    left_out = images[~images["image_id"].isin(published)]
+    if published.empty or left_out.empty:
+        return []
+    return [
+        f"Under the published protocol {_count(len(left_out), 'image')} of the training part, such "
+        f"as {left_out['image_id'].iloc[0]!r}, stand in no part: they show cells or patients of "
+        "images that are validated or tested, which a network must not have seen."
+    ]
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -16,6 +16,7 @@ from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
 from wbc_pipeline.keys import Key, code_digest, digest, run_name
 from wbc_pipeline.pipelines.splitting.absent_classes import (
     describe_absent_classes,
+    describe_left_out,
     describe_moved_parts,
 )
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
@@ -75,7 +76,7 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     """Put the splits of this command together and assert that none leaks; see ``design``: splits.
 
     Classes that some part lacks are warned of, once per protocol, class and part, and published
-    parts that play another.
+    parts that play another or lack images.
 
     Raises
     ------
@@ -86,6 +87,7 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     check_splits(splits, manifest)
     for said in [
         *describe_moved_parts(splits, manifest),
+        *describe_left_out(splits, manifest),
         *describe_absent_classes(splits, manifest),
     ]:
         _log.warning("%s", said)
@@ -107,7 +109,9 @@ def split_images(
         ``filename``: by what the file names suggest as source, which may be wrong: a trap, shown.
         ``published``: the data set's own parts; a validation part is drawn from the training
         part where none is published. Where the published test part has no labels, or there is
-        none, the published validation part is tested, and another is drawn.
+        none, the published validation part is tested, and another is drawn. Of sets that come
+        degraded, images that show a cell or patient of a later part (validation, test) are left
+        out, see `describe_left_out`.
         ``source``: stratified by class, all images of a source, of sources that show one cell,
         and of a patient where patients are known, on one side. A class of fewer sources than
         parts trains only, unless a source of it also shows a class that would lack somewhere.
@@ -313,23 +317,38 @@ def _split_as_published(
     is_test = images["published_part"] == "test"
     if not is_test.any():  # a challenge keeps its labels, so that validation is what can be tested
         is_test = images["published_part"] == "validation"
-    rest = images[~is_test]
+    rest = _without_twins(images[~is_test], images[is_test])
     if not is_test.any() or rest.empty:
         raise SplitError(
             "The published split has no labelled test part and no validation part in its place, or "
             "nothing but one; ask for other protocols."
         )
-    if (rest["published_part"] == "validation").any():
-        return [images["published_part"]]
+    is_validation = rest["published_part"] == "validation"
+    if is_validation.any():
+        train = _without_twins(rest[~is_validation], rest[is_validation])
+        kept = pd.concat([train, rest[is_validation], images[is_test]]).index
+        return [images.loc[images.index.isin(kept), "published_part"]]
     from wbc_pipeline.imaging.packing import independent_sources
 
     # Where sources are unknown each image counts as its own: validation then only stops the
     # training, and the published test part stays apart.
     groups = independent_sources(rest)
     shares = {"train": 1 - options.validation, "validation": options.validation}
-    parts = pd.Series("test", index=images.index)
-    parts[rest.index] = _allocate_groups(groups, rest["label"], shares, seed)
-    return [parts]
+    parts = pd.Series("test", index=images.index[is_test])
+    dealt = _allocate_groups(groups, rest["label"], shares, seed)
+    return [pd.concat([parts, dealt]).reindex(images.index).dropna()]
+
+
+def _without_twins(images: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Leave out images that show a cell or patient of others, of sets that come degraded.
+
+    Other sets keep the published parts as they are, leaks included: their papers did.
+    """
+    from wbc_pipeline.sources.combined import come_degraded
+
+    twins = images["source_group"].isin(others["source_group"].dropna())
+    degraded = [name for name in images.loc[twins, "dataset"].unique() if come_degraded(name)]
+    return images[~(twins & images["dataset"].isin(degraded))]
 
 
 _SPLITTERS = {

@@ -12,6 +12,8 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
+from wbc_pipeline.pipelines.experiment.shifting import as_shown
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 
 pd = lazy.load("pandas")
 
@@ -34,6 +36,8 @@ def predict_unlabelled(
     variants: Variants,
     device: str,
     chosen: Selection,
+    restorers: Restorers,
+    trained_restorers: dict[str, Result],
 ) -> dict[str, Task]:
     """Describe what the first seed of ``published`` answers to test images without labels.
 
@@ -41,6 +45,9 @@ def predict_unlabelled(
     ----------
     manifest, splits, views, trainings, variants, device, chosen
         As in `experiment.nodes.predict`.
+    restorers, trained_restorers
+        The paper's restorers and their trainings. What they have restored for the trainings leaves
+        out images without labels, which are restored here.
 
     Returns
     -------
@@ -49,13 +56,16 @@ def predict_unlabelled(
         Nothing where every test image has a label, or ``published`` is not followed.
     """
     from wbc_pipeline.imaging.packing import accepted
+    from wbc_pipeline.pipelines.experiment.restorers import restore_later
 
     images, dealt = accepted(manifest), _first_run(splits)
     tested = _unlabelled_part(images)
     if tested.empty or dealt.empty:
         return {}
     run = dealt.iloc[0][["protocol", "seed", "fold"]].to_dict()
+    rows = tested.index.to_numpy()
     tested = tested[["dataset", "image_id"]].assign(**run, part="test")
+    shown = {name: as_shown(name, "test", views) for name in views if PART_MARK not in name}
     return predict_conditions(
         images=images,
         splits=pd.concat([dealt[dealt["part"] != "test"], tested], ignore_index=True),
@@ -65,6 +75,8 @@ def predict_unlabelled(
         chosen=chosen,
         variants=variants,
         device=device,
+        restorers=restorers,
+        restored={"clean": restore_later(shown, restorers, trained_restorers, device, rows)},
     )
 
 

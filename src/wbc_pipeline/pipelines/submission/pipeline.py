@@ -28,6 +28,8 @@ def submission_pipeline(paper: str) -> Pipeline:
                     "splits": "splits",
                     "views": f"{paper}.views",
                     "trainings": f"{paper}.trainings",
+                    "restorers": f"params:{paper}.restorers",
+                    "trained_restorers": f"{paper}.restorers",
                     "device": "params:device",
                     **selected,
                 },

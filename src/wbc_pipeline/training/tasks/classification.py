@@ -10,11 +10,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torchmetrics import MetricCollection
-from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+from torchmetrics.classification import MulticlassAccuracy
 
 from wbc_pipeline.training.augmentation import augment, augment_some, mix
 from wbc_pipeline.training.class_losses import ClassLoss, is_rare
 from wbc_pipeline.training.feature_cache import FeatureCache, remember_features
+from wbc_pipeline.training.macro_f1 import MacroF1
 from wbc_pipeline.training.predict import predict_probabilities
 from wbc_pipeline.training.sampling import derive_seed
 from wbc_pipeline.training.tasks.base import VALIDATION_BATCH, Stage, Task
@@ -59,9 +60,10 @@ class ClassificationTask(Task):
             groups["class"] = arrays["label"]
         if sources is not None:
             groups["source"] = np.asarray(sources)
-        count = {"num_classes": len(classes), "validate_args": False}
-        accuracy = {"accuracy": MulticlassAccuracy(**count, average="micro")}
-        macro_f1 = {"macro_f1": MulticlassF1Score(**count, average="macro")}
+        accuracy = {
+            "accuracy": MulticlassAccuracy(len(classes), average="micro", validate_args=False)
+        }
+        macro_f1 = {"macro_f1": MacroF1(len(classes))}
         super().__init__(
             network,
             arrays=arrays,
