@@ -28,6 +28,7 @@ TIMM = {
     "efficientnetv2_b0": "tf_efficientnetv2_b0",
     "cspdarknet53": "cspdarknet53",
     "vit_small_dinov2": "vit_small_patch14_dinov2",
+    "test_efficientnet": "test_efficientnet",
 }
 SMALL = [name for name in CUTS if name != "vit_base_dinov2"]  # half a gigabyte with its gradients
 CATS = range(281, 286)  # among ImageNet's classes
