@@ -112,8 +112,8 @@ def test_an_environment_changes_only_what_it_names(load):
             "saliency: .*published_sd.full: metric 'accurcy' is not known. Did you mean 'accuracy'",
         ),
         (
-            {"challenge": {"families": {"transformers": ["swin_tin"]}}},
-            "challenge: .*families.transformers: variant 'swin_tin' is not known. Did you mean",
+            {"challenge": {"families": {"transformers": ["kan_transforme"]}}},
+            "challenge: .*families.transformers: variant 'kan_transforme' is not known. Did you mean",
         ),
         (
             {"challenge": {"maturation": {"precursors": ["PMY", "BLA"]}}},
