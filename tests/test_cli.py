@@ -61,11 +61,11 @@ def write_images(folder, **counts):
             cv2.imwrite(str(folder / label / f"{number}.png"), pixels)
 
 
-def test_a_class_of_one_image_is_named(refused, tmp_path):
+def test_a_class_of_one_image_beside_one_other_is_named(refused, tmp_path):
     write_images(tmp_path / "raw/images", basophil=12, monocyte=1)
     message = refused("--pipelines=blend", dataset="image_folder", variants="normal")
-    assert message.startswith("Class 'monocyte' has 1 image(s)")
-    assert "Add images or leave the class out." in message
+    assert message.startswith("The random split of seed 0 can test basophil alone")
+    assert "there are monocyte: 1, basophil: 12. Add images" in message
 
 
 def test_too_few_images_to_split_are_counted(refused, tmp_path):

@@ -112,12 +112,57 @@ def test_an_environment_changes_only_what_it_names(load):
             "saliency: .*published_sd.full: metric 'accurcy' is not known. Did you mean 'accuracy'",
         ),
         (
+            {"challenge": {"families": {"transformers": ["kan_transforme"]}}},
+            "challenge: .*families.transformers: variant 'kan_transforme' is not known. Did you mean",
+        ),
+        (
+            {"challenge": {"maturation": {"precursors": ["PMY", "BLA"]}}},
+            "challenge.maturation: .*precursors: class 'BLA' is not known",
+        ),
+        (
+            {"challenge": {"claims": {"ensemble_gains": {"metric": "mean_recall"}}}},
+            "challenge.claims.ensemble_gains: .*classes belong to the metric mean_recall",
+        ),
+        (
             {"blend": {"variants": {"both": {"ensemble": ["normal", "blent"]}}}},
             "blend.variants: .*both.ensemble: network 'blent' is not known. Did you mean 'blend'",
         ),
         (
             {"blend": {"variants": {"normal": {"ensemble": ["blend", "soft_mask"]}}}},
             "blend.variants.normal: .*either a network or an ensemble",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 2, "of": ["normal", "blent", "blend"]}}}},
+            "blend.variants: .*two.of: network 'blent' is not known. Did you mean 'blend'",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 2, "of": ["normal", "blend"]}}}},
+            "blend.variants.two: .*best: 2 of 2 networks is no choice",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 99}}}},
+            "blend.variants: .*two.best: 99 of .* networks is no choice",
+        ),
+        (
+            {"blend": {"variants": {"two": {"best": 2, "turns": True}}}},
+            "blend.variants.two: .*computed from predictions, and has no turns",
+        ),
+        (
+            {"challenge": {"variants": {"logit_adjustment": {"prior_correction": 1}}}},
+            "challenge: .*variants.logit_adjustment: prior_correction and logit_adjustment each .*"
+            "switch off what is too much by prior_correction: 0 or logit_adjustment: 0",
+        ),
+        (
+            {"challenge": {"variants": {"class_weights": {"prior_correction": 0.5}}}},
+            "challenge: .*variants.class_weights: prior_correction and class_weights each",
+        ),
+        (
+            {"challenge": {"variants": {"decoupled": {"prior_correction": 1}}}},
+            "challenge: .*variants.decoupled: prior_correction and sampling: class each",
+        ),
+        (
+            {"challenge": {"variants": {"combined": {"stages": {"all": {"sampling": "class"}}}}}},
+            "challenge: .*combined.stages.all: .*logit_adjustment and sampling: class each",
         ),
         ({"blend": {"paper": {"protocol": "randon"}}}, "blend.paper.protocol"),
         ({"dataset": "demo+demo"}, "dataset: .*twice"),
@@ -139,6 +184,22 @@ def test_an_environment_changes_only_what_it_names(load):
 def test_a_mistake_is_refused_and_named(load, runtime, expected):
     with pytest.raises(ParameterError, match=expected):
         check_parameters(load(**runtime))
+
+
+def test_the_last_stage_that_trains_the_head_decides_what_is_corrected_twice(load):
+    balanced, plain = {"sampling": "class"}, {"sampling": "uniform"}
+    fixed = plain | {"freeze": ["head"]}
+    for stages, is_twice in (
+        ({"head": balanced, "all": plain}, False),
+        ({"head": balanced, "all": fixed}, True),
+    ):
+        variants = {"balanced_sampling": {"prior_correction": 1, "stages": stages}}
+        parameters = load(challenge={"variants": variants})
+        if is_twice:
+            with pytest.raises(ParameterError, match="balanced_sampling: prior_correction and"):
+                check_parameters(parameters)
+        else:
+            check_parameters(parameters)
 
 
 def test_a_mistake_in_the_data_set_is_named_once(load):
@@ -202,7 +263,8 @@ def test_arguments_that_a_network_does_not_take_are_refused(load, arguments, exp
 
 @pytest.mark.parametrize("group", [*(paper.name for paper in PAPERS), "audit"])
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
-def test_shipped_networks_can_be_built(load, env, group):
+def test_shipped_networks_can_be_built(load, env, group, monkeypatch):
+    monkeypatch.setattr("wbc_pipeline.models.pretrained.find_weights", lambda *_: None)
     paper = "blend" if group == "audit" else group
     check_group(check_parameters(load(env, pipeline=paper)), group)
 

@@ -57,6 +57,26 @@ class ConfigLoader(OmegaConfigLoader):
         return parameters | {name: chosen[name] for name in missing}
 
 
+def cell_finder(detector: str | None) -> dict[str, dict]:
+    """Give the step that finds cells: a trained detector in a folder, else ``stain_region``."""
+    return {"detector_region": {"model": detector}} if detector else {"stain_region": {}}
+
+
+def cropped_by(detector: str | None) -> str:
+    """Say in words by what `cell_finder` crops."""
+    return "a trained detector" if detector else "stain"
+
+
+def total(*numbers: int) -> int:
+    """Add numbers, such as the epochs of stages."""
+    return sum(numbers)
+
+
+def by_paper(choices: dict[str, Any], otherwise: Any) -> Any:
+    """Choose by the paper whose pipeline was asked for; ``otherwise`` if it is none of these."""
+    return choices.get(_requested_paper(), otherwise)
+
+
 def _requested_paper() -> str | None:
     """Find the paper whose pipeline was asked for; None if none or several were."""
     from wbc_pipeline.pipelines.papers import PAPERS

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from wbc_pipeline.config import ConfigLoader
+from wbc_pipeline.config import ConfigLoader, by_paper, cell_finder, cropped_by, total
 from wbc_pipeline.parameters.hook import ParameterHook
 from wbc_pipeline.provenance import command_line
 from wbc_pipeline.tracking.hook import TrackingHook
@@ -28,5 +28,9 @@ CONFIG_LOADER_ARGS = {
         "env": os.environ.get,
         "path": absolute_path,
         "command": command_line,
+        "cell_finder": cell_finder,
+        "cropped_by": cropped_by,
+        "by_paper": by_paper,
+        "total": total,
     },
 }

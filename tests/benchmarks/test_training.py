@@ -1,4 +1,4 @@
-"""What the blend costs: an epoch of ``blend`` against an epoch of ``normal``."""
+"""What training costs: of the blend, of all around a network, and of a head on cached features."""
 
 import tempfile
 import time
@@ -128,3 +128,42 @@ def test_the_separable_network_trains_nearly_as_fast_as_on_one_batch_in_memory(
     benchmark.extra_info["share of one batch's speed"] = round(ratio, 2)
     benchmark.extra_info["images per second"] = round(max(ours for _, ours in pairs))
     assert ratio >= 0.9
+
+
+def test_a_head_on_cached_features_trains_twenty_times_faster_per_epoch(benchmark):
+    """A frozen ImageNet backbone computes each feature once, or in every epoch."""
+    random = np.random.default_rng(0)
+    images, size = 320, 128
+    views = {"image": random.integers(0, 255, (images, size, size, 3), dtype=np.uint8)}
+
+    def seconds(*, cached, epochs):
+        network = build_network("imagenet_cnn", {"classes": 11, "image_size": size}, seed=0)
+        task = ClassificationTask(
+            network,
+            views=views,
+            classes=range(11),
+            labels=np.arange(images) % 11,
+            parts={"train": np.arange(256), "validation": np.arange(256, images)},
+        )
+        stage = {"epochs": epochs, "batch_size": 32, "learning_rate": 1e-4, "freeze": ["backbone"]}
+        start = time.perf_counter()
+        with tempfile.TemporaryDirectory() as folder:
+            history = fit(
+                task,
+                stages={"head": StageOptions(**stage, cached_features=cached)},
+                trainer=TrainerOptions(precision="32-true", channels_last=True),
+                device=torch.device("cpu"),
+                seed=0,
+                folder=Path(folder),
+            ).history
+        return history["seconds"].median(), time.perf_counter() - start
+
+    frozen, _ = seconds(cached=False, epochs=3)
+    cached, whole = benchmark.pedantic(
+        seconds, kwargs={"cached": True, "epochs": 20}, rounds=1, warmup_rounds=1
+    )
+    ratio = frozen / cached
+    benchmark.extra_info["times as fast per epoch"] = round(ratio)
+    benchmark.extra_info["seconds per epoch, frozen and cached"] = f"{frozen:.2f}, {cached:.4f}"
+    benchmark.extra_info["epochs of the frozen one that 20 cached cost"] = round(whole / frozen, 1)
+    assert ratio >= 20

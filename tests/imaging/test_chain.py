@@ -12,7 +12,8 @@ from wbc_pipeline.imaging.edges import canny_foreground
 from wbc_pipeline.imaging.enhance import clahe
 from wbc_pipeline.imaging.registry import STEPS, register_step
 from wbc_pipeline.imaging.roi import Region, colour_region, square_region
-from wbc_pipeline.imaging.stain import reinhard
+from wbc_pipeline.imaging.stain import fit_macenko, fit_reinhard, reinhard
+from wbc_pipeline.imaging.stained_reference import drawn_reference
 from wbc_pipeline.imaging.steps import find_step, resize, settle
 
 CANNY = [{"canny_mask": {"sigma": 2.0}}, {"resize": {"size": 24}}]
@@ -167,6 +168,7 @@ def test_every_step_names_a_function_and_most_work_with_their_defaults():
     with_value = {"resize", "pad_region", "square_region", "reinhard", "macenko"}
     with_value |= {"largest_component", "fill_holes"}  # these need a mask
     with_value |= {"detector_region"}  # needs a trained model
+    with_value |= {"random_degradation"}  # needs to be told how bad
     for name in STEPS:
         assert callable(resolve_name(find_step(name).function))
         if name not in with_value:
@@ -184,6 +186,18 @@ def test_a_stain_is_normalised_to_a_reference_image_file(tmp_path):
     assert chain_data(steps) != before
     with pytest.raises(ValueError, match=r"the reference image \S+nowhere.png cannot"):
         build_chain([{"reinhard": {"reference": str(tmp_path / "nowhere.png")}}])
+
+
+@pytest.mark.parametrize("name", ["reinhard", "macenko"])
+def test_a_stain_may_be_normalised_to_a_drawn_cell_which_is_no_image_of_a_set(name):
+    steps = [{name: {"reference": "drawn"}}]
+    noisy = np.random.default_rng(1).integers(0, 255, (64, 64, 3), np.uint8)
+    normalised = build_chain(steps)(noisy)
+    fitted = {"reinhard": fit_reinhard, "macenko": fit_macenko}[name](drawn_reference())
+    np.testing.assert_array_equal(normalised, fitted(noisy))
+    assert (normalised != noisy).any()
+    (row,) = fitted_on(steps)
+    assert row["image_id"] is None
 
 
 @pytest.mark.parametrize(

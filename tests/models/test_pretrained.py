@@ -19,8 +19,8 @@ from wbc_pipeline.models.pretrained import (
     BACKBONES,
     MissingWeightsError,
     find_weights,
-    imagenet_digest,
     load_weights,
+    published_digest,
     weights_digest,
 )
 
@@ -281,7 +281,7 @@ def test_digest_is_that_of_the_files_bytes(tmp_path):
 
 
 def test_the_digest_of_imagenets_weights_is_known_without_them():
-    assert imagenet_digest("vgg16") == "397923af"  # of vgg16-397923af.pth
+    assert published_digest("vgg16") == "397923af"  # of vgg16-397923af.pth
     assert weights_digest(None) == "none"
 
 

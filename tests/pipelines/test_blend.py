@@ -114,8 +114,10 @@ def test_report_opens_offline_and_is_called_demo(blended):
 
 
 def test_saved_networks_rebuild(blended):
-    for folder in blended.glob("06_models/demo/blend/*/*"):
-        network, description = load_network(folder)
+    saved = list(blended.glob("06_models/demo/blend/*/*/network.json"))
+    assert saved
+    for file in saved:
+        network, description = load_network(file.parent)
         assert description["classes"] == ["basophil", "lymphocyte", "seg_neutrophil"]
         assert not network.training
 

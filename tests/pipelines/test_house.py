@@ -67,26 +67,39 @@ def test_a_variant_and_an_ensemble_of_yaml_are_trained_predicted_reported_and_tr
     parameters = yaml.safe_load(local.read_text())
     parameters["blend"]["variants"] = {
         "small": {"network": "normal_cnn", "arguments": {"filters": [4, 4, 4], "dense": 8}},
+        "turned": {"network": "normal_cnn", "turns": True, "prior_correction": 0.5},
         "both": {"ensemble": ["normal", "small"], "combine": "weighted"},
+        "best": {"best": 2, "of": ["normal", "small", "turned"], "combine": "by_class"},
     }
+    everything = {"normal", "small", "turned", "both", "best"}
     local.write_text(yaml.safe_dump(parameters))
     data = tmp_path / "data"
     run_pipeline(
-        "blend", data, env=None, conf=conf, variants="normal+small+both", protocols="source"
+        "blend", data, env=None, conf=conf, variants="+".join(everything), protocols="source"
     )
     predictions = pd.read_parquet(data / "07_model_output/demo/blend/predictions.parquet")
-    assert set(predictions["variant"]) == {"normal", "small", "both"}
+    assert set(predictions["variant"]) == everything
     reports = data / "08_reporting/demo/blend"
-    assert set(pd.read_csv(reports / "metrics.csv")["variant"]) == {"normal", "small", "both"}
-    assert set(pd.read_csv(reports / "robustness.csv")["variant"]) == {"normal", "small", "both"}
+    assert set(pd.read_csv(reports / "metrics.csv")["variant"]) == everything
+    assert set(pd.read_csv(reports / "robustness.csv")["variant"]) == everything
     page = (reports / "report.html").read_text()
     assert "small" in page and "both" in page
+    compared = pd.read_csv(reports / "ensembles_against_best.csv")
+    assert set(compared["ensemble"]) == {"both", "best"}
+    members = pd.read_csv(reports / "ensemble_weights.csv").groupby("variant")["member"].nunique()
+    assert members.tolist() == [2, 2]
+    folder = next((data / "06_models/demo/blend/turned").glob("source-*"))
+    description = json.loads((folder / "network.json").read_text())
+    assert (description["turns"], description["prior_correction"]) == (True, 0.5)
+    counts = description["class_counts"]
+    splits = pd.read_parquet(data / "05_model_input/demo/splits.parquet")
+    assert sum(counts) == (splits.query("protocol == 'source'")["part"] == "train").sum()
     import mlflow
 
     client = mlflow.MlflowClient(f"sqlite:///{data}/mlflow.db")
     experiment = client.get_experiment_by_name("blend")
     found = client.search_runs([experiment.experiment_id])
-    assert sorted(run.data.tags["variant"] for run in found) == ["both", "normal", "small"]
+    assert sorted(run.data.tags["variant"] for run in found) == sorted(everything)
     assert all("test_accuracy" in run.data.metrics for run in found)
 
 
@@ -137,6 +150,7 @@ def test_local_configuration_counts_without_a_flag(run_pipeline, conf, tmp_path)
         ("separable", "blood_cells", "blood_cells"),
         ("localize", "blood_cells", "blood_cells_originals"),
         ("saliency", "segmentation_wbc", "segmentation_wbc"),
+        ("challenge", "wbcbench", "wbcbench"),
     ],
 )
 def test_the_paper_chooses_its_data_unless_the_command_does(paper, dataset, boxes):

@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wbc_pipeline.datasets.results import ResultsDataset
-from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
+from wbc_pipeline.pipelines.splitting.absent_classes import (
+    describe_absent_classes,
+    describe_moved_parts,
+)
 from wbc_pipeline.pipelines.splitting.nodes import (
     SplitError,
     check_splits,
@@ -30,7 +33,7 @@ def manifest(cells=20, views=3, classes=3, **columns):
     ]
     table = pd.DataFrame(rows, columns=["image_id", "label", "source_id"])
     table = table.assign(status="ok", published_part=None, filename_group=None)
-    table = table.assign(dataset="drawn", domain=None, source_group=table["source_id"])
+    table = table.assign(dataset="demo", domain=None, source_group=table["source_id"])
     return table.assign(**columns)
 
 
@@ -127,7 +130,7 @@ def grouped_images(draw):
     rows = [(f"{number}", label) for number, labels in enumerate(groups) for label in labels]
     table = pd.DataFrame(rows, columns=["source_group", "label"])
     names = [f"image_{row}" for row in range(len(table))]
-    return table.assign(dataset="drawn", image_id=names, source_id=names, status="ok")
+    return table.assign(dataset="demo", image_id=names, source_id=names, status="ok")
 
 
 @settings(deadline=None, max_examples=60)
@@ -213,7 +216,8 @@ def test_a_class_with_too_few_sources_is_said_to_be_absent_once_however_many_see
         for meaning in (
             "no validation image in 3 of 3 splits: no choice of an epoch or threshold looks at it "
             "there",
-            "no test image in 3 of 3 splits: its F1 counts as 0 in the mean over classes there",
+            "no test image in 3 of 3 splits: it has no scores there, and means over classes leave "
+            "it out",
         )
     ]
 
@@ -333,10 +337,44 @@ def test_no_published_split_is_said():
         split(manifest(), "published")
 
 
-def test_a_class_with_one_image_is_named():
-    images = pd.concat([manifest(), manifest(1, 1, 1).assign(label="rare", image_id="r")])
-    with pytest.raises(SplitError, match="rare"):
-        split(images.reset_index(drop=True), "random")
+@pytest.mark.parametrize("protocol", ["random", "source"])
+@pytest.mark.parametrize(("sources", "parts"), [(1, 1), (2, 1), (3, 3)])
+def test_a_class_of_fewer_than_three_sources_trains_only(protocol, sources, parts):
+    rare = manifest(sources, 1, 1).assign(label="rare")
+    rare = rare.assign(image_id="r" + rare["image_id"], source_group="r" + rare["source_group"])
+    images = pd.concat([manifest(), rare], ignore_index=True)
+    splits = split(images, protocol, seeds=3).merge(images, on="image_id")
+    check_splits(splits.drop(columns=["label", "source_group"]), images)
+    found = splits[splits["label"] == "rare"]
+    assert (found["part"] == "train").groupby(found["seed"]).sum().ge(1).all()
+    if protocol == "source" or parts == 1:  # stratifying may test none of three images
+        assert (found.groupby("seed")["part"].nunique() == parts).all()
+
+
+@pytest.mark.parametrize("protocol", ["random", "source"])
+def test_fewer_than_two_classes_that_can_be_tested_are_an_error_that_counts(protocol):
+    images = manifest(cells=2, views=1, classes=3)
+    images.loc[images["label"] == "class0", "label"] = "class1"  # of four sources
+    what = "images" if protocol == "random" else "sources"
+    with pytest.raises(SplitError, match=rf"class1 alone.* fewer {what} .* class2: 2, class1: 4"):
+        check_splits(split(images, protocol), images)
+
+
+def test_a_published_test_part_without_labels_lets_the_validation_part_be_tested():
+    images = manifest(published_part=["test", "validation", "train"] * 60)
+    images.loc[images["published_part"] == "test", "label"] = None
+    splits = split(images, "published")
+    check_splits(splits, images)
+    tested = splits.loc[splits["part"] == "test", "image_id"]
+    assert set(tested) == set(images.loc[images["published_part"] == "validation", "image_id"])
+    assert set(splits["part"]) == set(PARTS)
+    (said,) = describe_moved_parts(splits, images)
+    assert "validation part (60 images) is tested, as the 60 images of the published test" in said
+
+
+def test_parts_that_are_as_published_are_not_spoken_of():
+    images = manifest(published_part=["test", "validation", "train"] * 60)
+    assert describe_moved_parts(split(images, "published", "source"), images) == []
 
 
 def keep(folder, images, options=OPTIONS):

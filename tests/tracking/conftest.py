@@ -29,6 +29,12 @@ NETWORK = {
 }
 
 
+@pytest.fixture
+def network():
+    """What stands in ``network.json`` of a small classifier."""
+    return NETWORK
+
+
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory):
     """An MLflow database of which tests take copies: making one takes seconds."""

@@ -5,15 +5,20 @@ import sys
 from importlib.metadata import packages_distributions
 from pathlib import Path
 from textwrap import dedent
+from types import SimpleNamespace
 
 import mlflow
 import numpy as np
 import pytest
+import torch
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from wbc_pipeline.models import NETWORKS, network_class
+from wbc_pipeline.models import NETWORKS, load_network, network_class
 from wbc_pipeline.tracking.model_logging import served_modules
 from wbc_pipeline.tracking.served_code import reachable_files, requirements
+from wbc_pipeline.tracking.served_model import ImageClassifier
+from wbc_pipeline.training.predict import correct_prior, predict_probabilities
+from wbc_pipeline.training.turns import Turned
 
 VIEWS = {"image": [{"clahe": {}}, {"wavelet": {}}], "region": [{"colour_region": {}}]}
 
@@ -119,6 +124,25 @@ def test_a_model_predicts_with_the_code_beside_and_imports_nothing_but_its_requi
     lines = (logged / "requirements.txt").read_text().splitlines()
     assert others and are_required(others, lines)
     assert "mlflow" in names_of(lines)  # all of it: the server stands in no part of it
+
+
+def test_a_model_answers_by_turns_and_corrects_the_prior_as_its_variant_does(
+    write_result, key, network
+):
+    answers = {"turns": True, "prior_correction": 0.5, "class_counts": [90, 10]}
+    views = {"image": [{"resize": {"size": 16}}]}
+    result = write_result(key, network=network | answers | {"views": views})
+    images = np.random.default_rng(1).integers(0, 255, (3, 16, 16, 3), np.uint8)
+    model = ImageClassifier()
+    model.load_context(SimpleNamespace(artifacts={"network": result.folder}))
+    trained, _ = load_network(result.folder)
+    plain, turned = (
+        predict_probabilities(each, [images], np.arange(3), device=torch.device("cpu"))[0]
+        for each in (trained, Turned(trained))
+    )
+    expected = correct_prior(turned, [90, 10], power=0.5)
+    assert not np.allclose(expected, plain, atol=1e-3)
+    np.testing.assert_allclose(model.predict(images), expected, rtol=1e-6)
 
 
 def test_a_model_has_a_signature_and_an_example(artifacts, tracker, monkeypatch):

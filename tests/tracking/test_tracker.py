@@ -117,6 +117,25 @@ def test_a_resumed_training_gets_the_epochs_of_before_and_no_point_twice(
     assert only_run(tracker, key).data.metrics["train_loss"] == 1.0  # of the last epoch
 
 
+def test_a_run_says_what_each_stage_has_unfrozen_and_at_which_rate(tracker, key, write_result):
+    result = write_result(key, network=DETECTOR)
+    history = pd.read_parquet(result.folder / "history.parquet").assign(
+        stage=["head", "all"],
+        stage_number=[0.0, 1.0],
+        unfrozen=["classes", "backbone, classes"],
+        unfrozen_parameters=[12.0, 3000.0],
+        learning_rate=[1e-3, 1e-5],
+    )
+    history.to_parquet(result.folder / "history.parquet")
+    with track_run(key) as tracked:
+        tracked.log_result(result.folder)
+    assert curve(tracker, key, "stage_number") == [(0, 0), (1, 1)]
+    assert curve(tracker, key, "learning_rate") == [(0, 1e-3), (1, 1e-5)]
+    assert curve(tracker, key, "unfrozen_parameters") == [(0, 12), (1, 3000)]
+    tags = only_run(tracker, key).data.tags
+    assert (tags["unfrozen.head"], tags["unfrozen.all"]) == ("classes", "backbone, classes")
+
+
 @pytest.mark.parametrize("method", ["log_batch", "log_inputs", "get_run"])
 def test_a_run_whose_beginning_cannot_be_logged_ends(tracker, key, method, monkeypatch):
     with monkeypatch.context() as patch:

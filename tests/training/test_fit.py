@@ -158,6 +158,30 @@ def test_a_later_stage_trains_what_an_earlier_one_froze(train, build):
     assert not any(torch.equal(before[name], weight) for name, weight in weights.items())
 
 
+def test_a_reset_head_learns_anew_on_what_an_earlier_stage_learned(train, build):
+    plain, network, again = build(), build(), build()
+    train(plain, stages={"representation": {"keep": "last"}})
+    before = torch.get_rng_state()
+    head = {"epochs": 1, "learning_rate": 1e-12, "freeze": ["features"], "keep": "last"}
+    stages = {"representation": {"keep": "last"}, "head": {**head, "reset": ["head"]}}
+    for each in (network, again):
+        train(each, stages=stages)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert bytes_of(network) == bytes_of(again)
+    trained, start = plain.state_dict(), build().state_dict()
+    for name, weight in network.state_dict().items():
+        if name.startswith("features"):
+            assert torch.equal(weight, trained[name])
+        elif weight.ndim == 2:
+            assert not torch.allclose(weight, trained[name], atol=1e-3)
+            assert not torch.allclose(weight, start[name], atol=1e-3)
+
+
+def test_what_no_layer_can_draw_anew_is_named(train, build):
+    with pytest.raises(ValueError, match=r"stages\.main\.reset: alpha of BlendCNN"):
+        train(build("blend_cnn"), reset=["alpha"])
+
+
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
@@ -166,6 +190,7 @@ def test_a_later_stage_trains_what_an_earlier_one_froze(train, build):
             r"stages\.main: no parameter of NormalCNN is under 'body'",
         ),
         ({"rates": {"tail": 2.0}}, "'tail'"),
+        ({"reset": ["tail"]}, "'tail'"),
         ({"freeze": ["features", "head"]}, r"stages\.main\.freeze fixes all weights"),
         ({"monitor": "val_iou"}, r"stages\.main\.monitor.*no val_iou; use val_loss"),
         ({"sampling": "source"}, r"stages\.main\.sampling.*no source"),
@@ -279,3 +304,57 @@ def test_checkpoints_stay_until_what_came_of_the_training_is_safe(train, build, 
     assert bytes_of(again) == bytes_of(first)
     assert len(history) > 0
     assert list((tmp_path / "work").iterdir()) == []
+
+
+UNFREEZING = {
+    "head": {"freeze": ["features"], "cached_features": True},
+    "top": {"freeze": ["features.0"], "learning_rate": 1e-3, "rates": {"features": 0.1}},
+    "all": {"learning_rate": 1e-4},
+}
+
+
+class Places(lightning.Callback):
+    """Collects the stage and epoch of each epoch that begins."""
+
+    def __init__(self):
+        self.seen = []
+
+    def on_train_epoch_start(self, trainer, task):
+        self.seen.append((task.stage.name, trainer.current_epoch))
+
+
+def test_gradual_unfreezing_resumes_at_the_stage_and_epoch_where_it_was_stopped(
+    train, build, crash_at
+):
+    how = {"stages": UNFREEZING, "monitor": "val_macro_f1", "augmentation": None, "patience": 5}
+    whole, epochs = build(), Places()
+    train(whole, callbacks=[epochs], **how)
+    every = [(stage, epoch) for stage in UNFREEZING for epoch in (0, 1)]
+    assert epochs.seen == every
+    stopped_at = set()
+    for number in count():
+        before, after, network = Places(), Places(), build()
+        crash_at(number)
+        try:
+            train(build(), callbacks=[before], **how)
+            break  # there were no more writes
+        except Crash:
+            crash_at(None)
+        train(network, callbacks=[after], **how)
+        assert after.seen == every[every.index(before.seen[-1]) :]
+        assert bytes_of(network) == bytes_of(whole)
+        stopped_at.add(before.seen[-1])
+    assert stopped_at == {*every}
+
+
+def test_the_history_says_what_is_unfrozen_in_each_stage_and_at_which_rates(train, build):
+    history = train(stages=UNFREEZING, epochs=1).history.set_index("stage")
+    assert history["stage_number"].tolist() == [0, 1, 2]
+    assert history.loc["head", "unfrozen"] == "head"
+    assert history.loc["all", "unfrozen"] == "features, head"
+    assert "features.0" not in history.loc["top", "unfrozen"]
+    everything = sum(weight.numel() for weight in build().parameters())
+    assert history.loc["all", "unfrozen_parameters"] == everything
+    assert history["unfrozen_parameters"].is_monotonic_increasing
+    assert history.loc["top", "learning_rate"] == pytest.approx(1e-3)
+    assert history.loc["top", "learning_rate_lowest"] == pytest.approx(1e-4)

@@ -39,6 +39,14 @@ class ImageArray:
     masks: np.ndarray | None
     result: Result
 
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    @property
+    def digest(self) -> str:
+        """Digest of the result, for the keys of what is made from it."""
+        return self.result.digest
+
     @cached_property
     def content_digest(self) -> str:
         """Digest of what was decoded: it stays when files are copied or touched, not changed."""

@@ -86,6 +86,12 @@ class Source:
 
         return pinned_copies(self.name)
 
+    def list_submission(self) -> "pd.DataFrame":
+        """List what a submission must name, see `combined.list_submission`."""
+        from wbc_pipeline.sources.combined import list_submission
+
+        return list_submission(self.name, self.raw)
+
     def list_boxes(self, options: dict) -> "pd.DataFrame":
         """List the annotated boxes, see `combined.list_boxes`; ``options`` as in `list_images`."""
         from wbc_pipeline.sources.combined import list_boxes

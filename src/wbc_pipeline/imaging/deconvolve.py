@@ -12,6 +12,7 @@ from scipy.fft import dctn, idctn
 from skimage.util import img_as_float32, img_as_ubyte
 
 from wbc_pipeline.imaging.batches import over_batch, require_positive
+from wbc_pipeline.imaging.denoise import median_filter
 
 _LAPLACIAN = np.float32([[0, -1, 0], [-1, 4, -1], [0, -1, 0]])
 _TINY = 1e-12  # against division by 0
@@ -171,6 +172,39 @@ def unsupervised_wiener(
     blur, roughness = _gains(point_spread(psf, size=size), shape), _gains(_LAPLACIAN, shape)
     channels = _to_cosines(image)
     return _from_cosines(np.stack([_posterior_mean(c, blur, roughness) for c in channels]))
+
+
+def deblur(
+    image: np.ndarray, *, size: int = 3, sigma: float = 1.0, balance: float = 0.05
+) -> np.ndarray:
+    """Take specks out by a median, then undo a Gaussian blur by `wiener`.
+
+    Parameters
+    ----------
+    image
+        RGB, uint8, ``[H, W, 3]`` or a batch ``[N, H, W, 3]``.
+    size
+        Side of the median's window, odd; 1 for no median.
+    sigma
+        Above 0. Standard deviation of the blur that is undone, in pixels.
+    balance
+        See `wiener`. More than there by default, as here no blur is known.
+
+    Returns
+    -------
+    np.ndarray
+        RGB, uint8, shape of `image`.
+
+    Examples
+    --------
+    >>> image = np.full((32, 32, 3), 100, np.uint8)
+    >>> image[:, 16:] = np.linspace(100, 150, 16).astype(np.uint8)[:, None]
+    >>> speckled = image.copy()
+    >>> speckled[8, 8] = 255
+    >>> int(deblur(speckled)[8, 8].max()) < 110, bool(deblur(image).std() > image.std())
+    (True, True)
+    """
+    return wiener(median_filter(image, size=size), size=sigma, balance=balance)
 
 
 def _posterior_mean(observed: np.ndarray, blur: np.ndarray, roughness: np.ndarray) -> np.ndarray:

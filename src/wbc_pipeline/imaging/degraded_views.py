@@ -54,9 +54,27 @@ class Condition(NamedTuple):
         return settle(chain.run(self.apply(image, row), guide)).image
 
 
+class ChangedImages:
+    """Images after a chain, such as the shift of the part that they play.
+
+    Parameters
+    ----------
+    images
+        As they come.
+    chain
+        Keeps their size.
+    """
+
+    def __init__(self, images: PackedImages | FileImages, chain: Chain):
+        self._images, self._chain = images, chain
+
+    def __getitem__(self, row: int) -> np.ndarray:
+        return self._chain(self._images[row])
+
+
 def write_degraded_view(
     chain: Chain,
-    images: PackedImages | FileImages,
+    images: PackedImages | FileImages | ChangedImages,
     rows: Sequence[int],
     target: Path,
     condition: Condition,

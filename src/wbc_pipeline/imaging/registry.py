@@ -68,7 +68,11 @@ STEPS: Registry = {
         "wavelet",
     ),
     **_in_imaging("change_image", "saliency", "saliency_image"),
-    **_in_imaging("change_image", "deconvolve", "wiener", "richardson_lucy", "unsupervised_wiener"),
+    **_in_imaging(
+        "change_image", "deconvolve", "wiener", "richardson_lucy", "unsupervised_wiener", "deblur"
+    ),
+    **_in_imaging("change_image", "random_degradation", "random_degradation"),
+    **_in_imaging("change_image", "padding", "pad_square"),
     **{
         name: RegisteredStep(
             "change_image", f"{__package__}.stain:fit_{name}", f"{__package__}.steps:REFERENCE_FIT"

@@ -6,6 +6,7 @@ black outside the mask, or is cropped to the region. If nothing was found, the i
 the frame says so.
 """
 
+import hashlib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
@@ -18,10 +19,14 @@ import numpy as np
 
 from wbc_pipeline.imaging.arrays import resize_to
 from wbc_pipeline.imaging.batches import require_positive
+from wbc_pipeline.imaging.orientation import UPRIGHT
 from wbc_pipeline.imaging.reading import FileImage, UnreadableImageError, read_image
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION, STEPS, Fit, RegisteredStep
 from wbc_pipeline.imaging.roi import Region
+from wbc_pipeline.imaging.stained_reference import drawn_reference
 from wbc_pipeline.suggestions import suggestion
+
+DRAWN = "drawn"  # in place of a reference image's path
 
 
 class Frame(NamedTuple):
@@ -163,7 +168,8 @@ def build_step(name: str, parameters: dict) -> Step:
     name
         A key of ``registry.STEPS``.
     parameters
-        Keywords of the function; for a stain normalisation `reference`, the path of an image file.
+        Keywords of the function; for a stain normalisation `reference`, the path of an image file,
+        or ``drawn`` for `stained_reference.drawn_reference`, which is no image of any data set.
 
     Raises
     ------
@@ -205,12 +211,15 @@ def find_step(name: str) -> RegisteredStep:
 
 def _read_reference(parameters: Mapping) -> FileImage:
     path = parameters["reference"]
+    if path == DRAWN:
+        pixels = drawn_reference()
+        return FileImage(pixels, hashlib.sha256(pixels.tobytes()).hexdigest(), UPRIGHT, None)
     try:
         return read_image(Path(path).expanduser())
     except UnreadableImageError as reason:
         raise ValueError(
             f"the reference image {path} cannot be used ({reason}); name an image file, absolute "
-            "or relative to the folder that the command is run in"
+            f"or relative to the folder that the command is run in, or {DRAWN}"
         ) from None
 
 

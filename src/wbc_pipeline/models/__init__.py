@@ -1,9 +1,9 @@
 """The networks, one a file, and the two files that keep a trained one."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
+from functools import cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +30,8 @@ NETWORKS: Registry = {
     "three_block_cnn": "wbc_pipeline.models.three_block_cnn:ThreeBlockCNN",
     "concatenated_block_cnn": "wbc_pipeline.models.concatenated_block_cnn:ConcatenatedBlockCNN",
     "imagenet_cnn": "wbc_pipeline.models.imagenet_cnn:ImageNetCNN",
+    "pretrained_cnn": "wbc_pipeline.models.pretrained_cnn:PretrainedCNN",
+    "kan_transformer": "wbc_pipeline.models.kan_transformer:KANTransformer",
     "saliency_fusion": "wbc_pipeline.models.saliency_fusion:SaliencyFusionNet",
     "unet": "wbc_pipeline.models.u_net:UNet",
     "attention_localization": "wbc_pipeline.models.attention_localization:AttentionLocalizationNet",
@@ -44,6 +46,10 @@ DETECTORS: Registry = {
     "light_detector": "wbc_pipeline.models.light_detector:LightDetector",
 }
 
+RESTORERS: Registry = {
+    "restoration_unet": "wbc_pipeline.models.restoration_unet:RestorationUNet",
+}
+
 
 class MissingNetworkError(UserError, FileNotFoundError):
     """A folder holds no saved network."""
@@ -54,14 +60,14 @@ class DamagedNetworkError(UserError):
 
 
 def network_class(name: str) -> "type[nn.Module]":
-    """Find a classifier or a detector by the name that YAML gives it.
+    """Find a classifier, a detector or a restorer by the name that YAML gives it.
 
     Raises
     ------
     ValueError
         If no network has that name; the message lists those that are known.
     """
-    known = NETWORKS | DETECTORS
+    known = NETWORKS | DETECTORS | RESTORERS
     if name not in known:
         raise ValueError(f"No network is called {name!r}; known are {', '.join(known)}.")
     module, class_name = known[name].split(":")
@@ -123,7 +129,7 @@ def load_network(folder: Path) -> "tuple[nn.Module, dict]":
     with _reading(folder, DESCRIPTION_FILE):
         description = json.loads((folder / DESCRIPTION_FILE).read_text())
         build = partial(network_class(description["name"]), **description["arguments"])
-        shapes = _shapes_of(build)
+        shapes = _shapes_of(description["name"], json.dumps(description["arguments"]))
     with _reading(folder, WEIGHTS_FILE):
         _check_shapes(folder / WEIGHTS_FILE, shapes, description["name"])
         weights = load_file(folder / WEIGHTS_FILE)
@@ -146,11 +152,14 @@ def _reading(folder: Path, name: str) -> Iterator[None]:
         ) from error
 
 
-def _shapes_of(build: "Callable[[], nn.Module]") -> dict[str, list[int]]:
+@cache
+def _shapes_of(network: str, arguments: str) -> dict[str, list[int]]:
+    """Give the shapes of a network's tensors; its arguments come as JSON."""
     import torch
 
     with torch.device("meta"):  # shapes alone, whatever sizes the arguments ask for
-        return {name: list(tensor.shape) for name, tensor in build().state_dict().items()}
+        built = network_class(network)(**json.loads(arguments))
+    return {name: list(tensor.shape) for name, tensor in built.state_dict().items()}
 
 
 def _check_shapes(file: Path, expected: dict[str, list[int]], network: str) -> None:

@@ -1,10 +1,10 @@
-"""ImageNet weights of torchvision's networks: found, fetched, loaded into part of a network."""
+"""Published weights of backbones: found, fetched, loaded into part of a network."""
 
 import hashlib
 import logging
 import socket
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cache
 from http.client import HTTPException
@@ -14,6 +14,7 @@ from urllib.error import HTTPError, URLError
 from urllib.parse import urlsplit
 
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.models.published_weights import OTHERS, Published, published_for
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,7 +27,12 @@ BACKBONES = (
     "mobilenet_v3_small",
     "mobilenet_v3_large",
 )
+# Those that `models.backbones` cuts, beside torchvision's above.
+CUT_BACKBONES = ("convnext_tiny", "swin_tiny", *OTHERS)
 HEADS = ("classifier.", "fc.", "AuxLogits.")  # for ImageNet's classes: of no use to others
+
+# Published weights by what `weights` in YAML calls them.
+WORDS = {"imagenet": "ImageNet", "dinobloom": "DinoBloom"}
 
 _TIMEOUT = 20.0  # seconds without a byte
 _KEYS_SHOWN = 3
@@ -59,12 +65,14 @@ def find_weights(backbone: str, weights: str) -> Path | None:
     Parameters
     ----------
     backbone
-        One of ``BACKBONES``.
+        One of ``BACKBONES`` or ``CUT_BACKBONES``.
     weights
-        ``none``: train from scratch. ``imagenet``: torchvision's ``IMAGENET1K_V1``, from
-        torch.hub's folder of checkpoints (``TORCH_HOME`` moves it), else fetched into it.
-        ``auto``: the same, but from scratch, with a warning, where there is none. Anything else
-        is the path of a state dict, ``.pth``, ``.pt`` or ``.safetensors``.
+        ``none``: train from scratch. ``imagenet``: those published for the backbone, as a rule
+        torchvision's ``IMAGENET1K_V1``, from torch.hub's folder of checkpoints (``TORCH_HOME``
+        moves it), a package or timm's cache, else fetched. ``dinobloom``: DinoBloom's checkpoint
+        for DINOv2's transformers, from the folder of checkpoints alone. ``auto``: the one of both
+        that there is for the backbone, but from scratch, with a warning, where it cannot be had.
+        Anything else is the path of a state dict, ``.pth``, ``.pt`` or ``.safetensors``.
 
     Returns
     -------
@@ -77,21 +85,28 @@ def find_weights(backbone: str, weights: str) -> Path | None:
         If the file is not there and cannot be fetched. A host that cannot be reached is tried
         once in a process.
     UserError
-        If no backbone has that name.
+        If no backbone has that name, or there are no such weights of it.
 
     Examples
     --------
     >>> find_weights("mobilenet_v2", "none") is None
     True
     """
-    check_backbone(backbone)
+    if backbone not in CUT_BACKBONES:
+        check_backbone(backbone)
     if weights == "none":
         return None
-    if weights == "imagenet":
-        return _imagenet_file(backbone)
+    if weights in WORDS:
+        published = published_for(backbone)
+        if weights != published.word:
+            raise UserError(
+                f"There are no {weights} weights of {backbone}; set weights to {published.word}, "
+                "to the path of a local state dict (.pth, .pt or .safetensors), or to none."
+            )
+        return _published_file(backbone, published)
     if weights == "auto":
         try:
-            return _imagenet_file(backbone)
+            return _published_file(backbone, published_for(backbone))
         except MissingWeightsError as error:
             _log.warning("%s is trained from scratch. %s", backbone, error)
             return None
@@ -99,7 +114,11 @@ def find_weights(backbone: str, weights: str) -> Path | None:
 
 
 def load_weights(
-    parts: "Mapping[str, nn.Module]", file: Path, *, ignored: tuple[str, ...] = HEADS
+    parts: "Mapping[str, nn.Module]",
+    file: Path,
+    *,
+    ignored: tuple[str, ...] = HEADS,
+    convert: "Callable[[Mapping], Mapping[str, Tensor]]" = dict,
 ) -> None:
     """Copy a state dict into parts of a network; either all of them change or none.
 
@@ -113,6 +132,8 @@ def load_weights(
         ``.safetensors``, else what ``torch.save`` wrote. Only tensors are unpickled, no code.
     ignored
         Beginnings of the file's keys that need no place: as a rule the heads.
+    convert
+        Makes the state dict of what stands in the file, if that is one by other names.
 
     Raises
     ------
@@ -122,7 +143,7 @@ def load_weights(
     """
     import torch
 
-    given = _read_state_dict(file)
+    given = _read_state_dict(file, convert)
     expected = {
         prefix + name: tensor
         for prefix, part in parts.items()
@@ -171,25 +192,31 @@ def _digest_unchanged(file: Path, size: int, mtime_ns: int) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()[:8]
 
 
-def imagenet_digest(backbone: str) -> str:
-    """Give `weights_digest` of torchvision's ImageNet weights, which need not be there."""
-    return Path(urlsplit(_imagenet_url(backbone)).path).stem.rpartition("-")[2]
+def published_digest(backbone: str) -> str | None:
+    """Give `weights_digest` of a backbone's published weights, which need not be there.
+
+    None where their publisher tells none.
+    """
+    return published_for(backbone).digest
 
 
-def _imagenet_url(backbone: str) -> str:
-    import torchvision
-
-    return torchvision.models.get_model_weights(backbone)["IMAGENET1K_V1"].url
-
-
-def _imagenet_file(backbone: str) -> Path:
+def _published_file(backbone: str, published: Published) -> Path:
     import torch
 
-    url = _imagenet_url(backbone)
-    file = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlsplit(url).path).name
-    if not file.is_file():
-        _fetch(backbone, url, file)
-    return file
+    checkpoints = Path(torch.hub.get_dir()) / "checkpoints"
+    found = published.on_this_machine(checkpoints)
+    if found is not None:
+        return found
+    file = checkpoints / published.file
+    if published.url:
+        _fetch(backbone, published.url, file)
+        return file
+    package = f", and for the package {published.package}" * bool(published.package)
+    raise MissingWeightsError(
+        f"No {WORDS[published.word]} weights of {backbone}: looked for {file}{package}. "
+        f"{published.ways_out()}, set weights to the path of a local state dict (.pth, .pt or "
+        ".safetensors), or train from scratch with weights: none."
+    )
 
 
 def _fetch(backbone: str, url: str, file: Path) -> None:
@@ -242,7 +269,9 @@ def _local_file(weights: str) -> Path:
     return file
 
 
-def _read_state_dict(file: Path) -> "dict[str, Tensor]":
+def _read_state_dict(
+    file: Path, convert: "Callable[[Mapping], Mapping[str, Tensor]]"
+) -> "dict[str, Tensor]":
     import torch
     from safetensors.torch import load_file
 
@@ -260,6 +289,8 @@ def _read_state_dict(file: Path) -> "dict[str, Tensor]":
             f"{file} cannot be read as weights ({type(error).__name__}); it may be damaged or "
             "cut short: delete it and fetch it again, or set weights to a state dict."
         ) from error
+    if isinstance(content, Mapping):
+        content = convert(content)
     is_state_dict = isinstance(content, Mapping) and all(
         isinstance(tensor, torch.Tensor) for tensor in content.values()
     )

@@ -1,7 +1,9 @@
 """Checks that take heavy imports, or a look at the disk."""
 
+import json
 import re
 import sys
+from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
 from tempfile import TemporaryFile
@@ -73,6 +75,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
         first = network_class(variant.network).views[0]
         shape = {"classes": 2, "image_size": sizes[variant.views.get(first, first)]}
         _check_network(where, variant, own.train, shape, has_weights=name in taking_part)
+    _check_restorers(group, own, sizes)
     if localization is not None:
         for name, detector in localization.detectors.items():
             _check_network(
@@ -84,18 +87,47 @@ def check_group(checked: SharedParameters, group: str) -> None:
             )
 
 
+def _check_restorers(group: str, own: Any, sizes: dict[str, int]) -> None:
+    """Check that restorers can be built, and that variants look at what they restore."""
+    import torch
+
+    from wbc_pipeline.models import build_network, network_class
+    from wbc_pipeline.training.tasks.base import check_prefixes
+
+    restorers = own.restorers.root if hasattr(own, "restorers") else {}
+    for name, restorer in restorers.items():
+        where = f"{group}.restorers.{name}"
+        arguments = {"image_size": sizes[restorer.view], **restorer.arguments}
+        try:
+            with torch.device("meta"):
+                network = build_network(restorer.network, arguments, seed=0)
+        except Exception as error:
+            raise refuse(f"{where}.arguments: {error}") from error
+        try:
+            check_prefixes(network, "main", restorer.train)
+        except ValueError as error:
+            raise refuse(f"{where}.train: {error}") from None
+    for name, variant in own.variants.networks.items():
+        if variant.restorer is None or not restorers:
+            continue
+        view = restorers[variant.restorer].view
+        looked_at = {variant.views.get(each, each) for each in network_class(variant.network).views}
+        if view not in looked_at:
+            raise refuse(
+                f"{group}.variants.{name}.restorer: {variant.restorer} restores the view {view}, "
+                f"and {name} looks at {', '.join(sorted(looked_at))}; give it that view, or no "
+                "restorer"
+            )
+
+
 def _check_network(
     where: str, options: Any, train: StageOptions, shape: dict[str, int], *, has_weights: bool
 ) -> None:
-    import torch
-
-    from wbc_pipeline.models import build_network
     from wbc_pipeline.models.pretrained import MissingWeightsError, find_weights
-    from wbc_pipeline.training.tasks.base import check_prefixes
+    from wbc_pipeline.training.parts import check_prefixes
 
     try:
-        with torch.device("meta"):  # shapes alone: no hundred million weights to draw
-            network = build_network(options.network, {**shape, **options.arguments}, seed=0)
+        network = _build(options.network, json.dumps({**shape, **options.arguments}))
     except Exception as error:
         raise refuse(f"{where}.arguments: {error}") from error
     for name, stage in merge_stages(train, options.stages).items():
@@ -108,6 +140,17 @@ def _check_network(
             find_weights(options.arguments["backbone"], options.weights)
         except (MissingWeightsError, ValueError) as error:
             raise refuse(f"{where}.weights: {error}") from error
+
+
+@lru_cache(maxsize=8)  # many variants have one network
+def _build(name: str, arguments: str) -> Any:
+    """Build a network of shapes alone: no hundred million weights to draw."""
+    import torch
+
+    from wbc_pipeline.models import build_network
+
+    with torch.device("meta"):
+        return build_network(name, json.loads(arguments), seed=0)
 
 
 def check_source(source: Source, options: SourcesOptions) -> None:

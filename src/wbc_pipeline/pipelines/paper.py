@@ -6,10 +6,13 @@ from dataclasses import dataclass, field
 from kedro.pipeline import Pipeline
 
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
-from wbc_pipeline.pipelines.experiment.pipeline import experiment_pipeline
-from wbc_pipeline.pipelines.preprocessing.pipeline import view_pipeline
+from wbc_pipeline.pipelines.experiment.pipeline import (
+    experiment_pipeline,
+    shifted_view_pipeline,
+)
 from wbc_pipeline.pipelines.reporting.pipeline import report_pipeline
 from wbc_pipeline.pipelines.robustness.pipeline import robustness_pipeline
+from wbc_pipeline.pipelines.submission.pipeline import submission_pipeline
 
 
 @dataclass(frozen=True)
@@ -38,11 +41,12 @@ class Paper:
 
 
 def paper_pipeline(paper: Paper) -> Pipeline:
-    """Make a paper's views, train and test its variants, degrade, report."""
+    """Make a paper's views, train and test its variants, degrade, submit, report."""
     stages = [
-        view_pipeline(paper.name),
-        experiment_pipeline(paper.name),
+        shifted_view_pipeline(paper.name),
+        experiment_pipeline(paper.name, restores=True),
         robustness_pipeline(paper.name),
+        submission_pipeline(paper.name),
         report_pipeline(
             paper.name,
             groups=paper.options.model_fields,

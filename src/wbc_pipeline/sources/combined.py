@@ -179,6 +179,38 @@ def sets_of_one_image_per_cell(dataset: str) -> list[str]:
     return [name for name in set_names(dataset) if load_source(name).ONE_IMAGE_PER_CELL]
 
 
+def come_degraded(dataset: str) -> bool:
+    """Whether images of one of the data sets come degraded, so that nothing need degrade them.
+
+    Such a data set says ``COMES_DEGRADED = True``.
+
+    Examples
+    --------
+    >>> come_degraded("wbcbench"), come_degraded("pbc+wbcbench"), come_degraded("pbc")
+    (True, True, False)
+    """
+    return any(getattr(load_source(name), "COMES_DEGRADED", False) for name in set_names(dataset))
+
+
+def list_submission(dataset: str, raw: Path) -> pd.DataFrame:
+    """List the images that a challenge wants to have classified, ids as in `join_sets`.
+
+    Returns
+    -------
+    DataFrame
+        ``dataset``, ``image_id`` and ``ID``, by which a submission names the image, a row each in
+        the order of the submission; no rows if none of the data sets belongs to a challenge.
+    """
+    names = set_names(dataset)
+    tables = [pd.DataFrame(columns=["dataset", "image_id", "ID"])]
+    for name in names:
+        if hasattr(load_source(name), "list_submission"):
+            listed = load_source(name).list_submission(raw).assign(dataset=name)
+            prefix = f"{name}/" if len(names) > 1 else ""
+            tables.append(listed.assign(image_id=prefix + listed["image_id"]))
+    return pd.concat(tables[1:], ignore_index=True) if len(tables) > 1 else tables[0]
+
+
 def unique_source_ids(images: pd.DataFrame) -> pd.Series:
     """Put the download before source ids, where `join_sets` has not done so.
 

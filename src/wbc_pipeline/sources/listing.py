@@ -47,6 +47,7 @@ SOURCES = {
     "all_idb2": "wbc_pipeline.sources.all_idb2",
     "raabin": "wbc_pipeline.sources.raabin",
     "krd_wbc": "wbc_pipeline.sources.krd_wbc",
+    "wbcbench": "wbc_pipeline.sources.wbcbench",
     "image_folder": "wbc_pipeline.sources.image_folder",
     "table": "wbc_pipeline.sources.table",
 }

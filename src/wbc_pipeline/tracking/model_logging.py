@@ -50,6 +50,7 @@ def log_model(
     files = reachable_files(served_modules(description))
     with (
         _tracking_to(uri),
+        _installed_as_required(),
         TemporaryDirectory() as temporary,
         mlflow.start_run(run_id=run_id),
     ):
@@ -90,6 +91,26 @@ def _link(kept: Path, copy: Path) -> None:
     with suppress(OSError):
         os.link(kept, link)
         os.replace(link, copy)
+
+
+@contextmanager
+def _installed_as_required() -> Iterator[None]:
+    """Spare MLflow's comparison of requirements with what is installed, from which they come.
+
+    It takes a second or two for each model.
+    """
+    from mlflow import pyfunc
+    from mlflow.utils import environment
+
+    check = environment.warn_dependency_requirement_mismatches
+    places = environment, pyfunc  # where it is written, and where it is loaded to try the example
+    for place in places:
+        place.warn_dependency_requirement_mismatches = lambda _: None
+    try:
+        yield
+    finally:
+        for place in places:
+            place.warn_dependency_requirement_mismatches = check
 
 
 @contextmanager

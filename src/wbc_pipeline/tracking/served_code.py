@@ -45,7 +45,12 @@ def requirements(files: Iterable[Path]) -> list[str]:
     others = imported - sys.stdlib_module_names - {PACKAGE}
     names = {_distributions()[name] for name in others if name in _distributions()}
     names |= {BROUGHT_BY_NOBODY[name] for name in others if name in BROUGHT_BY_NOBODY}
-    return sorted(f"{name}=={version(name)}" for name in names)
+    return sorted(f"{name}=={_version(name)}" for name in names)
+
+
+@cache
+def _version(name: str) -> str:
+    return version(name)
 
 
 @cache
@@ -57,8 +62,13 @@ def _distributions() -> dict[str, str]:
     }
 
 
-def _imported(file: Path) -> Iterator[str]:
+@cache
+def _imported(file: Path) -> tuple[str, ...]:
     """Name the modules that a file imports, at its top or later, but not for types alone."""
+    return tuple(_imports(file))
+
+
+def _imports(file: Path) -> Iterator[str]:
     waiting: list[ast.AST] = [ast.parse(file.read_text())]
     while waiting:
         node = waiting.pop()

@@ -12,16 +12,23 @@ import pandas as pd
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):
-    """Compute the network's views from images and predict, on the CPU."""
+    """Compute the network's views from images and predict, on the CPU.
+
+    It answers as its variant did in the pipeline when it was trained: by ``turns``, and with
+    ``prior_correction``, where the description has them.
+    """
 
     def load_context(self, context: Any) -> None:
         """Rebuild network and chains from the saved folder."""
         from wbc_pipeline.imaging.chain import build_chain
         from wbc_pipeline.models import load_network
         from wbc_pipeline.models.joint import as_classifier
+        from wbc_pipeline.training.turns import Turned
 
         network, self._description = load_network(Path(context.artifacts["network"]))
         self._network = as_classifier(network)
+        if self._description.get("turns"):
+            self._network = Turned(self._network)
         self._chains = {
             name: build_chain(steps) for name, steps in self._description["views"].items()
         }
@@ -44,7 +51,7 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         import torch
 
         from wbc_pipeline.imaging.steps import resize
-        from wbc_pipeline.training.predict import predict_probabilities
+        from wbc_pipeline.training.predict import correct_prior, predict_probabilities
 
         packed = [resize(image, size=self._description["packed_size"]) for image in model_input]
         views = [
@@ -54,6 +61,10 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         probabilities, _ = predict_probabilities(
             self._network, views, np.arange(len(model_input)), device=torch.device("cpu")
         )
+        power = self._description.get("prior_correction")
+        if power:
+            counts = self._description["class_counts"]
+            probabilities = correct_prior(probabilities, counts, power=power)
         return pd.DataFrame(probabilities, columns=self._description["classes"])
 
 

@@ -41,8 +41,11 @@ if TYPE_CHECKING:
 
 # MLflow takes at most this many metrics, and this many tags or parameters, in one call.
 METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
+LONGEST_TAG = 5000
 IDENTITY = ("paper", "variant", "protocol", "seed", "fold", "dataset")
 RUN_KEYS = ["variant", "protocol", "seed"]
+# How the names of curves begin: losses and metrics, and what a stage trains at which rate.
+CURVES = ("train_", "val_", "learning_rate", "stage_number", "unfrozen_parameters")
 SUMMARY_METRICS = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
 SUMMARY_TAGS = ("precision", "channels_last", "device", "hardware")
 COMPLETE = "is_complete"  # tag of a run that has all that its training left behind
@@ -150,6 +153,7 @@ class Tracker:
         self._set_tags(
             run_id, {name: str(summary[name]) for name in SUMMARY_TAGS if name in summary}
         )
+        self._set_tags(run_id, _unfrozen_tags(folder))
         network = _read_json(folder / DESCRIPTION_FILE)
         if "classes" in network:  # unlike a detector
             if example is None:
@@ -421,10 +425,23 @@ def _source_tags(facts: dict[str, Any]) -> dict[str, str]:
     return tags
 
 
+def _unfrozen_tags(folder: Path) -> dict[str, str]:
+    """Name what each stage trained; nothing of results that do not say it."""
+    history = pd.read_parquet(folder / "history.parquet")
+    if "unfrozen" not in history:
+        return {}
+    stages = history.drop_duplicates("stage")
+    return {
+        f"unfrozen.{stage}": parts[:LONGEST_TAG]
+        for stage, parts in zip(stages["stage"], stages["unfrozen"], strict=True)
+    }
+
+
 def _curve_points(folder: Path) -> list[Metric]:
     """Read what `CurveLogger` logs, with the epoch as step, and the scalars of single steps."""
     history = pd.read_parquet(folder / "history.parquet").set_index("epoch")
-    curves = history.filter(regex="^(train|val)_").melt(var_name="name", ignore_index=False)
+    names = [name for name in history.columns if name.startswith(CURVES)]
+    curves = history[names].melt(var_name="name", ignore_index=False)
     paths = pd.read_parquet(folder / "paths.parquet")
     return _points(curves.reset_index(names="step")) + _points(paths)
 

@@ -53,6 +53,30 @@ def augment(views: list[Tensor], options: AugmentationOptions) -> list[Tensor]:
     return _augment(views, None, options)[0]
 
 
+def augment_some(views: list[Tensor], chosen: Tensor, options: AugmentationOptions) -> list[Tensor]:
+    """Augment some images of a batch and leave the others as they are.
+
+    Parameters
+    ----------
+    views, options
+        As for `augment`.
+    chosen
+        Which images change, bool [B].
+
+    Returns
+    -------
+    list of Tensor
+        As of `augment`.
+    """
+    rows = chosen.nonzero().squeeze(1)
+    if not len(rows):
+        return views
+    changed = augment([view[rows] for view in views], options)
+    return [
+        view.clone().index_copy_(0, rows, part) for view, part in zip(views, changed, strict=True)
+    ]
+
+
 def augment_with_masks(
     views: list[Tensor], masks: Tensor, options: AugmentationOptions
 ) -> tuple[list[Tensor], Tensor]:

@@ -10,7 +10,8 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from torch import Tensor
 
-from wbc_pipeline.training.tasks.base import Task
+from wbc_pipeline.training.parts import unfrozen_parts
+from wbc_pipeline.training.tasks.base import OF_STAGE, Task
 
 POINTS_PER_EPOCH = 20  # of a tracked scalar: enough to see it jump
 
@@ -80,14 +81,16 @@ class Progress(Checkpoint):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, task: Task) -> None:
         """Add the epoch's row to the history and write the checkpoints."""
-        names = ("train_", "val_", "learning_rate", "seconds")
+        names = ("train_", "val_", "seconds", *OF_STAGE)
         metrics = {
             name: value.item()
             for name, value in trainer.callback_metrics.items()
             if name.startswith(names)
         }
         epoch = task.stage.first_epoch + trainer.current_epoch
-        self.progress["history"].append({"stage": task.stage.name, "epoch": epoch, **metrics})
+        unfrozen = ", ".join(unfrozen_parts(task.network))
+        place = {"stage": task.stage.name, "epoch": epoch, "unfrozen": unfrozen}
+        self.progress["history"].append(place | metrics)
         value = self.sign * metrics[self.monitor]
         if not math.isfinite(value):
             trainer.should_stop = True

@@ -31,7 +31,9 @@ class Fit:
     ----------
     history
         A row per stage and epoch: ``stage``, ``epoch`` (running over stages), ``train_loss``,
-        ``val_loss`` and other metrics, ``learning_rate``, ``seconds``.
+        ``val_loss`` and other metrics, ``seconds``, the largest ``learning_rate`` (and, where parts
+        have their own, ``learning_rate_lowest``), ``stage_number``, and what is trained:
+        ``unfrozen_parameters`` (how many numbers) and ``unfrozen`` (names of the parts).
     paths
         The network's scalars and the parts of its loss, about 20 points per epoch: ``stage``,
         ``step`` and ``epoch`` (running over stages), ``name``, ``value``.
@@ -221,6 +223,8 @@ def _run(
         warnings.filterwarnings("ignore", message=".*does not have many workers.*")
         # Training without a validation part is meant.
         warnings.filterwarnings("ignore", message=".*across ranks is zero.*")
+        # A network may keep a fixed backbone in evaluation mode.
+        warnings.filterwarnings("ignore", message=".*in eval mode at the start of training.*")
         # Between Lightning and newer releases of torch.
         warnings.filterwarnings("ignore", message=".*LeafSpec.*")
         state = files.state if files.state.exists() else None

@@ -1,5 +1,6 @@
 """Parameters of training; unknown names are refused before any work."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Literal
 
 from pydantic import Field, ValidationError, model_validator
@@ -7,6 +8,27 @@ from pydantic import Field, ValidationError, model_validator
 from wbc_pipeline.options import Options
 from wbc_pipeline.suggestions import suggestion
 from wbc_pipeline.training.augmentation_options import AugmentationOptions
+
+
+class OrdinalOptions(Options):
+    """A loss that knows the order of some classes, such as the stages of a maturing cell.
+
+    Parameters
+    ----------
+    chain
+        Names of these classes, from the first to the last.
+    weight
+        Of the loss, beside the cross-entropy.
+    """
+
+    chain: tuple[str, ...] = Field(min_length=2)
+    weight: float = Field(1.0, gt=0)
+
+    @model_validator(mode="after")
+    def _names_each_once(self) -> "OrdinalOptions":
+        if len(set(self.chain)) < len(self.chain):
+            raise ValueError("chain names a class twice; name each once, in order")
+        return self
 
 
 class StageOptions(Options):
@@ -41,7 +63,18 @@ class StageOptions(Options):
     label_smoothing
         Share of a label that is spread over all classes.
     class_weights
-        ``balanced`` weights the loss of a class inversely to its frequency in the training part.
+        ``balanced`` weights the loss of a class inversely to its frequency in the training part;
+        ``effective`` inversely to its effective number of images (Cui et al., 2019).
+    effective_beta
+        How much the images of a class are taken to overlap in the effective number
+        ``(1 - beta^n) / (1 - beta)``: 0 weights all classes alike, towards 1 as ``balanced``.
+    focal
+        Focusing parameter gamma of the focal loss (Lin et al., 2017); 0 is cross-entropy.
+    logit_adjustment
+        Factor tau of the logarithm of a class's share of the training part, which is added to its
+        logit in the training loss alone (Menon et al., 2021); 0 for none.
+    ordinal
+        A further loss on the order of some classes; ``null`` for none.
     sampling
         ``uniform``: each image once per epoch; ``class`` or ``source``: draws with replacement such
         that each class or source is equally likely.
@@ -52,6 +85,9 @@ class StageOptions(Options):
         Decay of the average, reached after a warm-up: ``min(decay, (1 + step) / (10 + step))``.
     monitor
         The metric that selects the best epoch and stops training early.
+    reset
+        Prefixes of the names of parameters that are drawn anew before the stage, such as a head
+        that learns from balanced batches on features learned before (Kang et al., 2020).
     freeze
         Prefixes of the names of parameters that stay fixed; batch normalisation and dropout under
         them run in evaluation mode.
@@ -59,9 +95,25 @@ class StageOptions(Options):
         Factors of the learning rate by prefix of the parameters' names; the longest prefix counts.
     cached_features
         Train the head on features computed once. Needs a network with ``features(*views)`` and
-        ``head(features)``, everything before the head frozen, and no augmentation.
+        ``head(features)``, everything before the head frozen, and no augmentation but in several
+        ``cached_passes``.
+    cached_passes
+        How many randomly augmented passes over the training images are cached, which epochs take in
+        turn; 1 is for images as they are.
     augmentation
         Random changes of the training images; ``null`` for none.
+    rare_augmentation
+        Those of images of rare classes, in place of ``augmentation``; ``null`` for the same.
+    rare_classes
+        Names of the rare classes; ``null`` for those with less than half the mean class size of the
+        training part.
+
+    References
+    ----------
+    Y. Cui et al., "Class-balanced loss based on effective number of samples", CVPR 2019. T.-Y. Lin
+    et al., "Focal loss for dense object detection", ICCV 2017. A. Menon et al., "Long-tail learning
+    via logit adjustment", ICLR 2021. B. Kang et al., "Decoupling representation and classifier for
+    long-tailed recognition", ICLR 2020.
     """
 
     epochs: int = Field(gt=0)
@@ -77,24 +129,135 @@ class StageOptions(Options):
     step_factor: float = Field(0.1, gt=0, lt=1)
     gradient_clip: float = Field(0.0, ge=0)
     label_smoothing: float = Field(0.0, ge=0, lt=1)
-    class_weights: Literal["none", "balanced"] = "none"
+    class_weights: Literal["none", "balanced", "effective"] = "none"
+    effective_beta: float = Field(0.999, ge=0, lt=1)
+    focal: float = Field(0.0, ge=0)
+    logit_adjustment: float = Field(0.0, ge=0)
+    ordinal: OrdinalOptions | None = None
     sampling: Literal["uniform", "class", "source"] = "uniform"
     keep: Literal["best", "last", "average"] = "best"
     average_decay: float = Field(0.999, gt=0, lt=1)
     monitor: Literal["val_loss", "val_macro_f1", "val_accuracy", "val_iou"] = "val_loss"
+    reset: tuple[str, ...] = ()
     freeze: tuple[str, ...] = ()
     rates: dict[str, float] = Field(default_factory=dict)
     cached_features: bool = False
+    cached_passes: int = Field(1, gt=0)
     augmentation: AugmentationOptions | None = None
+    rare_augmentation: AugmentationOptions | None = None
+    rare_classes: tuple[str, ...] | None = None
 
     @model_validator(mode="after")
     def _fits_together(self) -> "StageOptions":
         for prefix, factor in self.rates.items():
             if factor <= 0:
                 raise ValueError(f"rates.{prefix}: {factor} is not above 0; use freeze to fix it")
-        if self.cached_features and self.augmentation is not None:
-            raise ValueError("cached_features: augmented images have no cached features")
+        refuse_corrections(corrections(self))
+        if self.rare_classes is not None and self.rare_augmentation is None:
+            raise ValueError("rare_classes: say in rare_augmentation how their images change")
+        if self.rare_augmentation and (
+            self.rare_augmentation.cutmix or self.rare_augmentation.mixup
+        ):
+            raise ValueError(
+                "rare_augmentation: an image is mixed with any other of its batch; set cutmix and "
+                "mixup in augmentation"
+            )
+        self._check_cache()
         return self
+
+    def _check_cache(self) -> None:
+        changes = self.augmentation is not None or self.rare_augmentation is not None
+        if self.cached_passes > 1 and not (self.cached_features and changes):
+            raise ValueError(
+                "cached_passes: several are for cached_features of augmented images; switch both "
+                "on, or leave it at 1"
+            )
+        if self.cached_features and changes and self.cached_passes == 1:
+            raise ValueError(
+                "cached_features: augmented images have no cached features, unless cached_passes "
+                "says how many passes over them are cached"
+            )
+        mixes = self.augmentation and (self.augmentation.cutmix or self.augmentation.mixup)
+        if self.cached_features and mixes:
+            raise ValueError(
+                "cached_features: those of mixed images have no one label; switch cutmix and mixup "
+                "off in this stage"
+            )
+
+    def key(self) -> dict:
+        """Give the options for the key of a result.
+
+        Those that came later are left out while they are off: they change nothing of what was
+        trained before them.
+        """
+        return self.model_dump(exclude=set(LATER) - {*switched_on(self, LATER)})
+
+
+#: Options of a stage that are part of a key where they are switched on.
+LATER = (
+    *("effective_beta", "focal", "logit_adjustment", "ordinal", "reset"),
+    *("cached_passes", "rare_augmentation", "rare_classes"),
+)
+#: Options of a stage that only a task with labelled images knows, and those without masks alone.
+OF_CLASSES = ("class_weights", "label_smoothing", "focal", "logit_adjustment")
+OF_CLASSIFIERS = ("cached_features", "rare_augmentation", "ordinal")
+
+
+def switched_on(options: StageOptions, names: Iterable[str]) -> list[str]:
+    """Name those of some options that are not at their default."""
+    fields = type(options).model_fields
+    return [name for name in names if getattr(options, name) != fields[name].default]
+
+
+#: What makes up for the frequencies of classes, and how it is switched off.
+CORRECTIONS = {
+    "class_weights": "none",
+    "logit_adjustment": 0,
+    "sampling": "uniform",
+    "prior_correction": 0,
+}
+HEADS = ("head", "classes")  # what networks call the layers that end in their logits
+
+
+def corrections(options: StageOptions) -> list[str]:
+    """Name what a stage makes up for the frequencies of classes by."""
+    given = switched_on(options, ("class_weights", "logit_adjustment"))
+    return [*given, "sampling"] if options.sampling == "class" else given
+
+
+def corrections_of_head(stages: Mapping[str, StageOptions]) -> list[str]:
+    """Name those of the last stage that trains the head; none if no stage does.
+
+    Examples
+    --------
+    >>> train = StageOptions(epochs=9, batch_size=8, learning_rate=0.1)
+    >>> plain, balanced = {"sampling": "uniform"}, {"sampling": "class"}
+    >>> corrections_of_head(merge_stages(train, {"all": plain, "fresh_head": balanced}))
+    ['sampling']
+    >>> corrections_of_head(merge_stages(train, {"head": balanced, "all": plain}))
+    []
+    """
+    for options in reversed(stages.values()):
+        if not any(prefix.partition(".")[0] in HEADS for prefix in options.freeze):
+            return corrections(options)
+    return []
+
+
+def refuse_corrections(names: Sequence[str]) -> None:
+    """Refuse several of `CORRECTIONS` for the same head.
+
+    Raises
+    ------
+    ValueError
+        Naming them, and how each is switched off.
+    """
+    if len(names) > 1:
+        asked = " and ".join("sampling: class" if name == "sampling" else name for name in names)
+        off = " or ".join(f"{name}: {CORRECTIONS[name]}" for name in names)
+        raise ValueError(
+            f"{asked} each make up for the frequencies of classes, and together do so more than "
+            f"once; use one of them, and switch off what is too much by {off}"
+        )
 
 
 class JointLosses(Options):

@@ -49,6 +49,46 @@ def predict_parts(
     return table[[*names, *table.columns.drop(names)]]
 
 
+def correct_prior(
+    probabilities: np.ndarray, counts: Sequence[int], *, power: float = 1.0
+) -> np.ndarray:
+    """Divide what the classes' frequencies have added to probabilities out of them.
+
+    A network that was trained by cross-entropy on images as they come answers with the classes'
+    shares of its training part multiplied in. Divided by these, its answers are those for classes
+    of equal frequency, which macro scores ask for.
+
+    Parameters
+    ----------
+    probabilities
+        Float [M, C], rows sum to 1.
+    counts
+        Training images of each class; a class without any counts as one image.
+    power
+        1 divides by the shares, a smaller power by less of them, 0 by nothing.
+
+    Returns
+    -------
+    np.ndarray
+        float64 [M, C], each at least 1e-12, rows sum to 1.
+
+    References
+    ----------
+    M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a classifier to new a
+    priori probabilities", Neural Computation 14(1), 2002, section 2.2, for a known new prior.
+
+    Examples
+    --------
+    >>> correct_prior(np.array([[0.75, 0.25]]), [90, 10]).round(2).tolist()
+    [[0.25, 0.75]]
+    """
+    shares = np.maximum(counts, 1) / np.maximum(counts, 1).sum()
+    corrected = probabilities / shares**power
+    corrected /= corrected.sum(axis=1, keepdims=True)
+    corrected = np.maximum(corrected, SMALLEST_PROBABILITY)
+    return corrected / corrected.sum(axis=1, keepdims=True)
+
+
 @torch.inference_mode()
 def predict_probabilities(
     network: nn.Module,

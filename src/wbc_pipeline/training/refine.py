@@ -1,7 +1,5 @@
 """What is done to the masks that a trained joint network predicts."""
 
-from collections.abc import Callable, Iterator
-
 import cv2
 import numpy as np
 import torch
@@ -10,6 +8,7 @@ from torch import Tensor, nn
 from wbc_pipeline.imaging.segment import fill_holes
 from wbc_pipeline.models.joint import JointOutput
 from wbc_pipeline.training.options import RefineOptions
+from wbc_pipeline.training.turns import turns
 
 CENTRAL = 0.4  # standard deviation, in half sides, of how much a place counts
 LEAST_NUCLEUS = 0.05  # a component without any nucleus counts too
@@ -59,7 +58,7 @@ def average_turns(network: nn.Module, *views: Tensor) -> JointOutput:
     views
         Float [B, 3, S, S] each.
     """
-    outputs = [(network(*map(turn, views)), back) for turn, back in _turns()]
+    outputs = [(network(*map(turn, views)), back) for turn, back in turns()]
     classes = torch.stack([output.logits.softmax(dim=1) for output, _ in outputs]).mean(0)
     first, _ = outputs[0]
     masks = saliency = None
@@ -106,13 +105,3 @@ def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:
     kept = fill_holes((parts == 1 + scores[1:].argmax()).astype(np.uint8)) > 0
     inside = fill_holes((kept & (nucleus > 0.5)).astype(np.uint8)) > 0
     return np.stack([kept, inside])
-
-
-def _turns() -> Iterator[tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]]:
-    """Go through the symmetries of a square, and what undoes each."""
-    for quarters in range(4):
-        for axes in ((), (3,)):
-            yield (
-                lambda maps, k=quarters, axes=axes: maps.flip(axes).rot90(k, (2, 3)),
-                lambda maps, k=quarters, axes=axes: maps.rot90(-k, (2, 3)).flip(axes),
-            )

@@ -5,6 +5,7 @@ from wbc_pipeline.evaluation.audit.gaps import (
     CLASSES,
     OTHER,
     analyse_gaps,
+    compare_gaps,
     count_shared_files,
     harmonise,
 )
@@ -138,3 +139,23 @@ def test_files_that_were_refused_or_not_read_are_not_shared():
     assert count_shared_files(own, {"other": other})["files"].tolist() == [1]
     own["status"] = ["ok", "ok", "truncated: half a file"]
     assert count_shared_files(own, {"other": other}).empty
+
+
+def test_printed_gaps_stand_beside_the_cells_that_are_elsewhere():
+    own = pd.concat([listing("SNE", 10), listing("BNE", 5), listing("LY", 3)])
+    sets = {"own": own, "small": listing("neutrophil", 20), "large": listing("seg_neutrophil", 40)}
+    printed = {
+        "neutrophil": {
+            "codes": ["SNE", "BNE", "NE"],
+            "images": 15048,
+            "others": "PBC",
+            "gain": "x",
+        },
+        "prolymphocyte": {"codes": ["PLY"], "images": 13, "others": "none", "gain": "0.0"},
+    }
+    table = compare_gaps(analyse_gaps(sets)[0], printed, dataset="own").set_index("class")
+    row = table.loc["neutrophil"]
+    assert row[["cells", "cells_elsewhere", "largest", "gain"]].tolist() == [15, 60, "large", 4]
+    assert row[["printed_images", "printed_others"]].tolist() == [15048, "PBC"]
+    lacking = table.loc["prolymphocyte"]
+    assert lacking[["cells", "largest"]].tolist() == [0, ""] and pd.isna(lacking["gain"])

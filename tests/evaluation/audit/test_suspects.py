@@ -10,7 +10,7 @@ from wbc_pipeline.evaluation.audit.ceiling import (
     score_without_suspects,
     share_protocol,
 )
-from wbc_pipeline.evaluation.audit.suspects import count_suspects, find_suspects
+from wbc_pipeline.evaluation.audit.suspects import count_suspects, find_suspects, missed_by_all
 
 CLASSES = ("eosinophil", "lymphocyte", "neutrophil")
 NETWORKS = ("residual_cnn", "kernel_logistic", "extra_trees")
@@ -162,3 +162,26 @@ def test_more_training_cells_show_as_a_gain():
 def test_a_single_share_is_no_curve():
     curve = learning_curve(make_predictions(), {100: 96.0}, **SCORES)
     assert curve["gain"].isna().all()
+
+
+def test_what_every_network_misses_is_listed_with_their_answers():
+    found = missed_by_all(make_predictions(changed=CHANGED))
+    assert {f"{cell}-0.png" for cell in CHANGED} <= set(found["image_id"])
+    assert found["margin"].is_monotonic_increasing and (found["margin"] < 0).all()
+    assert found["answers"].str.contains(f" {len(NETWORKS)}$").any()
+    assert (found["networks"] == len(NETWORKS)).all()
+
+
+def test_a_test_part_without_a_class_lists_what_is_missed():
+    table = make_predictions(changed=CHANGED)
+    lacking = table[table["label"] != "eosinophil"]
+    assert set(missed_by_all(lacking)["label"]) <= {"lymphocyte", "neutrophil"}
+
+
+def test_nothing_is_missed_where_one_network_recognises_each_cell():
+    table = make_predictions(doubtful=3.0)
+    columns = [f"p_{name}" for name in CLASSES]
+    first = table["variant"] == NETWORKS[0]
+    right = np.array(CLASSES) == table.loc[first, "label"].to_numpy()[:, None]
+    table.loc[first, columns] = right.astype(float)
+    assert missed_by_all(table).empty

@@ -54,3 +54,13 @@ def test_figures_ignore_degraded_conditions(predictions):
     labels = rows_of(figures.loss_by_outcome(pd.concat([predictions, noisy])))
     assert labels
     assert not any("noisy" in label for label in labels)
+
+
+def test_of_many_variants_the_first_are_drawn_and_the_title_says_so(one_run):
+    names = [f"v{number}" for number in range(figures.MOST_PANELS + 2)]
+    many = pd.concat([one_run.assign(variant=name) for name in names])
+    for draw in (figures.confusion_matrices, figures.reliability_diagram):
+        figure = draw(many)
+        check(figure, "(20 of 22 variants)")
+        titles = {axes.get_title(loc="left").split(" ")[0] for axes in figure.axes} - {""}
+        assert titles == {*names[:20]}

@@ -77,3 +77,11 @@ def test_a_learning_curve_needs_two_shares():
     )
     check(figures.learning_curves(curve), "400", "800", "perceptron", "cells trained on")
     check(figures.learning_curves(curve[1:]), "trained on all cells alone")
+
+
+def test_what_every_network_misses_is_shown_with_their_answers():
+    cells = make_cells(3, suspects=3).assign(answers="eosinophil 30, monocyte 12")
+    figure = figures.missed_sheet(cells, read, dataset="demo")
+    assert tiles_of(figure) == ["neutrophil →\neosinophil 93%"] * 3
+    check(figure, "Missed by every network · demo", "eosinophil 30", "TRAIN/2.png")
+    check(figures.missed_sheet(cells[:0], read), "each cell is recognised")

@@ -19,6 +19,22 @@ def test_a_single_epoch_is_drawn(history):
     assert "o" in markers
 
 
+def test_of_many_variants_the_best_by_validation_are_drawn(history):
+    one = history.query("variant == 'blend' and protocol == 'source' and seed == 0")
+    many = pd.concat(
+        one.assign(variant=f"v{number}", val_accuracy=one["val_accuracy"] - number / 100)
+        for number in reversed(range(figures.MOST_VARIANTS + 1))
+    )
+    figure = figures.training_curves(many)
+    check(figure, "8 best by validation of 13 variants", "v0", "v7")
+    assert "v8" not in {text.get_text() for text in figure.legends[0].get_texts()}
+    colours = {line.get_color() for line in figure.axes[0].lines}
+    assert len(colours) == len(PALETTE)
+    fewer = many[many["variant"] != "v0"]
+    assert len({*fewer["variant"]}) == figures.MOST_VARIANTS
+    assert len(figures.training_curves(fewer).axes[0].lines) == 2 * figures.MOST_VARIANTS
+
+
 def test_each_fold_is_a_line_of_its_own(history):
     one = history.query("variant == 'blend' and protocol == 'source' and seed == 0")
     folds = one.assign(fold=1, val_loss=one["val_loss"] + 1)

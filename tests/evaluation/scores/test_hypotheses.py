@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -211,3 +213,46 @@ def test_a_set_without_masks_leaves_a_claim_on_masks_not_measured(tests, manifes
     (row,) = judge_hypotheses(blind, manifest, {"alignment": CLAIM}).to_dict("records")
     assert row["verdict"] == "not measured"
     assert "Take a data set with masks" in row["finding"]
+
+
+def test_a_claim_of_mean_recall_looks_at_its_classes_alone():
+    tests = make_tests({"full": [0.1, 0.1], "without": [-0.3, -0.3]}, seeds=2)
+    manifest = tests[["image_id"]].drop_duplicates().assign(domain=STAINS[0])
+    claim = CLAIM | {"metric": "mean_recall", "margin": 0.1}
+
+    def judge(*classes):
+        claims = {"precursors": claim | {"classes": classes}}
+        return judge_hypotheses(tests, manifest, claims, resamples=50)
+
+    found = judge("monocyte", "neutrophil")
+    assert found["verdict"][0] == "supported" and "mean recall" in found["finding"][1]
+    assert judge("lymphocyte")["gain"].dropna().eq(0).all()  # both take all of them for such
+    assert judge("blast")["verdict"].tolist() == ["not measured"]
+
+
+def test_memory_grows_with_one_pair_and_not_with_all_variants():
+    classes, images, variants = 20, 2000, 12
+    rng = np.random.default_rng(0)
+    columns = [f"p_{number:02}" for number in range(classes)]
+    labels = rng.integers(classes, size=images)
+    tables = []
+    for variant in range(variants):
+        answers = np.where(rng.random(images) < 0.8, labels, rng.integers(classes, size=images))
+        table = pd.DataFrame(np.eye(classes, dtype=np.float32)[answers], columns=columns)
+        tables.append(table.assign(variant=f"v{variant}"))
+    known = {"dataset": "smears", "part": "test", "condition": "clean", "protocol": "source"}
+    predictions = pd.concat(tables, ignore_index=True).assign(**known, seed=0, fold=0)
+    predictions["image_id"] = np.tile(np.arange(images).astype(str), variants)
+    predictions["source_id"] = np.tile((labels % 10).astype(str), variants)
+    predictions["label"] = np.tile([f"{label:02}" for label in labels], variants)
+    pictures = predictions[["image_id"]].drop_duplicates().assign(domain="one")
+    tracemalloc.start()
+    try:
+        found = paired_tests(
+            predictions, pictures, reference="v0", metrics=["macro_f1"], resamples=10
+        )
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == variants - 1
+    assert peak < len(predictions) * classes**2 * np.dtype(float).itemsize / 2

@@ -3,7 +3,10 @@ import numpy as np
 import pytest
 import torch
 
-from wbc_pipeline.training.tasks.base import Task
+from wbc_pipeline.training.feature_cache import forget_features
+from wbc_pipeline.training.options import StageOptions
+from wbc_pipeline.training.tasks.base import Stage, Task
+from wbc_pipeline.training.tasks.classification import ClassificationTask
 
 
 class Seen(lightning.Callback):
@@ -76,16 +79,35 @@ def test_a_head_on_cached_features_trains_as_on_computed_ones(train, build):
         torch.testing.assert_close(one, other, rtol=1e-3, atol=1e-5)
 
 
-def test_features_are_computed_once(train, build):
-    network, rows = build(), 0
+@pytest.fixture
+def rows_seen():
+    """Tell how many rows a network's features are computed of in a training."""
+    forget_features()
 
-    def count(module, inputs):
-        nonlocal rows
-        rows += len(inputs[0])
+    def train_and_count(train, network):
+        seen = []
+        handle = network.features.register_forward_pre_hook(
+            lambda module, inputs: seen.append(len(inputs[0]))
+        )
+        train(network, **HEAD_ALONE, cached_features=True)
+        handle.remove()
+        return sum(seen)
 
-    network.features.register_forward_pre_hook(count)
-    train(network, **HEAD_ALONE, cached_features=True)
-    assert rows == 2 + 64 + 32  # two tell whether the features are fixed
+    yield train_and_count
+    forget_features()
+
+
+def test_features_are_computed_once(train, build, rows_seen):
+    assert rows_seen(train, build()) == 2 + 64 + 32  # two tell whether the features are fixed
+
+
+def test_another_head_on_the_same_features_computes_none(train, build, rows_seen):
+    first, second, third = build(), build(), build()
+    second.head[-1].weight.data += 1
+    next(third.features.parameters()).data += 1e-3
+    rows_seen(train, first)
+    assert rows_seen(train, second) == 2
+    assert rows_seen(train, third) == 2 + 64 + 32
 
 
 def test_cached_features_need_all_but_the_head_frozen(train):
@@ -96,6 +118,94 @@ def test_cached_features_need_all_but_the_head_frozen(train):
 def test_cached_features_need_a_network_that_offers_them(train, build):
     with pytest.raises(ValueError, match="BlendCNN has no methods features and head"):
         train(build("blend_cnn"), cached_features=True)
+
+
+def test_a_network_learns_under_every_loss(train):
+    chain = {"chain": ["dark", "grey", "light"]}
+    for options in (
+        {"class_weights": "effective", "focal": 2.0},
+        {"logit_adjustment": 1.0, "ordinal": chain, "augmentation": {"cutmix": 0.5}},
+    ):
+        fit = train(epochs=20, patience=None, **options)
+        assert fit.history["val_macro_f1"].max() > 0.9
+        assert np.isfinite(fit.history["train_loss"]).all()
+    assert {"cross_entropy", "ordinal"} <= {*fit.paths["name"]}
+
+
+def test_losses_of_imbalance_change_the_training_loss_alone(train, toy, build):
+    unbalance(toy)
+    frozen = {"epochs": 1, "learning_rate": 1e-12}
+    plain = train(build(), **frozen).history
+    for options in (
+        {"focal": 2.0},
+        {"logit_adjustment": 1.0},
+        {"class_weights": "effective"},
+        {"ordinal": {"chain": ["dark", "light"]}},
+    ):
+        changed = train(build(), **frozen, **options).history
+        assert changed["val_loss"].equals(plain["val_loss"])
+        assert not changed["train_loss"].equals(plain["train_loss"])
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"ordinal": {"chain": ["dark", "pale"]}}, r"ordinal\.chain: there is no class 'pale'"),
+        (
+            {"rare_augmentation": {}, "rare_classes": ["pale"]},
+            r"rare_classes: there is no class 'pale'; there are dark, grey, light",
+        ),
+    ],
+)
+def test_a_class_that_is_not_there_is_named(train, options, words):
+    with pytest.raises(ValueError, match=words):
+        train(**options)
+
+
+@pytest.mark.parametrize("named", [None, ["dark"]])
+def test_images_of_rare_classes_alone_change_more(build, toy, named):
+    unbalance(toy)
+    toy["parts"]["train"] = toy["parts"]["train"][2:]  # 2, 8 and 8 images
+    task = ClassificationTask(build(), **toy)
+    options = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "rare_classes": named}
+    strong = {"flip": False, "cutout": 0.9, "noise": 0.5}
+    task.begin(Stage("main", 0, StageOptions(**options, rare_augmentation=strong), seed=0))
+    task.on_fit_start()
+    rows = torch.from_numpy(toy["parts"]["train"])
+    before = task.batch(rows)
+    after = task.augmented(before)
+    same = (before["inputs"][0] == after["inputs"][0]).flatten(1).all(dim=1)
+    assert same.tolist() == (before["label"] != 0).tolist()
+
+
+def test_cached_passes_are_augmented_apart_and_taken_in_turn(train, build):
+    network, seen = build(), []
+    network.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0].clone()))
+    schedule = HEAD_ALONE | {"epochs": 4, "patience": None, "batch_size": 64}
+    train(
+        network,
+        **schedule,
+        cached_features=True,
+        cached_passes=3,
+        augmentation={"noise": 0.2, "brightness": 0.3},
+    )
+    epochs = [each.sort(dim=0).values for each in seen if len(each) == 64]
+    assert len(epochs) == 4
+    assert torch.equal(epochs[0], epochs[3])
+    assert not torch.allclose(epochs[0], epochs[1])
+    assert not torch.allclose(epochs[1], epochs[2])
+    validation = [each for each in seen if len(each) == 32]
+    assert all(torch.equal(each, validation[0]) for each in validation)  # as they are
+
+
+def test_cached_passes_depend_on_the_seed_alone(train, build):
+    passes = {"cached_features": True, "cached_passes": 2, "augmentation": {"noise": 0.2}}
+    networks = [build(), build()]
+    for number, network in enumerate(networks):
+        torch.manual_seed(number)
+        train(network, **HEAD_ALONE, **passes)
+    for one, other in zip(networks[0].parameters(), networks[1].parameters(), strict=True):
+        assert torch.equal(one, other)
 
 
 def test_what_a_task_must_say_is_abstract():

@@ -35,6 +35,7 @@ OTHER = {
     "SEVERAL": "several cells in one image",
     "UNKNOWN": "label not recognised",
 }
+NOT_SETS = ("code", "label", "total", "domains", "confounded_with")  # columns beside the sets
 FEW = 100  # cells: 20 of them in a test part of a fifth, an exact 95% interval of ± 20 points
 
 # Beside the codes and the names themselves: what the public sets write.
@@ -195,6 +196,57 @@ def count_shared_files(manifest: pd.DataFrame, others: Mapping[str, pd.DataFrame
             classes = ", ".join(sorted(shared["label"].dropna().unique()))
             rows.append((name, len(shared), classes, shared["image_id"].iloc[0]))
     return pd.DataFrame(rows, columns=["dataset", "files", "classes", "example"])
+
+
+@described(
+    heading="Which classes lack cells",
+    caption="Classes as the paper counts them, with the public set that it names and by how much "
+    "that set outnumbers its own images; beside it the cells of this data set, those of all other "
+    "sets in the same folder, each counted once, and by how much they outnumber it.",
+)
+def compare_gaps(
+    counts: pd.DataFrame, printed: Mapping[str, Mapping[str, object]], *, dataset: str
+) -> pd.DataFrame:
+    """Put the gap analysis of a paper beside the one of the data sets at hand.
+
+    Parameters
+    ----------
+    counts
+        Of `analyse_gaps`.
+    printed
+        By the class's name in words: ``codes`` of ``CLASSES`` or ``OTHER``, and as printed
+        ``images``, ``others`` (the set with more of them) and ``gain``.
+    dataset
+        The set, a column of ``counts``, that all others are held against.
+
+    Returns
+    -------
+    DataFrame
+        A row per class of ``printed``: ``class``, ``codes``, ``printed_images``,
+        ``printed_others``, ``printed_gain`` (text), ``cells``, ``cells_elsewhere``, ``largest``
+        (the other set with the most; empty if none has any) and ``gain``; NaN where the set has no
+        cell.
+    """
+    others = [name for name in counts if name not in (dataset, *NOT_SETS)]
+    rows = []
+    for name, known in printed.items():
+        found = counts[counts["code"].isin(known["codes"])]
+        own, every = int(found[dataset].sum()), int(found["total"].sum())
+        largest = found[others].sum().nlargest(1)
+        rows.append(
+            {
+                "class": name,
+                "codes": ", ".join(known["codes"]),
+                "printed_images": known["images"],
+                "printed_others": known["others"],
+                "printed_gain": known["gain"],
+                "cells": own,
+                "cells_elsewhere": every - own,
+                "largest": ", ".join(largest.index[largest > 0]),
+                "gain": (every - own) / own if own else float("nan"),
+            }
+        )
+    return pd.DataFrame(rows)
 
 
 _CELL = ["code", "domain", "key"]

@@ -18,6 +18,10 @@ COLUMNS = [
     *("rank", "suspect", "label", "suggested", "margin", "p_label", "p_suggested"),
     *("networks", "denying", "conflict", "images", "cell", "image_id"),
 ]
+MISSED = [
+    *("rank", "label", "suggested", "margin", "p_label", "p_suggested"),
+    *("networks", "answers", "conflict", "images", "cell", "image_id"),
+]
 COUNTED = [
     *("label", "cells", "suspects", "share", "share_low", "share_high"),
     *("agreed", "conflicts", "suggested"),
@@ -74,6 +78,63 @@ def find_suspects(predictions: pd.DataFrame) -> pd.DataFrame:
     .. [1] Northcutt, Jiang and Chuang, Confident learning: estimating uncertainty in dataset
        labels, Journal of Artificial Intelligence Research 70, 2021.
     """
+    cells, place, mean = _judge_cells(predictions)
+    is_error = _label_errors(place, mean.to_numpy()) & (cells["denying"] == cells["networks"])
+    cells["suspect"] = is_error | _denied_more(cells)
+    cells = cells.reset_index()
+    order = cells.assign(settled=~(cells["suspect"] & (cells["conflict"] != "")))
+    order = order.assign(unsuspected=~cells["suspect"])
+    order = order.sort_values(["settled", "unsuspected", "margin", "image_id"])
+    cells = cells.loc[order.index].reset_index(drop=True)
+    cells.insert(0, "rank", np.arange(1, len(cells) + 1))
+    says = [f"{SAYS}{name}" for name in sorted(predictions["variant"].unique())]
+    place = COLUMNS.index("denying") + 1
+    return cells[[*COLUMNS[:place], *says, *COLUMNS[place:]]]
+
+
+@described(
+    heading="Images that every network misses",
+    caption="Cells of the test part that every network takes for another class, the surest first: "
+    "their labels may be wrong, or the cells hard. A reader judges.",
+)
+def missed_by_all(predictions: pd.DataFrame) -> pd.DataFrame:
+    """List the cells that no network recognises; of one network, those that it misses.
+
+    Unlike `find_suspects` it estimates no errors of labels, and so needs no example of each class.
+
+    Parameters
+    ----------
+    predictions
+        See the module; each cell may be of another fold or seed.
+
+    Returns
+    -------
+    DataFrame
+        `MISSED`, see `find_suspects`: a row per missed cell and label, by ``margin``; ``answers``
+        are those of the networks, with counts, the most frequent first.
+    """
+    cells, _, _ = _judge_cells(predictions)
+    missed = cells[cells["denying"] == cells["networks"]].reset_index()
+    missed["answers"] = [
+        ", ".join(f"{answer} {count}" for answer, count in given.value_counts().items())
+        for _, given in missed.filter(regex=f"^{SAYS}").iterrows()
+    ]
+    missed = missed.sort_values(["margin", "image_id"], ignore_index=True)
+    missed.insert(0, "rank", np.arange(1, len(missed) + 1))
+    return missed[MISSED]
+
+
+def _judge_cells(predictions: pd.DataFrame) -> tuple[pd.DataFrame, np.ndarray, pd.DataFrame]:
+    """Say what the networks take each cell for.
+
+    Returns
+    -------
+    cells
+        By cell and label: what is known of them, ``p_label``, ``suggested``, ``p_suggested``,
+        ``margin``, ``networks``, ``denying`` and ``says_<network>``.
+    place, mean
+        Number of each label's class, and the mean probabilities over networks.
+    """
     by_network = probabilities_by_cell(predictions)
     names = by_network.index.unique("variant")
     mean = by_network.groupby(CELL).mean()
@@ -90,17 +151,7 @@ def find_suspects(predictions: pd.DataFrame) -> pd.DataFrame:
     cells["networks"] = len(names)
     cells["denying"] = answers.ne(mean.index.get_level_values("label"), axis=0).sum(axis=1)
     cells = cells.join(answers.add_prefix(SAYS))
-    is_error = _label_errors(place, mean.to_numpy()) & (cells["denying"] == cells["networks"])
-    cells["suspect"] = is_error | _denied_more(cells)
-    cells = cells.reset_index()
-    order = cells.assign(settled=~(cells["suspect"] & (cells["conflict"] != "")))
-    order = order.assign(unsuspected=~cells["suspect"])
-    order = order.sort_values(["settled", "unsuspected", "margin", "image_id"])
-    cells = cells.loc[order.index].reset_index(drop=True)
-    cells.insert(0, "rank", np.arange(1, len(cells) + 1))
-    says = [f"{SAYS}{name}" for name in names]
-    place = COLUMNS.index("denying") + 1
-    return cells[[*COLUMNS[:place], *says, *COLUMNS[place:]]]
+    return cells, place, mean
 
 
 @described(

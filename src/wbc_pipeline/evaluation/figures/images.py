@@ -14,6 +14,7 @@ from matplotlib.colors import LogNorm, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from wbc_pipeline.evaluation.audit.gaps import NOT_SETS
 from wbc_pipeline.evaluation.audit.tables import PARTS
 from wbc_pipeline.evaluation.figures.sheets import show_images
 from wbc_pipeline.evaluation.figures.style import (
@@ -37,7 +38,6 @@ from wbc_pipeline.imaging.packing import accepted
 
 STRENGTHS = {"train": 1.0, "validation": 0.65, "test": 0.35}  # of the colour of a published part
 SAMPLE = 500  # images behind a mean image: more change nothing that the eye can see
-_NOT_SETS = ("code", "label", "total", "domains", "confounded_with")
 
 
 @drawn(
@@ -195,7 +195,7 @@ def gap_heatmap(counts: pd.DataFrame, *, dataset: str = "") -> Figure:
         Of ``audit.gaps.analyse_gaps``.
     """
     title = "Which cells the data sets have"
-    sets = [name for name in counts if name not in _NOT_SETS]
+    sets = [name for name in counts if name not in NOT_SETS]
     if not sets:
         return empty_figure(title, dataset, "no data sets")
     cells = counts[[*sets, "total"]].to_numpy(float)

@@ -31,6 +31,8 @@ from wbc_pipeline.evaluation.scores.comparison import published_values
 from wbc_pipeline.evaluation.scores.entries import metric_label
 from wbc_pipeline.evaluation.scores.per_class import confusion_counts
 
+MOST_PANELS = 20  # of variants in a figure with a panel for each
+
 
 @drawn(
     heading="Scores of each run",
@@ -98,13 +100,19 @@ def score_intervals(
 def confusion_matrices(
     predictions: pd.DataFrame, *, dataset: str = "", variants: Sequence[str] | None = None
 ) -> Figure:
-    """Row-normalised confusion matrices, a row per variant and a column per protocol."""
+    """Row-normalised confusion matrices, a row per variant and a column per protocol.
+
+    Of more than ``MOST_PANELS`` variants the first are shown, and the title says so.
+    """
     counts = confusion_counts(clean_rows(predictions))
     classes = distinct(counts["label"])
-    rows, columns = distinct(counts["variant"], variants), distinct(counts["protocol"])
+    every, columns = distinct(counts["variant"], variants), distinct(counts["protocol"])
+    rows = every[:MOST_PANELS]
     side = min(3.6, WIDTH / len(columns))
     width = max(WIDTH * 0.6, side * len(columns) + 0.6)
-    figure = new_figure("Confusion", dataset, height=side * 0.92 * len(rows) + 1, width=width)
+    figure = new_figure(
+        _counted("Confusion", rows, every), dataset, height=side * 0.92 * len(rows) + 1, width=width
+    )
     grid = figure.subplots(len(rows), len(columns), sharex=True, sharey=True, squeeze=False)
     cells = counts.groupby(["variant", "protocol", "label", "predicted"], sort=False)[
         "images"
@@ -142,14 +150,19 @@ def reliability_diagram(
     dataset: str = "",
     variants: Sequence[str] | None = None,
 ) -> Figure:
-    """Accuracy against confidence with ECE, above a histogram; a panel per variant."""
+    """Accuracy against confidence with ECE, above a histogram; a panel per variant.
+
+    Of more than ``MOST_PANELS`` variants the first are shown, and the title says so.
+    """
     table = reliability_table(clean_rows(predictions), bins)
     colours = variant_colours(table, variants)
-    shown, protocols = distinct(table["variant"], variants), distinct(table["protocol"])
+    every, protocols = distinct(table["variant"], variants), distinct(table["protocol"])
+    shown = every[:MOST_PANELS]
     columns = min(3, len(shown))
     rows = -(-len(shown) // columns)
 
-    figure = new_figure("Calibration", dataset, height=4 * rows + 0.4, width=max(5, 3 * columns))
+    title = _counted("Calibration", shown, every)
+    figure = new_figure(title, dataset, height=4 * rows + 0.4, width=max(5, 3 * columns))
     grid = figure.subplots(
         2 * rows, columns, sharey="row", squeeze=False, height_ratios=[3.2, 1] * rows
     )
@@ -253,6 +266,11 @@ def inference_time(
         axes.set_xlabel(label)
         label_rows(axes, rows)
     return figure
+
+
+def _counted(title: str, shown: Sequence[str], every: Sequence[str]) -> str:
+    """Say in a title how many of the variants are shown, unless all are."""
+    return title if len(shown) == len(every) else f"{title} ({len(shown)} of {len(every)} variants)"
 
 
 def _draw_confusion(axes: Axes, counts: np.ndarray) -> None:

@@ -1,6 +1,7 @@
 """Figures of suspect labels: the cells themselves, what they explain, and what more cells gain."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -49,26 +50,31 @@ def suspect_sheet(
     suspects = cells[cells["suspect"]]
     if suspects.empty:
         return empty_figure(title, dataset, "no suspect labels found")
-    shown = suspects.head(COLUMNS * ROWS)
-    if len(shown) < len(suspects):
-        title = f"{title} ({len(shown)} of {len(suspects):,})"
-    rows = -(-len(shown) // COLUMNS)
-    columns = min(COLUMNS, max(len(shown), 4))
-    figure = new_figure(title, dataset, height=0.7 + 2.75 * rows, width=1.7 * columns)
-    grid = figure.subplots(rows, columns, squeeze=False)
     says = [name for name in cells if name.startswith(SAYS)]
-    pictures = read(shown["image_id"].tolist())
-    for row, line in enumerate(grid):
-        part = slice(row * COLUMNS, (row + 1) * COLUMNS)
-        members = shown.iloc[part]
-        titles = [
-            f"{shorten(cell.label, 14)} →\n{shorten(cell.suggested, 14)} {cell.p_suggested:.0%}"
-            for cell in members.itertuples()
-        ]
-        show_images(line, pictures[part], titles, size=8)
-        for axes, (_, cell) in zip(line, members.iterrows(), strict=False):
-            axes.set_xlabel(_below(cell, says), fontsize=6)
-    return figure
+    return _sheet(title, dataset, suspects, read, partial(_below, says=says))
+
+
+@drawn(
+    heading="Images that every network misses",
+    caption="Above each cell its label and what the networks take it for on average; below, how "
+    "many gave which answer, and the file. The label may be wrong, or the cell hard.",
+)
+def missed_sheet(
+    missed: pd.DataFrame, read: Callable[[Sequence[str]], list[np.ndarray]], *, dataset: str = ""
+) -> Figure:
+    """Show the cells that every network misses.
+
+    Parameters
+    ----------
+    missed
+        Of ``audit.suspects.missed_by_all``.
+    read
+        Gives the RGB uint8 images ``[H, W, 3]`` of ids.
+    """
+    title = "Missed by every network"
+    if missed.empty:
+        return empty_figure(title, dataset, "none: each cell is recognised by a network")
+    return _sheet(title, dataset, missed, read, _answers)
 
 
 @drawn(
@@ -135,6 +141,39 @@ def learning_curves(curve: pd.DataFrame, *, dataset: str = "") -> Figure:
     axes.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     legend_below(figure, styles)
     return figure
+
+
+def _sheet(
+    title: str,
+    dataset: str,
+    cells: pd.DataFrame,
+    read: Callable[[Sequence[str]], list[np.ndarray]],
+    below: Callable[[pd.Series], str],
+) -> Figure:
+    """Draw cells with their label, the suggested class, and what ``below`` says of each."""
+    shown = cells.head(COLUMNS * ROWS)
+    if len(shown) < len(cells):
+        title = f"{title} ({len(shown)} of {len(cells):,})"
+    rows = -(-len(shown) // COLUMNS)
+    columns = min(COLUMNS, max(len(shown), 4))
+    figure = new_figure(title, dataset, height=0.7 + 2.75 * rows, width=1.7 * columns)
+    grid = figure.subplots(rows, columns, squeeze=False)
+    pictures = read(shown["image_id"].tolist())
+    for row, line in enumerate(grid):
+        part = slice(row * COLUMNS, (row + 1) * COLUMNS)
+        members = shown.iloc[part]
+        titles = [
+            f"{shorten(cell.label, 14)} →\n{shorten(cell.suggested, 14)} {cell.p_suggested:.0%}"
+            for cell in members.itertuples()
+        ]
+        show_images(line, pictures[part], titles, size=8)
+        for axes, (_, cell) in zip(line, members.iterrows(), strict=False):
+            axes.set_xlabel(below(cell), fontsize=6)
+    return figure
+
+
+def _answers(cell: pd.Series) -> str:
+    return "\n".join(shorten(cell[name], LINE) for name in ("answers", "image_id"))
 
 
 def _below(cell: pd.Series, says: Sequence[str]) -> str:

@@ -28,6 +28,8 @@ PARAMETER_LABELS = {
     "high": "high threshold\n(gradient magnitude)",
     "sigma": "sigma\n(pixels)",
 }
+MOST_VARIANTS = 12  # of which curves lie over each other
+RANKED_BY = ("val_macro_f1", "val_accuracy")  # the first of them that was tracked
 
 
 @drawn(
@@ -38,10 +40,17 @@ PARAMETER_LABELS = {
 def training_curves(
     history: pd.DataFrame, *, dataset: str = "", variants: Sequence[str] | None = None
 ) -> Figure:
-    """Accuracy and loss over epochs: a column per protocol, a colour per variant."""
+    """Accuracy and loss over epochs: a column per protocol, a colour per variant.
+
+    Of more than ``MOST_VARIANTS`` those are shown whose best epochs have the highest macro F1, or
+    else accuracy, on validation images, each in a colour of its own; the title says so.
+    """
     title = "Training"
     if history.empty:
         return empty_figure(title, dataset, "no epochs tracked")
+    if (every := history["variant"].nunique()) > MOST_VARIANTS:
+        history, variants = _best_by_validation(history, len(PALETTE)), None
+        title = f"{title} ({history['variant'].nunique()} best by validation of {every} variants)"
     colours, protocols = variant_colours(history, variants), distinct(history["protocol"])
     figure = new_figure(title, dataset, height=6.4)
     grid = figure.subplots(2, len(protocols), sharex=True, sharey="row", squeeze=False)
@@ -161,6 +170,14 @@ def canny_instability(
     }
     legend_below(figure, legend)
     return figure
+
+
+def _best_by_validation(history: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Keep the variants with the best epochs, means over runs; untracked ones come last."""
+    metric = next(name for name in RANKED_BY if name in history)
+    best = history.groupby(["variant", "protocol", "seed", "fold"], observed=True)[metric].max()
+    order = best.groupby("variant").mean().sort_values(ascending=False, kind="stable")
+    return history[history["variant"].isin(order.index[:count])]
 
 
 def _runs_and_mean(axes: Axes, runs: pd.DataFrame, column: str, style: dict) -> None:

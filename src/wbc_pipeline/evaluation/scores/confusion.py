@@ -1,6 +1,6 @@
 """Scores of a confusion matrix, and their intervals from those of the classes' accuracies."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,31 +20,43 @@ def accuracy(confusion: np.ndarray) -> np.ndarray:
 
 
 def macro_precision(confusion: np.ndarray) -> np.ndarray:
-    """Mean over classes of precision; 0 for a class that is never predicted.
+    """Mean of precision over the tested classes; 0 for one that is never predicted.
 
-    This and the other means over classes are scikit-learn's with ``zero_division=0`` and all
-    labels listed.
+    This and the other means are over the classes that some image is labelled with: of a class that
+    the test part lacks nothing is known. With every class tested they are scikit-learn's with
+    ``zero_division=0``.
     """
-    return _mean_ratio(_hits(confusion), confusion.sum(axis=-2))
+    return _mean_over_tested(_hits(confusion), confusion.sum(axis=-2), confusion)
 
 
 def macro_recall(confusion: np.ndarray) -> np.ndarray:
-    """Mean over classes of recall: balanced accuracy, as long as every class is tested."""
-    return _mean_ratio(_hits(confusion), confusion.sum(axis=-1))
+    """Mean of recall over the tested classes: balanced accuracy."""
+    return _mean_over_tested(_hits(confusion), confusion.sum(axis=-1), confusion)
 
 
 def macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """Mean over classes of F1."""
-    return _mean_ratio(2 * _hits(confusion), confusion.sum(axis=-1) + confusion.sum(axis=-2))
+    """Mean of F1 over the tested classes."""
+    answers = confusion.sum(axis=-1) + confusion.sum(axis=-2)
+    return _mean_over_tested(2 * _hits(confusion), answers, confusion)
+
+
+def mean_recall(confusion: np.ndarray, classes: Sequence[int]) -> np.ndarray:
+    """Mean recall of some classes, as far as they are tested; NaN if none of them is."""
+    asked = confusion[..., classes, :].sum(axis=-1)
+    hits = _hits(confusion)[..., classes]
+    recall = np.divide(hits, asked, out=np.zeros(hits.shape), where=asked > 0)
+    with np.errstate(invalid="ignore"):
+        return recall.sum(axis=-1) / (asked > 0).sum(axis=-1)
 
 
 def _hits(confusion: np.ndarray) -> np.ndarray:
     return np.diagonal(confusion, axis1=-2, axis2=-1)
 
 
-def _mean_ratio(parts: np.ndarray, wholes: np.ndarray) -> np.ndarray:
+def _mean_over_tested(parts: np.ndarray, wholes: np.ndarray, confusion: np.ndarray) -> np.ndarray:
     ratio = np.divide(parts, wholes, out=np.zeros(parts.shape), where=wholes > 0)
-    return ratio.mean(axis=-1)
+    tested = (confusion.sum(axis=-1) > 0).sum(axis=-1)
+    return ratio.sum(axis=-1) / np.maximum(tested, 1)  # a ratio of no hits is 0
 
 
 class Interval(NamedTuple):

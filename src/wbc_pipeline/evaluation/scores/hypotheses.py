@@ -1,6 +1,7 @@
 """Does one variant score higher than another? Paired tests over seeds and sources, and verdicts."""
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ from statsmodels.stats.multitest import multipletests
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.comparison import summarise_seeds
-from wbc_pipeline.evaluation.scores.confusion import macro_f1
+from wbc_pipeline.evaluation.scores.confusion import macro_f1, mean_recall
 from wbc_pipeline.evaluation.scores.directions import SHIFTS, split_directions
 from wbc_pipeline.evaluation.scores.entries import METRICS, metric_label
 from wbc_pipeline.evaluation.scores.intervals import (
@@ -25,6 +26,7 @@ from wbc_pipeline.evaluation.scores.outcomes import Outcomes
 from wbc_pipeline.evaluation.scores.overlaps import mean_over_known
 
 COMPARED = ("iou_cell", "macro_f1")
+MEAN_RECALL = "mean_recall"  # of the classes that are asked for
 PLACE = ["protocol", "fold", "tested"]  # what is a result of its own
 FAMILY = [*PLACE, "metric"]  # whose p values are corrected together
 PAIR = ["protocol", "seed", "fold", "image_id"]
@@ -42,7 +44,7 @@ VERDICT_COLUMNS = [
 class _Sums(NamedTuple):
     """A score that is a function of sums over images."""
 
-    values: np.ndarray  # [N, k], of each prediction
+    total: Callable[[np.ndarray, np.ndarray, int], np.ndarray]  # rows, groups, G -> [G, k]
     known: np.ndarray  # bool [N], whether a prediction has it
     score: Callable[[np.ndarray], np.ndarray]  # sums [..., k] -> [...]
     is_mean: bool  # of values and, in the second column, how many there are
@@ -69,6 +71,7 @@ def paired_tests(
     *,
     reference: str,
     metrics: Sequence[str] = COMPARED,
+    classes: Sequence[str] = (),
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -84,7 +87,9 @@ def paired_tests(
     reference
         The variant that others are taken from.
     metrics
-        Of `COMPARED`.
+        Of `COMPARED`, or `MEAN_RECALL`.
+    classes
+        Those whose recall `MEAN_RECALL` averages, as far as they are tested.
     resamples
         Of the bootstrap over sources, and of the permutations.
     level, seed
@@ -112,7 +117,9 @@ def paired_tests(
     """
     clean = predictions[predictions["condition"] == "clean"].reset_index(drop=True)
     outcomes = read_outcomes(clean)
-    sums = {name: found for name in metrics if (found := _sums_of(name, outcomes)) is not None}
+    sums = {
+        name: found for name in metrics if (found := _sums_of(name, outcomes, classes)) is not None
+    }
     domains = manifest.set_index("image_id")["domain"]
     rows = []
     for (protocol, fold, variant), arms in _pairs(clean, reference).items():
@@ -184,7 +191,8 @@ def judge_hypotheses(
         As of `paired_tests`.
     hypotheses
         By name: ``claim`` (in words), ``better`` and ``than`` (variants), ``metric``, ``margin``
-        (the least gain, from 0 to 1), ``protocols`` (under which it is claimed).
+        (the least gain, from 0 to 1), ``protocols`` (under which it is claimed), and perhaps
+        ``classes`` (of `MEAN_RECALL`).
     **options
         ``resamples``, ``level``, ``seed`` of `paired_tests`.
 
@@ -229,10 +237,13 @@ def _judge(
     if both.groupby("protocol", observed=True)["variant"].nunique().max() != 2:  # NaN of none
         asked = f"--params=protocols={protocols[0]},variants={better}+{than}"
         return [{"verdict": "not run", "finding": f"{claim}: not run. Ask for {asked}."}]
-    tests = paired_tests(both, manifest, reference=better, metrics=[metric], **options)
+    classes = hypothesis.get("classes", ())
+    tests = paired_tests(
+        both, manifest, reference=better, metrics=[metric], classes=classes, **options
+    )
     if tests.empty:
-        lacking = f"no test image has {metric_label(metric)} by both {better} and {than}"
-        advice = "Take a data set with masks." if METRICS[metric].columns else ""
+        lacking = f"no test image has {_label(metric)} by both {better} and {than}"
+        advice = "Take a data set with masks." if metric.startswith("iou") else ""
         finding = f"{claim}: not measured, as {lacking}. {advice}".strip()
         return [{"verdict": "not measured", "finding": finding}]
     found = []
@@ -261,23 +272,60 @@ def _in_words(test: Mapping, verdict: str, margin: float, level: float) -> str:
     )
     return (
         f"{test['reference']} gains {100 * test['gain']:+.1f} points of "
-        f"{metric_label(test['metric'])} over {test['variant']} {_place(test)} ({interval}; "
+        f"{_label(test['metric'])} over {test['variant']} {_place(test)} ({interval}; "
         f"{test['sources']} sources, {test['seeds']} seeds); claimed are {100 * margin:g}: "
         f"{verdict}."
     )
 
 
-def _sums_of(metric: str, outcomes: Outcomes) -> _Sums | None:
+def _label(metric: str) -> str:
+    return "mean recall" if metric == MEAN_RECALL else metric_label(metric)
+
+
+def _sums_of(metric: str, outcomes: Outcomes, asked: Sequence[str]) -> _Sums | None:
     """Take what each prediction adds to the sums behind a metric; None if none has it."""
-    if metric == "macro_f1":
+    if metric in ("macro_f1", MEAN_RECALL):
         classes = len(outcomes.classes)
-        cells = np.eye(classes**2)[outcomes.truth * classes + outcomes.predicted]
-        known = np.ones(len(cells), bool)
-        return _Sums(cells, known, lambda sums: macro_f1(_square(sums, classes)), False)
+        score = macro_f1
+        if metric == MEAN_RECALL:
+            rows = [place for place, name in enumerate(outcomes.classes) if name in asked]
+            if not np.isin(outcomes.truth, rows).any():
+                return None
+            score = partial(mean_recall, classes=rows)
+        cells = outcomes.truth * classes + outcomes.predicted
+        return _Sums(
+            partial(_count_cells, cells, classes**2),
+            np.ones(len(cells), bool),
+            lambda sums: score(_square(sums, classes)),
+            False,
+        )
     if not METRICS[metric].is_measured(outcomes):
         return None
     values = METRICS[metric].of_image(outcomes)  # [N, 2]
-    return _Sums(values, values[:, 1] > 0, lambda sums: mean_over_known(sums, None), True)
+    return _Sums(
+        partial(_add_values, values),
+        values[:, 1] > 0,
+        lambda sums: mean_over_known(sums, None),
+        True,
+    )
+
+
+def _count_cells(
+    cells: np.ndarray, number: int, rows: np.ndarray, groups: np.ndarray, size: int
+) -> np.ndarray:
+    """Count the cells of some rows by group, [size, number].
+
+    A column for each cell and prediction would take gigabytes of many classes.
+    """
+    counts = np.bincount(groups * number + cells[rows], minlength=size * number)
+    return counts.reshape(size, number).astype(float)
+
+
+def _add_values(values: np.ndarray, rows: np.ndarray, groups: np.ndarray, size: int) -> np.ndarray:
+    """Add the values of some rows by group, [N, k] -> [size, k]."""
+    sums = np.zeros((size, values.shape[1]))
+    np.add.at(sums, groups, values[rows])
+    return sums
 
 
 def _square(sums: np.ndarray, classes: int) -> np.ndarray:
@@ -305,9 +353,10 @@ def _compare(
     rows = clean.loc[arms.reference]
     units, kind = resampling_units(rows)
     seeds = pd.factorize(rows["seed"])[0]
-    totals = np.zeros((units.max() + 1, seeds.max() + 1, 2, sums.values.shape[1]))
-    for arm, places in enumerate(arms):
-        np.add.at(totals[:, :, arm], (units, seeds), sums.values[places])
+    shape = (units.max() + 1, seeds.max() + 1)
+    groups = np.ravel_multi_index((units, seeds), shape)
+    totals = np.stack([sums.total(arm, groups, np.prod(shape)) for arm in arms], axis=1)
+    totals = totals.reshape(*shape, *totals.shape[1:])  # [units, seeds, 2, k]
 
     def gain(of: np.ndarray) -> np.ndarray:  # [..., seeds, 2, k] -> [..., seeds]
         with np.errstate(invalid="ignore"):  # a resample may hold no image of a seed: NaN
@@ -372,7 +421,7 @@ def _spreads(differences: np.ndarray) -> bool:
 
 def _holm(p_values: pd.Series) -> pd.Series:
     known = p_values.dropna()
-    if known.empty:
-        return p_values
+    if len(known) < 2:
+        return p_values  # nothing to correct, and statsmodels collects garbage at each call
     corrected = multipletests(known, method="holm")[1]
     return pd.Series(corrected, index=known.index).reindex(p_values.index)

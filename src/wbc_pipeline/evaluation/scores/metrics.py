@@ -224,8 +224,9 @@ def score_predictions(
         ``interval_unit`` (``source``, or ``image`` where a source is unknown), each score of
         `METRICS`, with ``_low`` and ``_high`` where it has an interval, and the mean
         ``inference_ms`` where predictions have it. ``log_loss`` is in nats, ``brier`` is summed
-        over classes (0 to 2), ``auc`` is macro one-vs-rest (NaN if a class is missing). Scores of
-        masks are columns where a run has any, NaN for the others.
+        over classes (0 to 2). ``macro_…`` and ``auc`` (one-vs-rest) are means over the classes that
+        the run tests; NaN for the latter where that is one. Scores of masks are columns where a run
+        has any, NaN for the others.
 
     Raises
     ------

@@ -91,8 +91,13 @@ def placements(outcomes: Outcomes) -> np.ndarray:
 
 
 def macro_auc(sums: np.ndarray, images: np.ndarray) -> np.ndarray:
-    """Macro one-vs-rest area under the ROC curve, linear in units; NaN where a class is absent."""
+    """Mean one-vs-rest area under the ROC curve over the tested classes, linear in units.
+
+    NaN where only one class is tested, and where a resample lost one.
+    """
     above, below, positives, areas = np.moveaxis(sums.reshape(*sums.shape[:-1], -1, 4), -1, 0)
     images = images[..., None]
+    tested = ~np.isnan(areas)
     with np.errstate(invalid="ignore", divide="ignore"):
-        return (above / positives + below / (images - positives) - areas / images).mean(axis=-1)
+        each = above / positives + below / (images - positives) - areas / images
+        return np.where(tested, each, 0).sum(axis=-1) / tested.sum(axis=-1)

@@ -18,12 +18,13 @@ from wbc_pipeline.evaluation.scores.overlaps import REGIONS, with_overlaps
 
 @described(
     heading="Scores of each class",
-    caption="Scores of each class and run; support is the number of test images.",
+    caption="Scores of each class and run; support is the number of test images. Without any, "
+    "nothing is known of the class.",
 )
 def per_class_scores(predictions: pd.DataFrame) -> pd.DataFrame:
     """Precision, recall, F1 and support of each class: a row per run and class.
 
-    A ratio whose denominator is 0 is 0.
+    A ratio whose denominator is 0 is 0, but all are missing (NaN) of a class without test images.
     """
     tables = []
     for keys, _, outcomes in each_run(predictions):
@@ -35,7 +36,9 @@ def per_class_scores(predictions: pd.DataFrame) -> pd.DataFrame:
         )
         names = ["precision", "recall", "f1", "support"]
         columns = {"label": outcomes.classes} | dict(zip(names, scores, strict=True))
-        tables.append(pd.DataFrame(keys | columns))
+        table = pd.DataFrame(keys | columns)
+        table.loc[table["support"] == 0, names[:3]] = np.nan
+        tables.append(table)
     return pd.concat(tables, ignore_index=True)
 
 

@@ -276,6 +276,21 @@ def compare_data_sets(
     from wbc_pipeline.evaluation.audit.gaps import analyse_gaps, count_shared_files
     from wbc_pipeline.evaluation.figures.images import gap_heatmap
 
+    listed = list_data_sets(source, manifest, options)
+    others = {name: listing for name, listing in listed.items() if name != source.name}
+    counts, imbalance, gaps = analyse_gaps(listed)
+    return {"shared_files": count_shared_files(manifest, others)}, {
+        "gap_counts": counts,
+        "gap_heatmap": gap_heatmap(counts, dataset=dataset),
+        "imbalance": imbalance,
+        "gaps": gaps,
+    }
+
+
+def list_data_sets(
+    source: Source, manifest: pd.DataFrame, options: SourcesOptions
+) -> dict[str, pd.DataFrame]:
+    """List a data set by its finest labels, first, and the others that are present, by name."""
     fine = options.model_dump(exclude_none=True) | {"pbc": {"labels": "fine"}}
     labels = source.list_images(fine).set_index("image_id")["label"]
     own = manifest.assign(label=manifest["image_id"].map(labels))
@@ -285,13 +300,7 @@ def compare_data_sets(
         for name, listing in source.list_other_sets(fine).items()
         if sources.isdisjoint(listing["source_id"].dropna())  # not the same photographs again
     }
-    counts, imbalance, gaps = analyse_gaps({source.name: own} | others)
-    return {"shared_files": count_shared_files(manifest, others)}, {
-        "gap_counts": counts,
-        "gap_heatmap": gap_heatmap(counts, dataset=dataset),
-        "imbalance": imbalance,
-        "gaps": gaps,
-    }
+    return {source.name: own} | others
 
 
 def find_defects(

@@ -11,12 +11,14 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
+from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 pd = lazy.load("pandas")
 
 TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
+NO_RESTORERS = Restorers()
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
 IDENTITY_COLUMNS = [
     *("dataset", "image_id", "source_id", "part", *RUN_COLUMNS, "condition", "label"),
@@ -48,7 +50,7 @@ def compose(
     Raises
     ------
     UserError
-        If a network has several views, of which composites would show one.
+        If a network has several views, of which composites would show one, or parts are shifted.
     """
     from wbc_pipeline.pipelines.experiment.composites import composites_task
     from wbc_pipeline.pipelines.experiment.runs import views_of
@@ -58,6 +60,11 @@ def compose(
         if variant.composites is None:
             continue
         seen = views_of(variant, views)
+        if any(PART_MARK in view for view in views):
+            raise UserError(
+                f"{name} learns from composites, which are made of images as they come, and this "
+                "paper shifts its parts: take composites out of it, or set shift to null."
+            )
         if len(seen) > 1:
             raise UserError(
                 f"{name} looks at {', '.join(seen)}, and composites are of one view: take "
@@ -83,6 +90,8 @@ def train(
     trainer: TrainerOptions,
     device: str,
     chosen: Selection = ALL,
+    restorers: Restorers = NO_RESTORERS,
+    restored: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the training of each chosen variant under each protocol, seed and fold.
 
@@ -104,6 +113,8 @@ def train(
         The networks, what they are trained by, and where.
     device
         ``auto``, ``cpu`` or ``cuda``.
+    restorers, restored
+        The paper's restorers and what they restored, by ``<restorer>/<run>``.
 
     Returns
     -------
@@ -114,6 +125,8 @@ def train(
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
     from wbc_pipeline.pipelines.experiment.composites import Composites
+    from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
+    from wbc_pipeline.pipelines.experiment.own_names import with_own_names
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
         refuse_leaks,
@@ -126,27 +139,31 @@ def train(
     labelled = rows["image_id"].isin(splits["image_id"])
     rows = rows.assign(label=rows["label"].where(labelled))  # a class left out is no output
     runs = list(iterate_runs(splits, rows))
+    classes = sorted(rows["label"].dropna().unique())
     tasks = {}
     for name, variant in variants.select(chosen).networks.items():
         seen = training_views(variant, views)
         refuse_leaks(name, seen, rows, runs)
         size = seen[network_class(variant.network).views[0]].pixels.shape[1]
         weights = weights_file(variant)
+        stages = with_own_names(merge_stages(schedule, variant.stages), classes, variant=name)
         for run in runs:
             training = training_of(
                 variant,
                 identity={"paper": paper, "variant": name, "dataset": dataset},
                 run=run,
                 arguments={
-                    "classes": rows["label"].nunique(),
+                    "classes": len(classes),
                     "image_size": size,
                     **variant.arguments,
                 },
                 weights=weights,
-                stages=merge_stages(schedule, variant.stages),
+                stages=stages,
                 trainer=trainer,
                 device=choose_device(device),
-                views=seen,
+                views=training_views(
+                    variant, views_of_variant(variant, views, run, restorers, restored)
+                ),
                 images=rows,
                 packed=images,
                 composites=variant.composites
@@ -165,6 +182,8 @@ def predict(
     variants: Variants,
     device: str,
     chosen: Selection = ALL,
+    restorers: Restorers = NO_RESTORERS,
+    restored: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the predictions of every training on its validation and test parts.
 
@@ -185,6 +204,8 @@ def predict(
         chosen=chosen,
         variants=variants,
         device=device,
+        restorers=restorers,
+        restored={"clean": restored},
     )
 
 
@@ -198,6 +219,8 @@ def predict_conditions(
     variants: Variants,
     device: str,
     chosen: Selection = ALL,
+    restorers: Restorers = NO_RESTORERS,
+    restored: dict[str, dict[str, ImageArray] | None],
 ) -> dict[str, Task]:
     """Describe the predictions of images as they come, or under several conditions.
 
@@ -211,9 +234,12 @@ def predict_conditions(
         The paper's views by the name of what was done to the images before.
     parts
         Those to predict.
-    trainings, chosen, variants, device
+    trainings, chosen, variants, device, restorers
         As in the other nodes.
+    restored
+        By condition, what the restorers made of the views, by ``<restorer>/<run>``.
     """
+    from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
     from wbc_pipeline.pipelines.experiment.trainings import task_builder
     from wbc_pipeline.training.devices import choose_device
@@ -225,12 +251,20 @@ def predict_conditions(
         build_task = task_builder(variant)
         code = code_digest(predict_run, build_task)
         refined = {} if variant.refine is None else {"refine": variant.refine}
-        seen = {condition: views_of(variant, views) for condition, views in conditions.items()}
-        looked_at = {
-            condition: {view: array.result.digest for view, array in views.items()}
-            for condition, views in seen.items()
-        }
+        # As of a key, so that what is off leaves results of before as they are.
+        changes = variant.answers
         for run in iterate_runs(splits, images):
+            seen = {
+                condition: views_of(
+                    variant,
+                    views_of_variant(variant, views, run, restorers, restored[condition]),
+                )
+                for condition, views in conditions.items()
+            }
+            looked_at = {
+                condition: {view: array.digest for view, array in views.items()}
+                for condition, views in seen.items()
+            }
             result = trainings[f"{name}/{run.name}"]
             rows = {part: rows.tolist() for part, rows in run.rows.items() if part in parts}
             key = Key(
@@ -238,6 +272,7 @@ def predict_conditions(
                     "variant": name,
                     **run.key,
                     **{what: options.model_dump() for what, options in refined.items()},
+                    **changes,
                 },
                 data={
                     "training": result.digest,
@@ -256,6 +291,7 @@ def predict_conditions(
                 parts=parts,
                 device=place,
                 build_task=partial(build_task, **refined),
+                prior_correction=variant.prior_correction,
             )
             tasks[f"{name}/{run.name}"] = Task(key, compute)
     return tasks
@@ -295,12 +331,9 @@ def combine(
     if fitted_on is not None:
         of_networks = fitted_on["variant"].isin(selected.networks)
         tables.append(fitted_on[of_networks & (fitted_on["part"] == "validation")])
-    ensembles = {
-        name: (variant.ensemble, variant.combine) for name, variant in selected.ensembles.items()
-    }
     if not tables:
         return pd.DataFrame(columns=IDENTITY_COLUMNS)
-    combined = combine_predictions(pd.concat(tables, ignore_index=True), ensembles)
+    combined = combine_predictions(pd.concat(tables, ignore_index=True), selected.combinations())
     if fitted_on is not None:
         combined = combined[combined["part"] == "test"].reset_index(drop=True)
     return combined

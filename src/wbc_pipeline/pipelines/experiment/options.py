@@ -8,7 +8,7 @@ from pydantic import Field, RootModel, field_validator, model_validator
 from wbc_pipeline.imaging.recompose_options import RecomposeOptions
 from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
-from wbc_pipeline.pipelines.preprocessing.options import Name, Views
+from wbc_pipeline.pipelines.preprocessing.options import Name, Restorers, ShiftOptions, Views
 from wbc_pipeline.pipelines.reporting.options import (
     PaperOptions,
     PrintedOptions,
@@ -21,7 +21,9 @@ from wbc_pipeline.training.options import (
     RefineOptions,
     StageOptions,
     TrainerOptions,
+    corrections_of_head,
     merge_stages,
+    refuse_corrections,
 )
 
 
@@ -57,6 +59,9 @@ def plain_repeats(drawn: float, plain: float) -> int:
     return max(1, round(drawn * plain / (1 - plain))) if plain else 0
 
 
+OF_ENSEMBLES = {"ensemble", "best", "of", "combine"}  # what an ensemble may say
+
+
 class Variant(Options):
     """A network, or an ensemble of variants.
 
@@ -69,22 +74,40 @@ class Variant(Options):
     views
         The paper's view for a view of the network, where they are not of one name.
     weights
-        What a network with an ImageNet ``backbone`` begins with: ``none``, ``imagenet`` (an error
-        where those weights cannot be had), ``auto`` (then a warning), or a file of weights.
+        What a network with a published ``backbone`` begins with: ``none``, ``imagenet`` or
+        ``dinobloom`` (an error where those weights cannot be had), ``auto`` (then a warning), or a
+        file of weights.
     losses
         Weights of the losses of a network that segments and classifies.
     composites
         What a network with one view learns from beside the training images; null for nothing.
     refine
         What is done to the masks that a network that segments predicts; null for nothing.
+    restorer
+        Which of the paper's restorers has restored the images that it looks at; null for none.
+    turns
+        Predict the mean over each image's eight flips and turns; of a network that segments too,
+        ``refine`` says so.
+    prior_correction
+        Divide predicted probabilities by the classes' shares of the training part, to this power; 0
+        leaves them as they are. Refused where the last stage that trains the head has made up for
+        these shares itself.
     stages
         Schedule overrides by the name of a stage, in order; each stage begins with the weights that
         the one before it kept.
     ensemble
         In place of a network, the variants whose predictions are combined.
+    best
+        In place of a network, how many are combined: those of the highest macro-F1 on the
+        validation part, chosen for each protocol, seed and fold.
+    of
+        The networks that ``best`` chooses from, as far as they take part; null for all that do.
+        Those with the weights of another one, such as its ``turns``, are better left out.
     combine
         ``mean`` of probabilities; ``weighted``: weights and a temperature fitted on the validation
-        part; ``vote``: the class that most members name.
+        part; ``vote``: the class that most members name; ``calibrated``: mean after a temperature
+        of each member, fitted likewise; ``by_class``: weights of each member for each class that it
+        answers, fitted likewise.
     """
 
     network: str | None = None
@@ -94,21 +117,39 @@ class Variant(Options):
     losses: JointLosses = Field(default_factory=JointLosses)
     composites: CompositeOptions | None = None
     refine: RefineOptions | None = None
+    restorer: str | None = None
+    turns: bool = False
+    prior_correction: float = Field(0.0, ge=0)
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
     ensemble: list[str] = Field(default_factory=list)
-    combine: Literal["mean", "weighted", "vote"] = "mean"
+    best: int | None = Field(None, gt=0)
+    of: list[str] | None = None
+    combine: Literal["mean", "weighted", "vote", "calibrated", "by_class"] = "mean"
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "Variant":
-        if (self.network is None) == (not self.ensemble):
-            raise ValueError("give either a network or an ensemble of variants")
-        if self.ensemble and (own := self.model_fields_set - {"ensemble", "combine"}):
+        given = [self.network is not None, bool(self.ensemble), self.best is not None]
+        if sum(given) != 1:
+            raise ValueError(
+                "give either a network or an ensemble of variants: names, or best: how many"
+            )
+        if not self.network and (own := self.model_fields_set - OF_ENSEMBLES):
             raise ValueError(f"an ensemble is computed from predictions, and has no {min(own)}")
         if self.ensemble and len(set(self.ensemble)) < 2:
             raise ValueError("an ensemble needs two variants or more")
+        if self.of is not None and self.best is None:
+            raise ValueError("of: say by best how many of them are combined")
+        if self.of is not None and len(set(self.of)) <= self.best:
+            raise ValueError(f"best: {self.best} of {len(set(self.of))} networks is no choice")
         if self.weights != "none" and "backbone" not in self.arguments:
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
+
+    @property
+    def answers(self) -> dict[str, bool | float]:
+        """What is changed of the network's answers: ``turns``, ``prior_correction`` where on."""
+        given = {"turns": self.turns, "prior_correction": self.prior_correction}
+        return {name: value for name, value in given.items() if value}
 
     @field_validator("network")
     @classmethod
@@ -126,8 +167,14 @@ class Variants(RootModel[dict[Name, Variant]]):
     @model_validator(mode="after")
     def _ensembles_are_of_networks(self) -> "Variants":
         for name, variant in self.root.items():
-            for member in variant.ensemble:
-                check_name(member, self.networks, f"{name}.ensemble: network")
+            for field in ("ensemble", "of"):
+                for member in getattr(variant, field) or ():
+                    check_name(member, self.networks, f"{name}.{field}: network")
+            if variant.best is not None and variant.best >= len(self.members(name)):
+                raise ValueError(
+                    f"{name}.best: {variant.best} of {len(self.networks)} networks is no choice; "
+                    "lower it, or name an ensemble"
+                )
         return self
 
     @property
@@ -138,12 +185,43 @@ class Variants(RootModel[dict[Name, Variant]]):
     @property
     def ensembles(self) -> dict[str, Variant]:
         """Those that are computed from predictions."""
-        return {name: variant for name, variant in self.root.items() if variant.ensemble}
+        return {name: variant for name, variant in self.root.items() if not variant.network}
+
+    def members(self, name: str) -> list[str]:
+        """Give the networks that an ensemble combines or chooses from; of a network nothing."""
+        variant = self.root[name]
+        if variant.best is None:
+            return variant.ensemble
+        return [name for name in self.networks if variant.of is None or name in variant.of]
+
+    def combinations(self) -> dict[str, tuple[list[str], str, int | None]]:
+        """Say of each ensemble what it combines or chooses from, how, and how many it chooses."""
+        return {
+            name: (self.members(name), variant.combine, variant.best)
+            for name, variant in self.ensembles.items()
+        }
+
+    @property
+    def restorers(self) -> set[str]:
+        """Names of the restorers that some of them look through."""
+        return {variant.restorer for variant in self.networks.values()} - {None}
 
     def select(self, chosen: "Selection") -> "Variants":
-        """Keep the chosen ones, and the members of chosen ensembles."""
+        """Keep the chosen ones, and the members of chosen ensembles.
+
+        An ensemble of the best chooses from those of its networks that are chosen; from all of them
+        where these are too few.
+        """
         names = {name for name in self.root if chosen.include(name)}
-        names |= {member for name in names for member in self.root[name].ensemble}
+        asked = {name: self.root[name] for name in self.root if name in names}
+        for variant in asked.values():
+            names |= {*variant.ensemble}
+        lacking = set()
+        for name, variant in asked.items():
+            members = {*self.members(name)}
+            if variant.best is not None and len(names & members) <= variant.best:
+                lacking |= members
+        names |= lacking
         kept = {name: variant for name, variant in self.root.items() if name in names}
         return Variants.model_construct(root=kept)
 
@@ -189,9 +267,14 @@ class ExperimentParameters(Options):
             for view in variant.views.values():
                 check_name(view, self.views.root, f"variants.{name}.views: view")
             try:
-                merge_stages(self.train, variant.stages)
+                stages = merge_stages(self.train, variant.stages)
             except ValueError as error:
                 raise ValueError(f"variants.{name}.{error}") from None
+            if variant.prior_correction:
+                try:
+                    refuse_corrections(["prior_correction", *corrections_of_head(stages)])
+                except ValueError as error:
+                    raise ValueError(f"variants.{name}: {error}") from None
         return self
 
 
@@ -204,6 +287,10 @@ class PaperParameters(ExperimentParameters):
         See `ExperimentParameters`.
     paper
         Facts about the paper.
+    shift
+        What is done to the images of each part before views are made of them; null for nothing.
+    restorers
+        Networks that take degradations out of the images which variants look at.
     robustness
         How the networks are tested on degraded images.
     published
@@ -213,9 +300,22 @@ class PaperParameters(ExperimentParameters):
     """
 
     paper: PaperOptions
+    shift: ShiftOptions | None = None
+    restorers: Restorers = Field(default_factory=Restorers)
     robustness: RobustnessOptions
     published: Published
     printed: PrintedOptions
+
+    @model_validator(mode="after")
+    def _restorers_are_known(self) -> "PaperParameters":
+        for name, restorer in self.restorers.root.items():
+            check_name(restorer.view, self.views.root, f"restorers.{name}.view: view")
+        for name, variant in self.variants.networks.items():
+            if variant.restorer is not None:
+                check_name(
+                    variant.restorer, self.restorers.root, f"variants.{name}.restorer: restorer"
+                )
+        return self
 
     @model_validator(mode="after")
     def _tallies_are_of_accuracies(self) -> "PaperParameters":

@@ -2,11 +2,54 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.experiment import nodes
+from wbc_pipeline.pipelines.experiment import nodes, restoring, shifting
+
+
+def shifted_view_pipeline(paper: str) -> Pipeline:
+    """Make a paper's views, and those of the parts that it shifts.
+
+    Parameters
+    ----------
+    paper
+        Its name, and that of its group of parameters.
+    """
+    inputs = {
+        "images": "images",
+        "manifest": "manifest",
+        "chains": f"params:{paper}.views",
+        "options": "params:preprocessing",
+        "dataset": "params:dataset",
+        "chosen": "params:variants",
+        **{name: f"params:{paper}.{name}" for name in ("shift", "restorers", "variants")},
+    }
+    namespace = f"{paper}.preprocessing"
+    return Pipeline(
+        [
+            node(
+                shifting.degrade_parts,
+                inputs,
+                f"{paper}.degraded_parts",
+                name="degrade_parts",
+                namespace=namespace,
+            ),
+            node(
+                shifting.make_shifted_views,
+                {**inputs, "degraded": f"{paper}.degraded_parts"},
+                f"{paper}.views",
+                name="make_views",
+                namespace=namespace,
+            ),
+        ],
+        tags="preprocessing",
+    )
 
 
 def experiment_pipeline(
-    group: str, *, splits: str = "splits", chosen: str | None = "params:variants"
+    group: str,
+    *,
+    splits: str = "splits",
+    chosen: str | None = "params:variants",
+    restores: bool = False,
 ) -> Pipeline:
     """Train and test every variant of a group of parameters, and combine their predictions.
 
@@ -18,11 +61,18 @@ def experiment_pipeline(
         The table of splits.
     chosen
         The parameter that selects variants; None for all.
+    restores
+        Whether the group has restorers, which are trained before the variants.
     """
     selected = {"variants": f"params:{group}.variants"} | ({"chosen": chosen} if chosen else {})
     shared = {"manifest": "manifest", "splits": splits, "views": f"{group}.views"}
     namespace = f"{group}.experiment"
-    return Pipeline(
+    behind = {}
+    before = Pipeline([])
+    if restores:
+        behind = {"restorers": f"params:{group}.restorers", "restored": f"{group}.restored"}
+        before = _restoring_pipeline(group, {**shared, **selected})
+    return before + Pipeline(
         [
             node(
                 nodes.compose,
@@ -37,6 +87,7 @@ def experiment_pipeline(
                 {
                     **shared,
                     **selected,
+                    **behind,
                     "composites": f"{group}.composites",
                     "images": "images",
                     "paper": f"{group}.name",
@@ -55,6 +106,7 @@ def experiment_pipeline(
                 {
                     **shared,
                     **selected,
+                    **behind,
                     "trainings": f"{group}.trainings",
                     "device": "params:device",
                 },
@@ -82,6 +134,39 @@ def experiment_pipeline(
                 name="collect_runs",
                 namespace=namespace,
                 tags="reporting",
+            ),
+        ]
+    )
+
+
+def _restoring_pipeline(group: str, shared: dict[str, str]) -> Pipeline:
+    """Train the restorers that variants look through, and let them restore."""
+    namespace = f"{group}.experiment"
+    options = {"restorers": f"params:{group}.restorers", "device": "params:device"}
+    without = {name: place for name, place in shared.items() if name not in ("variants", "chosen")}
+    return Pipeline(
+        [
+            node(
+                restoring.train_restorers,
+                {
+                    **shared,
+                    **options,
+                    "paper": f"{group}.name",
+                    "dataset": "params:dataset",
+                    "trainer": f"params:{group}.trainer",
+                },
+                f"{group}.restorers",
+                name="train_restorers",
+                namespace=namespace,
+                tags="training",
+            ),
+            node(
+                restoring.restore_views,
+                {**without, **options, "trained": f"{group}.restorers"},
+                f"{group}.restored",
+                name="restore_views",
+                namespace=namespace,
+                tags="preprocessing",
             ),
         ]
     )

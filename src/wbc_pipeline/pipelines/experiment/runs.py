@@ -19,10 +19,11 @@ from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.sources.combined import unique_source_ids
 from wbc_pipeline.training.devices import describe_hardware
-from wbc_pipeline.training.predict import predict_parts
+from wbc_pipeline.training.predict import correct_prior, predict_parts
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.tasks.joint import PRIOR
 
+CLASS_COUNTS = "class_counts"  # in network.json: training images of each class
 RUN = ["protocol", "seed", "fold"]  # what tells the trainings of a variant apart
 
 
@@ -173,6 +174,7 @@ def predict_run(
     parts: tuple[str, ...],
     device: torch.device,
     build_task: Callable[..., ClassificationTask],
+    prior_correction: float = 0.0,
 ) -> None:
     """Predict parts of a finished run and write ``predictions.parquet``.
 
@@ -194,25 +196,33 @@ def predict_run(
         Where to predict.
     build_task
         Of the network's kind, see ``trainings``.
+    prior_correction
+        Power of the classes' shares of the training part that probabilities are divided by.
 
     Raises
     ------
     UserError
-        If an array has not one row for each image.
+        If an array has not one row for each image, or the training did not count its classes.
     """
     network, description = load_network(result.folder)
     rows = {part: run.rows[part] for part in parts if part in run.rows}
     tables = []
     for condition, views in conditions.items():
         for name, view in views.items():
-            if len(view.pixels) != len(images):
+            if len(view) != len(images):
                 raise UserError(
-                    f"The view {name} in {view.result.folder} has {len(view.pixels)} images, and "
+                    f"The view {name} in {view.result.folder} has {len(view)} images, and "
                     f"{len(images)} are to be predicted; it belongs to another manifest. Delete "
                     "that folder and run the command again."
                 )
         task = build_task(network, views, classes=description["classes"])
         found = predict_parts(task, rows, device=device)
+        if prior_correction:
+            columns = [f"p_{name}" for name in description["classes"]]
+            counts = _class_counts(description, result)
+            found[columns] = correct_prior(
+                found[columns].to_numpy(), counts, power=prior_correction
+            )
         shown = images.iloc[found.pop("row")].reset_index(drop=True)
         variant = result.key["params"]["variant"]
         identity = identify(shown, found.pop("part"), variant, run, condition)
@@ -220,3 +230,13 @@ def predict_run(
     pd.concat(tables).to_parquet(folder / "predictions.parquet", index=False)
     hardware = {"hardware": describe_hardware(device)}
     (folder / "summary.json").write_text(json.dumps(hardware))
+
+
+def _class_counts(description: dict, result: Result) -> list[int]:
+    if CLASS_COUNTS not in description:
+        raise UserError(
+            f"{result.folder} does not say how many images of each class it was trained on, which "
+            "prior_correction needs: it was made by an earlier version. Delete that folder and run "
+            "the command again, or take prior_correction out of the variant."
+        )
+    return description[CLASS_COUNTS]

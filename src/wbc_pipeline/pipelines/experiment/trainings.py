@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from lightning.pytorch.loggers import Logger
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Task
@@ -17,13 +18,15 @@ from wbc_pipeline.imaging.packing import independent_sources
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.models import build_network, network_class, save_network
 from wbc_pipeline.models.joint import is_joint
-from wbc_pipeline.models.pretrained import imagenet_digest, weights_digest
+from wbc_pipeline.models.pretrained import published_digest, weights_digest
 from wbc_pipeline.pipelines.experiment.composites import Composites
+from wbc_pipeline.pipelines.experiment.inputs import learnt_digest
 from wbc_pipeline.pipelines.experiment.options import Variant
-from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
+from wbc_pipeline.training.fit import Fit
 from wbc_pipeline.training.options import (
     JointLosses,
     RefineOptions,
@@ -34,8 +37,10 @@ from wbc_pipeline.training.refine import Refined
 from wbc_pipeline.training.tasks.base import Task as Learning
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.tasks.joint import JointTask
+from wbc_pipeline.training.turns import Turned
 
 PRECISION = ("precision", "channels_last")
+NEIGHBOURS = "knn"  # the mode of a network that remembers images
 
 
 def build_classification(
@@ -60,10 +65,17 @@ def build_refined(
     return build_joint(Refined(network, refine), views, **known)
 
 
+def build_turned(
+    network: torch.nn.Module, views: Mapping[str, ImageArray], **known
+) -> ClassificationTask:
+    """Build the task of a classifier that predicts the mean over flips and turns."""
+    return build_classification(Turned(network), views, **known)
+
+
 def task_builder(variant: Variant) -> Callable[..., ClassificationTask]:
     """Find what builds the task that predicts."""
     if not is_joint(network_class(variant.network)):
-        return build_classification
+        return build_turned if variant.turns else build_classification
     return build_joint if variant.refine is None else build_refined
 
 
@@ -114,28 +126,32 @@ class Training:
                 **self.run.key,
                 "network": self.network,
                 "arguments": self.arguments,
-                "stages": {name: stage.model_dump() for name, stage in self.stages.items()},
+                "stages": {name: stage.key() for name, stage in self.stages.items()},
                 "processes": self.trainer.devices * self.trainer.num_nodes,  # each has its batch
                 **self.own_params(),
             },
             data={
-                "views": {name: view.result.digest for name, view in self.views.items()},
+                "views": {name: learnt_digest(view) for name, view in self.views.items()},
                 "rows": rows,
                 "weights": weights_digest(self.weights),
                 **self.own_data(),
             },
-            code=code_digest(network_class(self.network), build_network, fit.fit, *self.own_code()),
+            code=code_digest(
+                network_class(self.network), build_network, *self.fitting_code(), *self.own_code()
+            ),
         )
 
     def key_with_weights(self) -> Key | None:
-        """Give the key of the same with ImageNet's weights, where they are wished for in vain.
+        """Give the key of the same with published weights, where they are wished for in vain.
 
         What began with them on another machine is better than what begins at random here.
         """
         if self.weights is not None or self.weights_asked != "auto":
             return None
+        weights = published_digest(self.arguments["backbone"])
+        if weights is None:
+            return None
         key = self.key
-        weights = imagenet_digest(self.arguments["backbone"])
         return replace(key, data={**key.data, "weights": weights})
 
     def work(self) -> Task:
@@ -151,6 +167,10 @@ class Training:
     def own_data(self) -> dict[str, str]:
         """Digests of what else flows into the task."""
         raise NotImplementedError
+
+    def fitting_code(self) -> tuple:
+        """Give the code of `learn`."""
+        return (fit.fit,)
 
     def own_code(self) -> tuple:
         """Give the code of the task."""
@@ -175,15 +195,7 @@ class Training:
             network = build_network(self.network, self.arguments, seed=self.run.seed)
             if self.weights is not None:
                 network.load_pretrained(self.weights)
-            fitted = fit.fit(
-                self.task(network),
-                stages=self.stages,
-                trainer=self.choose_precision(folder),
-                device=self.device,
-                seed=self.run.seed,
-                folder=folder,
-                logger=tracked.logger,
-            )
+            fitted = self.learn(network, folder, tracked.logger)
             save_network(folder, network, self.description())
             fitted.history.to_parquet(folder / "history.parquet")
             fitted.paths.to_parquet(folder / "paths.parquet")
@@ -194,12 +206,28 @@ class Training:
                 "weights_asked": self.weights_asked,
                 "device": self.device.type,
                 "hardware": describe_hardware(self.device),
-                "asked": self.trainer.model_dump(include=set(PRECISION)),
+                "asked": self.asked_precision(),
             }
             (folder / "summary.json").write_text(json.dumps(summary, indent=2))
             self.write_more(folder)
             tracked.log_result(folder, example=self.example())
             fit.remove_checkpoints(folder, self.stages)
+
+    def learn(self, network: torch.nn.Module, folder: Path, logger: Logger | None) -> Fit:
+        """Train the network; resumes in the folder."""
+        return fit.fit(
+            self.task(network),
+            stages=self.stages,
+            trainer=self.choose_precision(folder),
+            device=self.device,
+            seed=self.run.seed,
+            folder=folder,
+            logger=logger,
+        )
+
+    def asked_precision(self) -> dict | None:
+        """Tell what YAML says of precision and memory layout; see `choose_precision`."""
+        return self.trainer.model_dump(include=set(PRECISION))
 
     def choose_precision(self, folder: Path) -> TrainerOptions:
         """Settle precision and memory layout: as YAML says, else as a probe finds.
@@ -207,7 +235,7 @@ class Training:
         The first training of a paper on some hardware is probed, and the others follow: variants
         stay comparable, and a command that goes on with what is missing trains it like the rest.
         """
-        asked = self.trainer.model_dump(include=set(PRECISION))
+        asked = self.asked_precision()
         if "auto" not in asked.values():
             return self.trainer
         found = next(self._siblings(folder, asked), None) or probe_precision(
@@ -248,11 +276,17 @@ class ClassifierTraining(Training):
         The packed images, of which a served model takes examples.
     composites
         What it learns from beside the images of the training part.
+    restorer
+        Which restorer has restored what it looks at.
+    answers
+        What a served model changes of the network's answers; the training does not depend on it.
     """
 
     images: pd.DataFrame
     packed: ImageArray
     composites: Composites | None = None
+    restorer: str | None = None
+    answers: Mapping[str, bool | float] = field(default_factory=dict)
 
     @cached_property
     def classes(self) -> list[str]:
@@ -304,13 +338,22 @@ class ClassifierTraining(Training):
         return {**known, "classes": self.classes, "views": views, "parts": parts}
 
     def description(self) -> dict:
-        """Add the classes in the order of the outputs, and the size of packed images."""
-        size = self.packed.pixels.shape[1]
-        return {**super().description(), "classes": self.classes, "packed_size": size}
+        """Add the classes in the order of the outputs, how many images each trained on, and sizes.
 
-    def example(self) -> np.ndarray:
-        """Give two packed images."""
-        return self.packed.pixels[:2]
+        The size is that of packed images. What changes the answers stands there where it is on.
+        """
+        trained = self.labels[self.run.rows["train"]]
+        return {
+            **super().description(),
+            "classes": self.classes,
+            CLASS_COUNTS: np.bincount(trained, minlength=len(self.classes)).tolist(),
+            "packed_size": self.packed.pixels.shape[1],
+            **self.answers,
+        }
+
+    def example(self) -> np.ndarray | None:
+        """Give two packed images; None behind a restorer, which is not served with it."""
+        return None if self.restorer else self.packed.pixels[:2]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,11 +390,20 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
     Raises
     ------
     UserError
-        If the variant weights losses that its network does not have, or refines masks that it does
-        not predict.
+        If the variant weights losses that its network does not have, refines masks that it does not
+        predict, turns images of a network that segments, or has stages and trains nothing.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
+    known |= {"restorer": variant.restorer, "answers": variant.answers}
+    if variant.refine is not None and variant.refine.turns:
+        known["answers"] = known["answers"] | {"turns": True}
     if is_joint(network_class(variant.network)):
+        if variant.turns:
+            raise UserError(
+                f"{variant.network} segments too, and turns are part of what is done to its masks: "
+                f"in the variant {known['identity']['variant']}, write refine: {{turns: true}} in "
+                "place of turns."
+            )
         return JointTraining(**known, losses=variant.losses)
     for name, what in (("losses", "no losses to weight"), ("refine", "no masks to refine")):
         if name in variant.model_fields_set:
@@ -360,4 +412,17 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
                 f"{name} out of the variant {known['identity']['variant']}, or give it a network "
                 "that segments too."
             )
+    if variant.arguments.get("mode") == NEIGHBOURS:
+        return _neighbours(variant, known)
     return ClassifierTraining(**known)
+
+
+def _neighbours(variant: Variant, known: dict) -> ClassifierTraining:
+    from wbc_pipeline.pipelines.experiment.neighbours import NeighbourTraining
+
+    if "stages" in variant.model_fields_set:
+        raise UserError(
+            f"{known['identity']['variant']} trains nothing, as its mode is {NEIGHBOURS}: take its "
+            "stages out, or set mode to linear, lora or full."
+        )
+    return NeighbourTraining(**known | {"stages": {}})

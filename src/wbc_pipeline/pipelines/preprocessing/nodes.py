@@ -8,6 +8,7 @@ import lazy_loader as lazy
 
 from wbc_pipeline.datasets.images import SHEET_FILE, ImageArray, image_files
 from wbc_pipeline.datasets.results import Task
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
 
@@ -28,6 +29,8 @@ def make_view(
     manifest: pd.DataFrame,
     steps: list[dict],
     options: PreprocessingOptions,
+    *,
+    begun: ImageArray | None = None,
 ) -> Task:
     """Describe a view: what a chain of steps makes of every image.
 
@@ -41,6 +44,9 @@ def make_view(
         Names of steps with their parameters, in order; see ``wbc_pipeline.imaging.chain``.
     options
         Where the work is done; the result does not depend on it.
+    begun
+        What the first of these steps make of the images, if that is kept: the work goes on there,
+        and the result is the same.
 
     Returns
     -------
@@ -54,6 +60,8 @@ def make_view(
     ------
     ValueError
         If a step or one of its parameters is unknown.
+    UserError
+        If images that have masks would be padded.
     """
     from wbc_pipeline.imaging import contact_sheet, views
     from wbc_pipeline.imaging.chain import build_chain, chain_code, chain_data
@@ -62,6 +70,8 @@ def make_view(
     chain = build_chain(steps)
     reader = views.FileImages if chain.full_resolution else views.PackedImages
     rows = accepted(manifest)
+    if chain.full_resolution and any("pad_square" in step for step in steps):
+        _refuse_masks(rows)
     title = ", ".join(name for step in steps for name in step) or "as packed"
 
     def compute(folder: Path) -> None:
@@ -81,8 +91,12 @@ def make_view(
             if chain.full_resolution
             else views.PackedImages(images.pixels, images.masks)
         )
+        rest, source = chain, inputs
+        if begun is not None:
+            rest = build_chain(steps[len(begun.steps) :])
+            source = views.PackedImages(begun.pixels, begun.masks)
         where = options.model_dump(include={"backend", "workers", "scheduler"})
-        regions = views.write_view(chain, inputs, pixels, **where, title=f"Making a view ({title})")
+        regions = views.write_view(rest, source, pixels, **where, title=f"Making a view ({title})")
         if regions is not None:
             regions.insert(0, "image_id", rows["image_id"])
             regions.to_parquet(folder / "regions.parquet")
@@ -99,3 +113,14 @@ def make_view(
         code=chain_code(steps, views.write_view, reader),
     )
     return Task(key, compute, resumes=True)
+
+
+def _refuse_masks(rows: pd.DataFrame) -> None:
+    """Refuse to pad images that have masks, which would no longer lie on their cells."""
+    padded = rows[rows["mask_path"].notna() & (rows["height"] != rows["width"])]
+    if len(padded):
+        raise UserError(
+            f"pad_square pads images, and not their masks: {len(padded)} images that are not "
+            f"square have one, such as {padded['image_id'].iloc[0]!r}. Take pad_square out of the "
+            "view, or cut squares around cells, as stain_region and square_region do."
+        )

@@ -11,7 +11,13 @@ def create_pipeline() -> Pipeline:
 
 
 def view_pipeline(group: str) -> Pipeline:
-    """Make the views that a group of parameters names."""
+    """Make the views that a group of parameters names.
+
+    Parameters
+    ----------
+    group
+        Name of the group.
+    """
     return Pipeline(
         [
             node(

@@ -9,6 +9,7 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.results import Result, policy
 from wbc_pipeline.keys import Key, code_digest, run_name
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
+from wbc_pipeline.pipelines.preprocessing.options import ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import (
     PaperOptions,
     PrintedOptions,
@@ -63,24 +64,27 @@ def list_ensembles(
     chosen: Selection,
     paper: str,
     dataset: str,
+    manifest: pd.DataFrame,
+    options: ScoreOptions,
 ) -> tuple[list[dict[str, Any]], dict[str, pd.DataFrame]]:
-    """Say what each ensemble of this command was computed from.
+    """Say what each ensemble of this command was computed from, and hold it against one network.
 
     Returns
     -------
     ensembles
         A ``key`` and the members' ``weights`` per ensemble, protocol, seed and fold, for tracking.
     items
-        ``ensemble_weights``: weights and temperatures, where they were fitted.
+        ``ensemble_weights``: members, weights and temperatures, where they were chosen or fitted.
+        ``ensembles_against_best``: each ensemble against the network that validation puts first.
     """
     from wbc_pipeline.evaluation.scores import ensembles as combined
+    from wbc_pipeline.evaluation.scores.best_network import ensembles_against_best
 
-    asked = variants.select(chosen).ensembles
-    how = {name: (variant.ensemble, variant.combine) for name, variant in asked.items()}
+    how = variants.select(chosen).combinations()
     fitted = combined.ensemble_weights(predictions, how)
     code = code_digest(combined.combine_predictions)
     found = []
-    for name, (members, combine) in how.items():
+    for name, (members, combine, best) in how.items():
         runs = predictions.loc[predictions["variant"] == name, RUN].drop_duplicates()
         for run in runs.to_dict("records"):
             names = [f"{member}/{run_name(**run)}" for member in members]
@@ -92,14 +96,22 @@ def list_ensembles(
                     **run,
                     "members": members,
                     "combine": combine,
+                    **({} if best is None else {"best": best}),
                 },
                 data={"predictions": [predicted[each].digest for each in names]},
                 code=code,
             )
             own = fitted[(fitted[["variant", *RUN]] == (name, *run.values())).all(axis=1)]
-            weights = dict(zip(own["member"], own["weight"], strict=True))
+            weights = {
+                row.member if pd.isna(row.answer) else f"{row.member}.{row.answer}": row.weight
+                for row in own.itertuples()
+            }
             found.append({"key": key.as_dict(), "weights": weights})
-    return found, {"ensemble_weights": fitted} if len(fitted) else {}
+    compared = ensembles_against_best(
+        predictions, manifest, how, resamples=options.resamples, level=options.level
+    )
+    items = {"ensemble_weights": fitted, "ensembles_against_best": compared}
+    return found, {name: table for name, table in items.items() if len(table)}
 
 
 def check_printed(
@@ -212,12 +224,17 @@ def write_report(
     metrics: pd.DataFrame,
     metrics_by_fold: pd.DataFrame,
     runs: pd.DataFrame,
+    shift: ShiftOptions | None,
     **items: dict[str, Any],
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.evaluation.report.page import render_report
-    from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
+    from wbc_pipeline.pipelines.splitting.absent_classes import (
+        describe_absent_classes,
+        describe_left_out,
+        describe_moved_parts,
+    )
     from wbc_pipeline.sources.combined import caveats, set_names
 
     own = {name: item for group in items.values() for name, item in group.items()}
@@ -248,6 +265,9 @@ def write_report(
             *_explain_other_images(dataset, paper),
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
+            *describe_shift(shift, dataset),
+            *describe_moved_parts(splits, manifest),
+            *describe_left_out(splits, manifest),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),
@@ -288,6 +308,18 @@ def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:
         f"The published numbers are of other images ({', '.join(names)}): beside those of "
         f"{dataset} they show the paper's method at work, not whether its result holds."
     ]
+
+
+def describe_shift(shift: ShiftOptions | None, dataset: str) -> list[str]:
+    """Say how the parts were shifted, or why they were not."""
+    from wbc_pipeline.sources.combined import come_degraded
+
+    if shift is None or not shift.parts:
+        return []
+    if come_degraded(dataset):
+        return [f"Images of {dataset} come degraded: the shift of the parameters was left out."]
+    how = "; ".join(f"{part}: {steps}" for part, steps in shift.parts.items())
+    return [f"Images were degraded before views were made of them, by the part they play: {how}."]
 
 
 def _explain_weights(runs: pd.DataFrame) -> list[str]:

@@ -158,3 +158,39 @@ class PrintedOptions(Options):
                 for name in classes if test.classes else ():
                     check_name(name, test.classes, f"{place}: class")
         return self
+
+
+class HypothesisOptions(Options):
+    """A claim that one variant scores higher than another, and by how much.
+
+    Parameters
+    ----------
+    claim
+        In words.
+    better, than
+        The variants.
+    metric
+        Of ``wbc_pipeline.evaluation.scores.hypotheses``.
+    classes
+        Those whose recall ``mean_recall`` averages.
+    margin
+        The least gain, of a metric from 0 to 1.
+    protocols
+        Under which it is claimed, one of them at least.
+    """
+
+    claim: str
+    better: str
+    than: str
+    metric: Literal["iou_cell", "macro_f1", "mean_recall"]
+    classes: list[str] = Field(default_factory=list)
+    margin: float = Field(ge=0, lt=1)
+    protocols: list[Protocol] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_classes_of_a_mean(self) -> "HypothesisOptions":
+        if bool(self.classes) != (self.metric == "mean_recall"):
+            raise ValueError(
+                "classes belong to the metric mean_recall: name them there, and nowhere else"
+            )
+        return self

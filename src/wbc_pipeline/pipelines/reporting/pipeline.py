@@ -9,6 +9,7 @@ from wbc_pipeline.pipelines.reporting import nodes
 
 SHARED_ITEMS = ("check_printed", "compare_with_paper", "list_ensembles", "score_runs")
 ROBUSTNESS_ITEMS = ("score_robustness", "draw_robustness")
+SUBMISSION_ITEMS = ("write_submissions",)
 
 
 def report_pipeline(
@@ -39,7 +40,7 @@ def report_pipeline(
     named = {
         **{name: f"params:{paper}.{name}" for name in groups},
         **{name: name for name in ("manifest", "splits", "images")},
-        **{name: f"{paper}.{name}" for name in ("views", "trainings", "predictions")},
+        **{name: f"{paper}.{name}" for name in ("views", "restored", "trainings", "predictions")},
         "dataset": "params:dataset",
         **(own_inputs or {}),
     }
@@ -47,7 +48,10 @@ def report_pipeline(
     items = [
         *(f"{report}.{name}_items" for name in SHARED_ITEMS),
         *(output for each in own for output in each.outputs),
-        *(f"{report}.{name}_items" for name in (*ROBUSTNESS_ITEMS, "draw_figures")),
+        *(
+            f"{report}.{name}_items"
+            for name in (*ROBUSTNESS_ITEMS, *SUBMISSION_ITEMS, "draw_figures")
+        ),
     ]
 
     def step(func, inputs, outputs):
@@ -74,6 +78,8 @@ def report_pipeline(
                     "chosen": "params:variants",
                     "paper": f"{paper}.name",
                     "dataset": "params:dataset",
+                    "manifest": "manifest",
+                    "options": options["score"],
                 },
                 [f"{paper}.ensembles", f"{report}.list_ensembles_items"],
             ),
@@ -114,6 +120,7 @@ def report_pipeline(
                     "paper": options["paper"],
                     "manifest": "manifest",
                     "splits": "splits",
+                    "shift": f"params:{paper}.shift",
                     **{
                         name: f"{report}.{name}"
                         for name in ("published", "metrics", "metrics_by_fold", "runs")

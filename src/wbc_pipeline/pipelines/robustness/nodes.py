@@ -13,6 +13,8 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, digest
 from wbc_pipeline.pipelines.experiment.nodes import combine, predict_conditions
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
+from wbc_pipeline.pipelines.experiment.shifting import as_shown, steps_by_part
+from wbc_pipeline.pipelines.preprocessing.options import Restorers, ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.pipelines.robustness.options import CurveOptions, RobustnessOptions
 
@@ -56,6 +58,8 @@ def degrade_views(
     chosen: Selection,
     variants: Variants,
     options: RobustnessOptions,
+    shift: ShiftOptions | None,
+    dataset: str,
 ) -> dict[str, Task]:
     """Describe what the views show of the sampled images under each curve and amount.
 
@@ -72,7 +76,11 @@ def degrade_views(
     chosen, variants
         The variants that take part, and what all of them look at.
     options
-        What is done to the images.
+        What is done to the images, after the shift of the test part where the paper has one.
+    shift
+        The paper's; None for nothing.
+    dataset
+        Its name: what comes degraded is not shifted.
 
     Returns
     -------
@@ -90,14 +98,23 @@ def degrade_views(
     }
     return {
         f"{name}/{_folder(condition)}": task
-        for name, view in views.items()
+        for name in views
         if name in seen
-        for condition, task in _degrade_view(view, manifest, images, sample, options).items()
+        for condition, task in _degrade_view(
+            views[name],
+            shift=steps_by_part(shift, dataset).get("test", []),
+            manifest=manifest,
+            images=images,
+            sample=sample,
+            options=options,
+        ).items()
     }
 
 
 def _degrade_view(
     view: ImageArray,
+    *,
+    shift: list[dict],
     manifest: pd.DataFrame,
     images: ImageArray,
     sample: pd.DataFrame,
@@ -119,6 +136,8 @@ def _degrade_view(
             if chain.full_resolution
             else PackedImages(images.pixels)
         )
+        if shift:
+            inputs = degraded_views.ChangedImages(inputs, build_chain(shift))
         degraded_views.write_degraded_view(
             chain, inputs, sample["row"].tolist(), image_files(folder)[0], condition, title=title
         )
@@ -138,6 +157,7 @@ def _degrade_view(
                 "amount": amount,
                 "restore": how.restore,
                 "finds_on": how.finds_on,
+                **({"shift": shift} if shift else {}),
             },
             data={
                 "view": view.result.digest,
@@ -145,10 +165,11 @@ def _degrade_view(
                 "fitted": chain_data(how.restore),
             },
             code=chain_code(
-                [*view.steps, *how.restore],
+                [*view.steps, *how.restore, *shift],
                 degraded_views.write_degraded_view,
                 degraded_views.Condition,
                 FileImages if chain.full_resolution else PackedImages,
+                *((degraded_views.ChangedImages,) if shift else ()),
             ),
         )
         compute_condition = partial(compute, condition=condition, title=f"Degrading ({name})")
@@ -165,6 +186,8 @@ def predict_degraded(
     chosen: Selection,
     variants: Variants,
     options: RobustnessOptions,
+    restorers: Restorers,
+    trained_restorers: dict[str, Result],
     device: str,
 ) -> dict[str, Task]:
     """Describe what every training answers to the degraded images of its test part.
@@ -174,6 +197,8 @@ def predict_degraded(
     dict of str to Task
         ``<variant>/<run>``; each makes a folder with ``predictions.parquet``, of all conditions.
     """
+    from wbc_pipeline.pipelines.experiment.restorers import restore_later
+
     opened = {name: open_images(result) for name, result in degraded.items()}
     conditions = {
         condition: {
@@ -192,6 +217,11 @@ def predict_degraded(
         chosen=chosen,
         variants=variants,
         device=device,
+        restorers=restorers,
+        restored={
+            condition: restore_later(views, restorers, trained_restorers, device)
+            for condition, views in conditions.items()
+        },
     )
 
 
@@ -260,7 +290,7 @@ def draw_robustness(
     first = sample.iloc[0]
     names = dict.fromkeys(name.partition("/")[0] for name in degraded)
     pictures = {
-        (curve, view): {"clean": views[view].pixels[first["row"]]}
+        (curve, view): {"clean": as_shown(view, "test", views).pixels[first["row"]]}
         | {
             text: open_images(degraded[f"{view}/{_folder(f'{curve} {text}')}"]).pixels[0]
             for text in how.levels

@@ -1,40 +1,12 @@
 """Parameters of the saliency paper."""
 
-from typing import Literal
-
 from pydantic import Field, model_validator
 
 from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
 from wbc_pipeline.pipelines.preprocessing.options import Name
-from wbc_pipeline.pipelines.reporting.options import Published
+from wbc_pipeline.pipelines.reporting.options import HypothesisOptions, Published
 from wbc_pipeline.pipelines.saliency.drawing import DrawingOptions
-from wbc_pipeline.pipelines.splitting.options import Protocol
-
-
-class HypothesisOptions(Options):
-    """A claim that one variant scores higher than another, and by how much.
-
-    Parameters
-    ----------
-    claim
-        In words.
-    better, than
-        The variants.
-    metric
-        Of ``wbc_pipeline.evaluation.scores.hypotheses``.
-    margin
-        The least gain, of a metric from 0 to 1.
-    protocols
-        Under which it is claimed, one of them at least.
-    """
-
-    claim: str
-    better: str
-    than: str
-    metric: Literal["iou_cell", "macro_f1"]
-    margin: float = Field(ge=0, lt=1)
-    protocols: list[Protocol] = Field(min_length=1)
 
 
 class AttentionOptions(Options):

@@ -1,4 +1,4 @@
-"""Which classes a split leaves out of a part, in words."""
+"""Which classes a split leaves out of a part, and which parts are not as published, in words."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ pd = lazy.load("pandas")
 _MEANING = {
     "train": "no training image{}: no network can learn it, and its recall can only be 0 there",
     "validation": "no validation image{}: no choice of an epoch or threshold looks at it there",
-    "test": "no test image{}: its F1 counts as 0 in the mean over classes there",
+    "test": "no test image{}: it has no scores there, and means over classes leave it out",
 }
 
 
@@ -56,6 +56,59 @@ network can learn it, and its recall can only be 0 there."
             meaning = _MEANING[part].format(where)
             said.append(f"Under the {protocol} protocol class {label!r} ({size}) has {meaning}.")
     return said
+
+
+def describe_moved_parts(splits: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
+    """Say if the published protocol tests the published validation part, as no other has labels.
+
+    Parameters
+    ----------
+    splits, manifest
+        As in `describe_absent_classes`; of the manifest also ``published_part``.
+
+    Returns
+    -------
+    One sentence, or none.
+    """
+    tested = splits[(splits["protocol"] == "published") & (splits["part"] == "test")]
+    moved = manifest["image_id"].isin(tested["image_id"])
+    moved &= manifest["published_part"] == "validation"
+    if not moved.any():
+        return []
+    unlabelled = ((manifest["published_part"] == "test") & manifest["label"].isna()).sum()
+    labels = f"the {_count(unlabelled, 'image')} of the published test part have no labels"
+    why = labels if unlabelled else "no test part is published"
+    return [
+        "Under the published protocol the published validation part "
+        f"({_count(moved.sum(), 'image')}) is tested, as {why}; the validation part is drawn from "
+        "the training part by source."
+    ]
+
+
+def describe_left_out(splits: pd.DataFrame, manifest: pd.DataFrame) -> list[str]:
+    """Say how many images the published protocol leaves out, as their cells are tested.
+
+    Parameters
+    ----------
+    splits
+        See ``design``: splits.
+    manifest
+        See ``design``: manifest.
+
+    Returns
+    -------
+    One sentence, or none.
+    """
+    published = splits.loc[splits["protocol"] == "published", "image_id"]
+    images = manifest[(manifest["status"] == "ok") & manifest["label"].notna()]
+    left_out = images[~images["image_id"].isin(published)]
+    if published.empty or left_out.empty:
+        return []
+    return [
+        f"Under the published protocol {_count(len(left_out), 'image')} of the training part, such "
+        f"as {left_out['image_id'].iloc[0]!r}, stand in no part: they show cells or patients of "
+        "images that are validated or tested, which a network must not have seen."
+    ]
 
 
 def _count(number: int, what: str) -> str:

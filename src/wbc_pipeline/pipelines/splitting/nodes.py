@@ -14,7 +14,11 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
 from wbc_pipeline.keys import Key, code_digest, digest, run_name
-from wbc_pipeline.pipelines.splitting.absent_classes import describe_absent_classes
+from wbc_pipeline.pipelines.splitting.absent_classes import (
+    describe_absent_classes,
+    describe_left_out,
+    describe_moved_parts,
+)
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
 
 pd = lazy.load("pandas")
@@ -71,7 +75,8 @@ def deal_splits(
 def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataFrame:
     """Put the splits of this command together and assert that none leaks; see ``design``: splits.
 
-    Classes that some part lacks are warned of, once per protocol, class and part.
+    Classes that some part lacks are warned of, once per protocol, class and part, and published
+    parts that play another or lack images.
 
     Raises
     ------
@@ -80,7 +85,11 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     """
     splits = pd.concat([result.table("splits") for result in dealt.values()], ignore_index=True)
     check_splits(splits, manifest)
-    for said in describe_absent_classes(splits, manifest):
+    for said in [
+        *describe_moved_parts(splits, manifest),
+        *describe_left_out(splits, manifest),
+        *describe_absent_classes(splits, manifest),
+    ]:
         _log.warning("%s", said)
     return splits
 
@@ -95,13 +104,18 @@ def split_images(
     manifest
         See ``design``: manifest; only rows of status ``ok`` take part.
     protocol
-        ``random``: stratified by class; copies of one cell fall on both sides.
+        ``random``: stratified by class; copies of one cell fall on both sides. A class of fewer
+        images than parts trains only.
         ``filename``: by what the file names suggest as source, which may be wrong: a trap, shown.
         ``published``: the data set's own parts; a validation part is drawn from the training
-        part where none is published.
+        part where none is published. Where the published test part has no labels, or there is
+        none, the published validation part is tested, and another is drawn. Of sets that come
+        degraded, images that show a cell or patient of a later part (validation, test) are left
+        out, see `describe_left_out`.
         ``source``: stratified by class, all images of a source, of sources that show one cell,
-        and of a patient where patients are known, on one side. Images of unknown source are left
-        out, and warned of.
+        and of a patient where patients are known, on one side. A class of fewer sources than
+        parts trains only, unless a source of it also shows a class that would lack somewhere.
+        Images of unknown source are left out, and warned of.
         ``domain``: a fold per stain or laboratory tests all of it, and trains and validates on the
         others, by source. ``dataset``: the same with data sets.
     seed
@@ -118,8 +132,8 @@ def split_images(
     Raises
     ------
     SplitError
-        If the data set lacks what a protocol needs, or a class has too few images. A class of
-        fewer sources than parts is missing in some part, see `describe_absent_classes`.
+        If the data set lacks what a protocol needs, or has too few images. A class of fewer
+        sources than parts is missing in some part, see `describe_absent_classes`.
     """
     images = _labelled(manifest)
     folds = [
@@ -141,14 +155,14 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
     """Assert that no cell stands on two sides where it must not, and that no part is empty.
 
     What stands on one side only is a ``source_group``, and with it each ``source_id``. No image is
-    tested twice under one seed.
+    tested twice under one seed, and of several classes two are tested.
 
     Raises
     ------
     SplitError
         Naming protocol, seed and an example.
     """
-    rows = splits.merge(manifest[["image_id", "source_group"]], on="image_id")
+    rows = splits.merge(manifest[["image_id", "label", "source_group"]], on="image_id")
     tested = rows[rows["part"] == "test"]
     assert not tested.duplicated(["protocol", "seed", "image_id"]).any(), "folds overlap"
     for (protocol, seed, fold), split in rows.groupby(["protocol", "seed", "fold"]):
@@ -164,32 +178,44 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
                 f"The {protocol} split of seed {seed} leaks: source {sides.idxmax()!r} stands on "
                 f"{sides.max()} sides. This is a bug in the split; please report it."
             )
+    for (protocol, seed), split in rows.groupby(["protocol", "seed"]):
+        if split["label"].nunique() > 1:  # scores of one class are said to mean nothing
+            _check_tested_classes(split, protocol, seed)
+
+
+def _check_tested_classes(split: pd.DataFrame, protocol: str, seed: int) -> None:
+    tested = sorted(split.loc[split["part"] == "test", "label"].unique())
+    if len(tested) > 1:
+        return
+    what = "image_id" if protocol == "random" else "source_group"
+    units = split[what].fillna(split["image_id"]).groupby(split["label"]).nunique()
+    counts = ", ".join(f"{label}: {count}" for label, count in units.sort_values().items())
+    raise SplitError(
+        f"The {protocol} split of seed {seed} can test {' and '.join(tested) or 'no class'} alone, "
+        f"and scores need two classes or more. A class of fewer "
+        f"{'images' if protocol == 'random' else 'sources'} than the {len(PARTS)} parts only "
+        f"trains; there are {counts}. Add images, or ask for other protocols."
+    )
 
 
 def _split_randomly(images: pd.DataFrame, options: SplittingOptions, seed: int) -> list[pd.Series]:
     from sklearn.model_selection import train_test_split
 
-    labels = images["label"]
-    few = labels.value_counts()
-    few = few[few < len(PARTS)]
-    if len(few):
-        raise SplitError(
-            f"Class {few.index[0]!r} has {few.iloc[0]} image(s); a stratified split into train, "
-            f"validation and test needs {len(PARTS)}. Add images or leave the class out."
-        )
+    counts = images["label"].map(images["label"].value_counts())
+    labels = images.loc[counts >= len(PARTS), "label"]  # rarer classes train only
     share = options.validation / (1 - options.test)
     try:
         rest, test = train_test_split(
-            images.index, test_size=options.test, stratify=labels, random_state=seed
+            labels.index, test_size=options.test, stratify=labels, random_state=seed
         )
         _, validation = train_test_split(
             rest, test_size=share, stratify=labels[rest], random_state=seed
         )
     except ValueError as error:
         raise SplitError(
-            f"{len(images)} images of {labels.nunique()} classes are too few for a stratified "
-            f"split with {options.validation:.0%} validation and {options.test:.0%} test images "
-            f"({error}); add images."
+            f"{len(images)} images of {images['label'].nunique()} classes are too few for a "
+            f"stratified split with {options.validation:.0%} validation and {options.test:.0%} "
+            f"test images ({error}); add images."
         ) from error
     parts = pd.Series("train", index=images.index)
     parts[validation], parts[test] = "validation", "test"
@@ -289,22 +315,40 @@ def _split_as_published(
             "other protocols, such as --params=protocols=random+source."
         )
     is_test = images["published_part"] == "test"
-    rest = images[~is_test]
+    if not is_test.any():  # a challenge keeps its labels, so that validation is what can be tested
+        is_test = images["published_part"] == "validation"
+    rest = _without_twins(images[~is_test], images[is_test])
     if not is_test.any() or rest.empty:
         raise SplitError(
-            "The published split names no test part, or nothing but one; ask for other protocols."
+            "The published split has no labelled test part and no validation part in its place, or "
+            "nothing but one; ask for other protocols."
         )
-    if (rest["published_part"] == "validation").any():
-        return [images["published_part"]]
+    is_validation = rest["published_part"] == "validation"
+    if is_validation.any():
+        train = _without_twins(rest[~is_validation], rest[is_validation])
+        kept = pd.concat([train, rest[is_validation], images[is_test]]).index
+        return [images.loc[images.index.isin(kept), "published_part"]]
     from wbc_pipeline.imaging.packing import independent_sources
 
     # Where sources are unknown each image counts as its own: validation then only stops the
     # training, and the published test part stays apart.
     groups = independent_sources(rest)
     shares = {"train": 1 - options.validation, "validation": options.validation}
-    parts = pd.Series("test", index=images.index)
-    parts[rest.index] = _allocate_groups(groups, rest["label"], shares, seed)
-    return [parts]
+    parts = pd.Series("test", index=images.index[is_test])
+    dealt = _allocate_groups(groups, rest["label"], shares, seed)
+    return [pd.concat([parts, dealt]).reindex(images.index).dropna()]
+
+
+def _without_twins(images: pd.DataFrame, others: pd.DataFrame) -> pd.DataFrame:
+    """Leave out images that show a cell or patient of others, of sets that come degraded.
+
+    Other sets keep the published parts as they are, leaks included: their papers did.
+    """
+    from wbc_pipeline.sources.combined import come_degraded
+
+    twins = images["source_group"].isin(others["source_group"].dropna())
+    degraded = [name for name in images.loc[twins, "dataset"].unique() if come_degraded(name)]
+    return images[~(twins & images["dataset"].isin(degraded))]
 
 
 _SPLITTERS = {
@@ -336,7 +380,8 @@ def _allocate_groups(
     """Deal groups of images out to parts so that every class stands in every part if it can.
 
     Several orders are tried where groups of several classes make the first fail, which puts the
-    first group of a class into the training part.
+    first group of a class into the training part, and every group of a class that has to lack
+    somewhere.
     """
     random = np.random.default_rng(seed)
     counts = pd.crosstab(groups, labels)
@@ -346,7 +391,8 @@ def _allocate_groups(
         absent = _absent_classes(counts, parts, list(shares))
         # A class of fewer groups than parts has to lack somewhere.
         avoidable = sum((counts[label] > 0).sum() >= len(shares) for label, _ in absent)
-        dealt.append(((avoidable, len(absent)), parts))
+        untrained = sum(part == "train" for _, part in absent)
+        dealt.append(((avoidable, untrained, len(absent)), parts))
         if not avoidable:
             break
     _, parts = min(dealt, key=lambda deal: deal[0])
@@ -358,9 +404,10 @@ def _deal_groups(
 ) -> np.ndarray:
     """Deal the groups of each class out, rarest class first, to the part that lacks most of it.
 
-    A part that has no image of the class comes first: in the order of the shares, or any of them;
-    then a class of fewer groups than parts, which must lack somewhere, takes any part at all. A
-    group of several classes is dealt out with the rarest of them.
+    A part that has no image of the class comes first: in the order of the shares, or any of them.
+    A class of fewer groups than parts, which must lack somewhere, trains; or, where any part may
+    come first or none trains, takes what comes. A group of several classes is dealt out with the
+    rarest of them.
     """
     parts, numbers = list(shares), counts.to_numpy()
     groups_of_class = (numbers > 0).sum(axis=0)
@@ -374,6 +421,8 @@ def _deal_groups(
             empty = np.flatnonzero(held == 0)
             if any_part and groups_of_class[label] < len(parts):
                 part = random.integers(len(parts))
+            elif "train" in shares and groups_of_class[label] < len(parts):
+                part = parts.index("train")
             elif len(empty):
                 part = random.choice(empty) if any_part else empty[0]
             else:

@@ -217,7 +217,7 @@ def judge_labels(
     return cells, {
         "suspect_counts": suspects.count_suspects(cells, level=options.level),
         "suspect_sheet": figures.suspect_sheet(
-            cells, partial(_pixels_of, manifest, views[described[-1]]), dataset=dataset
+            cells, partial(pixels_of, manifest, views[described[-1]]), dataset=dataset
         ),
         "suspect_labels": describe(found, "Suspect labels", "The worst first."),
         "scores_without_suspects": ceiling.score_without_suspects(whole, judged, **scores),
@@ -242,9 +242,10 @@ def _training_cells(splits: pd.DataFrame, manifest: pd.DataFrame) -> dict[int, f
     return {percent_of(protocol): float(mean) for protocol, mean in means.items()}
 
 
-def _pixels_of(
+def pixels_of(
     manifest: pd.DataFrame, view: ImageArray, image_ids: Sequence[str]
 ) -> list[np.ndarray]:
+    """Give the RGB uint8 images ``[H, W, 3]`` of ids, as a view shows them."""
     from wbc_pipeline.imaging.packing import accepted
 
     names = pd.Index(accepted(manifest)["image_id"])

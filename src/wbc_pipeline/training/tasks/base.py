@@ -20,10 +20,13 @@ from torchmetrics import MetricCollection
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.training.options import StageOptions
+from wbc_pipeline.training.parts import check_prefixes, is_under, reset_parts
 from wbc_pipeline.training.sampling import RowBatches, balancing_weights, derive_seed
 from wbc_pipeline.training.views import as_tensor
 
 VALIDATION_BATCH = 256
+# Beside losses and metrics, what stands in the history and in MLflow once an epoch.
+OF_STAGE = ("learning_rate", "learning_rate_lowest", "stage_number", "unfrozen_parameters")
 
 
 class DivergedError(UserError, FloatingPointError):
@@ -138,13 +141,21 @@ class Task(lightning.LightningModule, ABC):
         """Tell whether there is a validation part."""
         return len(self.rows.get("validation", ())) > 0
 
+    @property
+    def is_augmented(self) -> bool:
+        """Tell whether training batches change at random."""
+        return self.options.augmentation is not None
+
     def begin(self, stage: Stage) -> None:
-        """Prepare for a stage: freeze what it freezes, and check its options against the task.
+        """Prepare for a stage: draw anew what it resets, freeze what it freezes.
+
+        Its options are checked against the task.
 
         Raises
         ------
         ValueError
-            If the monitored metric, a prefix or what sampling balances is unknown, or all is fixed.
+            If the monitored metric, a prefix or what sampling balances is unknown, all is fixed, or
+            what is to be reset cannot be.
         """
         self.stage = stage
         self._check_options()
@@ -153,6 +164,8 @@ class Task(lightning.LightningModule, ABC):
         self.network.to(memory_format=layout)
         self.train()
         check_prefixes(self.network, stage.name, self.options)
+        seed = derive_seed(stage.seed, stage.number)
+        reset_parts(self.network, stage.name, self.options.reset, seed=seed)
         for name, weight in self.network.named_parameters():
             weight.requires_grad_(name in self._trainable and not self._is_frozen(name))
         if not any(weight.requires_grad for weight in self.network.parameters()):
@@ -224,14 +237,13 @@ class Task(lightning.LightningModule, ABC):
         for name, module in self.network.named_modules():
             if name and self._is_frozen(name):
                 module.eval()
-        rate = max(group["lr"] for group in self.optimizers().param_groups)
-        self.log("learning_rate", rate, sync_dist=self._is_distributed)
+        self._log_stage()
         self._log_epoch()
 
     def training_step(self, rows: Tensor) -> Tensor:  # int64 [B]
         """Learn from one batch; returns its loss."""
         batch = self.batch(rows)
-        if self.options.augmentation is not None:
+        if self.is_augmented:
             batch = self.augmented(batch)
         return self._step(batch, "train", len(rows))
 
@@ -271,6 +283,17 @@ class Task(lightning.LightningModule, ABC):
         )
         return total
 
+    def _log_stage(self) -> None:
+        rates = [group["lr"] for group in self.optimizers().param_groups]
+        found = {"learning_rate": max(rates)}
+        if len(rates) > 1:
+            found["learning_rate_lowest"] = min(rates)
+        found["stage_number"] = float(self.stage.number)
+        weights = [weight for weight in self.network.parameters() if weight.requires_grad]
+        found["unfrozen_parameters"] = float(sum(weight.numel() for weight in weights))
+        for name, value in found.items():
+            self.log(name, value, sync_dist=self._is_distributed)
+
     def _log_epoch(self) -> None:
         # Lightning's own number begins anew with each stage.
         epoch = float(self.stage.first_epoch + self.current_epoch)
@@ -307,33 +330,15 @@ class Task(lightning.LightningModule, ABC):
             )
 
     def _is_frozen(self, name: str) -> bool:
-        return any(_is_under(name, prefix) for prefix in self.options.freeze)
+        return any(is_under(name, prefix) for prefix in self.options.freeze)
 
     def _rate_factor(self, name: str) -> float:
-        prefixes = [prefix for prefix in self.options.rates if _is_under(name, prefix)]
+        prefixes = [prefix for prefix in self.options.rates if is_under(name, prefix)]
         return self.options.rates[max(prefixes, key=len)] if prefixes else 1.0
 
     @property
     def _is_distributed(self) -> bool:
         return self.trainer.world_size > 1
-
-
-def check_prefixes(network: nn.Module, stage: str, options: StageOptions) -> None:
-    """Check that a stage freezes and slows parts that the network has.
-
-    Raises
-    ------
-    ValueError
-        Naming the stage, the prefix and the network's parts.
-    """
-    names = [name for name, _ in network.named_parameters()]
-    for prefix in (*options.freeze, *options.rates):
-        if not any(_is_under(name, prefix) for name in names):
-            parts = ", ".join(name for name, _ in network.named_children())
-            raise ValueError(
-                f"stages.{stage}: no parameter of {type(network).__name__} is under {prefix!r}; "
-                f"correct freeze and rates, its parts are {parts}."
-            )
 
 
 def _lengthened(options: StageOptions, batches: int) -> StageOptions:
@@ -345,7 +350,3 @@ def _lengthened(options: StageOptions, batches: int) -> StageOptions:
     if options.patience is not None:
         lengths["patience"] = times * options.patience
     return options.model_copy(update=lengths)
-
-
-def _is_under(name: str, prefix: str) -> bool:
-    return name == prefix or name.startswith(f"{prefix}.")

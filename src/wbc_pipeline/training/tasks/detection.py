@@ -13,6 +13,7 @@ from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.training.augmentation import augment, flip_with_targets
 from wbc_pipeline.training.augmentation_options import AugmentationOptions
 from wbc_pipeline.training.detection import Targets, detect
+from wbc_pipeline.training.options import OF_CLASSES, OF_CLASSIFIERS, switched_on
 from wbc_pipeline.training.tasks.base import DivergedError, Stage, Task
 from wbc_pipeline.training.views import take_views
 
@@ -88,13 +89,7 @@ class DetectionTask(Task):
         """
         super().begin(stage)
         options, augmentation = stage.options, stage.options.augmentation
-        unfit = [
-            name
-            for name, default in (("class_weights", "none"), ("label_smoothing", 0.0))
-            if getattr(options, name) != default
-        ]
-        if options.cached_features:
-            unfit.append("cached_features")
+        unfit = switched_on(options, (*OF_CLASSES, *OF_CLASSIFIERS))
         if augmentation is not None:
             moving = [name for name in WITHOUT_BOXES if getattr(augmentation, name)]
             unfit += [f"augmentation.{name}" for name in moving]

@@ -20,7 +20,7 @@ from wbc_pipeline.training.joint import (
     measure,
     regions_of,
 )
-from wbc_pipeline.training.options import JointLosses
+from wbc_pipeline.training.options import OF_CLASSIFIERS, JointLosses, switched_on
 from wbc_pipeline.training.tasks.base import Stage, Task
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.views import as_tensor, take_views
@@ -87,15 +87,8 @@ class JointTask(ClassificationTask):
         super().begin(stage)
 
     def on_fit_start(self) -> None:
-        """Move the arrays to the device; weight classes where asked."""
-        Task.on_fit_start(self)  # a classifier has no image without a label
-        self._class_weights = None
-        if self.options.class_weights == "balanced":
-            labels = self.arrays["label"][self.rows["train"]]
-            labels = labels[labels >= 0]
-            counts = torch.bincount(labels, minlength=len(self.classes)).clamp(min=1)
-            weights = len(labels) / (len(self.classes) * counts)
-            self._class_weights = weights.to(self.device)
+        """Move the arrays to the device."""
+        Task.on_fit_start(self)
 
     def batch(self, rows: Tensor) -> dict[str, Tensor | list[Tensor] | None]:
         """Take ``inputs`` but the prior, ``label`` [B], ``mask`` and ``prior``, uint8 [B, H, W]."""
@@ -184,12 +177,10 @@ class JointTask(ClassificationTask):
         labelled = labels >= 0
         if not labelled.any():
             return 0 * logits.sum()
-        return functional.cross_entropy(
-            logits[labelled],
-            labels[labelled],
-            weight=self._class_weights if training else None,
-            label_smoothing=self.options.label_smoothing if training else 0.0,
-        )
+        logits, labels = logits[labelled], labels[labelled]
+        if training:
+            return self._class_loss.cross_entropy(logits, labels)
+        return functional.cross_entropy(logits, labels)
 
     def _check_masks(self, stage: Stage) -> None:
         options, augmentation = stage.options, stage.options.augmentation
@@ -198,7 +189,7 @@ class JointTask(ClassificationTask):
                 "losses.cross_entropy is 0, and no training image has a mask to learn from; set it "
                 "above 0, or take a data set with masks."
             )
-        unfit = ["cached_features"] if options.cached_features else []
+        unfit = switched_on(options, OF_CLASSIFIERS)
         if augmentation is not None:
             mixing = [name for name in ("cutmix", "mixup") if getattr(augmentation, name)]
             unfit += [f"augmentation.{name}" for name in mixing]

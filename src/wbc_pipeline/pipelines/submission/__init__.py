@@ -1,0 +1,1 @@
+"""What a paper's networks answer to a challenge's test images, which come without labels."""
