@@ -113,7 +113,8 @@ def test_an_environment_changes_only_what_it_names(load):
         ),
         (
             {"challenge": {"families": {"transformers": ["kan_transforme"]}}},
-            "challenge: .*families.transformers: variant 'kan_transforme' is not known. Did you mean",
+            "challenge: .*families.transformers: variant 'kan_transforme' is not known. "
+            "Did you mean",
         ),
         (
             {"challenge": {"maturation": {"precursors": ["PMY", "BLA"]}}},
