@@ -89,18 +89,15 @@ def check_group(checked: SharedParameters, group: str) -> None:
 
 def _check_restorers(group: str, own: Any, sizes: dict[str, int]) -> None:
     """Check that restorers can be built, and that variants look at what they restore."""
-    import torch
-
-    from wbc_pipeline.models import build_network, network_class
-    from wbc_pipeline.training.tasks.base import check_prefixes
+    from wbc_pipeline.models import network_class
+    from wbc_pipeline.training.parts import check_prefixes
 
     restorers = own.restorers.root if hasattr(own, "restorers") else {}
     for name, restorer in restorers.items():
         where = f"{group}.restorers.{name}"
         arguments = {"image_size": sizes[restorer.view], **restorer.arguments}
         try:
-            with torch.device("meta"):
-                network = build_network(restorer.network, arguments, seed=0)
+            network = _build(restorer.network, json.dumps(arguments))
         except Exception as error:
             raise refuse(f"{where}.arguments: {error}") from error
         try:

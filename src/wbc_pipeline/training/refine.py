@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from wbc_pipeline.imaging.segment import fill_holes
 from wbc_pipeline.models.joint import JointOutput
 from wbc_pipeline.training.options import RefineOptions
-from wbc_pipeline.training.turns import turns
+from wbc_pipeline.training.turns import average_logits, turns
 
 CENTRAL = 0.4  # standard deviation, in half sides, of how much a place counts
 LEAST_NUCLEUS = 0.05  # a component without any nucleus counts too
@@ -59,7 +59,7 @@ def average_turns(network: nn.Module, *views: Tensor) -> JointOutput:
         Float [B, 3, S, S] each.
     """
     outputs = [(network(*map(turn, views)), back) for turn, back in turns()]
-    classes = torch.stack([output.logits.softmax(dim=1) for output, _ in outputs]).mean(0)
+    classes = average_logits([output.logits for output, _ in outputs])
     first, _ = outputs[0]
     masks = saliency = None
     if first.masks is not None:
@@ -67,8 +67,7 @@ def average_turns(network: nn.Module, *views: Tensor) -> JointOutput:
         masks = masks.logit(eps=torch.finfo(masks.dtype).eps)
     if first.saliency is not None:
         saliency = torch.stack([back(output.saliency) for output, back in outputs]).mean(0)
-    smallest = torch.finfo(classes.dtype).tiny
-    return JointOutput(classes.clamp(min=smallest).log(), masks, saliency)
+    return JointOutput(classes, masks, saliency)
 
 
 def keep_cell(probabilities: np.ndarray, *, opening: float) -> np.ndarray:

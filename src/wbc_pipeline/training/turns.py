@@ -1,6 +1,6 @@
 """The eight flips and turns of a square image, and answers averaged over them."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -26,9 +26,13 @@ class Turned(nn.Module):
 
     def forward(self, *views: Tensor) -> Tensor:  # [B, 3, S, S] each
         """Average the probabilities, and give them as logits, [B, C]."""
-        shares = [self.network(*map(turn, views)).float().softmax(dim=1) for turn, _ in turns()]
-        mean = torch.stack(shares).mean(dim=0)
-        return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
+        return average_logits([self.network(*map(turn, views)).float() for turn, _ in turns()])
+
+
+def average_logits(logits: Sequence[Tensor]) -> Tensor:
+    """Average the probabilities behind logits [B, C], and give them as logits."""
+    mean = torch.stack([each.softmax(dim=1) for each in logits]).mean(dim=0)
+    return mean.clamp(min=torch.finfo(mean.dtype).tiny).log()
 
 
 def turns() -> Iterator[tuple[Change, Change]]:

@@ -11,13 +11,7 @@ def create_pipeline() -> Pipeline:
 
 
 def view_pipeline(group: str) -> Pipeline:
-    """Make the views that a group of parameters names.
-
-    Parameters
-    ----------
-    group
-        Name of the group.
-    """
+    """Make the views that a group of parameters names."""
     return Pipeline(
         [
             node(
