@@ -88,6 +88,7 @@ def _plan_all(catalog: CatalogProtocol) -> "Plan":
     """Plan every pipeline, with the current parameters."""
     from kedro.framework.project import pipelines
     from kedro.validation.type_extractor import TypeExtractor
+    from pydantic import TypeAdapter
 
     from wbc_pipeline.planning import plan_pipelines
 
@@ -98,7 +99,8 @@ def _plan_all(catalog: CatalogProtocol) -> "Plan":
     # Kedro has typed the parameters of requested pipelines alone.
     for name, options in TypeExtractor(every).extract_types_from_pipelines().items():
         given = catalog[f"params:{name}"]
-        given.save(options.model_validate(given.load()))
+        if (value := given.load()) is not None:
+            given.save(TypeAdapter(options).validate_python(value))
     return plan_pipelines(every.values(), catalog)
 
 
