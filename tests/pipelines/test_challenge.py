@@ -264,7 +264,7 @@ def test_the_paper_environment_has_the_published_backbone_sizes_and_rates(load):
     (whole,) = own.variants.root["fine_tuned"].stages.values()
     assert "freeze" not in whole
     assert whole["epochs"] == sum(epochs.values())
-    assert whole["learning_rate"] == gradual["all"]["learning_rate"]
+    assert whole["learning_rate"] == gradual["top"]["learning_rate"]
     on_the_same = {
         name
         for name, variant in own.variants.networks.items()
