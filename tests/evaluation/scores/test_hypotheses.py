@@ -208,6 +208,12 @@ def test_what_was_not_run_says_what_to_run(tests, manifest, lacking):
     assert "--params=protocols=domain,variants=full+without" in row["finding"]
 
 
+def test_what_was_not_run_is_asked_for_under_the_protocol_that_the_others_follow(tests, manifest):
+    alone, anywhere = tests[tests["variant"] == "full"], CLAIM | {"protocols": ["source", "domain"]}
+    (row,) = judge_hypotheses(alone, manifest, {"alignment": anywhere}).to_dict("records")
+    assert "--params=protocols=domain,variants=full+without" in row["finding"]
+
+
 def test_a_set_without_masks_leaves_a_claim_on_masks_not_measured(tests, manifest):
     blind = tests.drop(columns=["intersection_cell", "union_cell", "mask_pixels"])
     (row,) = judge_hypotheses(blind, manifest, {"alignment": CLAIM}).to_dict("records")

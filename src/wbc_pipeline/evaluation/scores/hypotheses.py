@@ -235,7 +235,9 @@ def _judge(
     both = predictions[predictions["variant"].isin([better, than])]
     both = both[both["protocol"].isin(protocols)]
     if both.groupby("protocol", observed=True)["variant"].nunique().max() != 2:  # NaN of none
-        asked = f"--params=protocols={protocols[0]},variants={better}+{than}"
+        followed = set(predictions["protocol"])
+        protocol = next((name for name in protocols if name in followed), protocols[0])
+        asked = f"--params=protocols={protocol},variants={better}+{than}"
         return [{"verdict": "not run", "finding": f"{claim}: not run. Ask for {asked}."}]
     classes = hypothesis.get("classes", ())
     tests = paired_tests(
