@@ -57,6 +57,50 @@ def plotly_scores(
     return figure
 
 
+@described(
+    heading="Leaderboard",
+    caption="Macro F1 of every model with intervals; point at a model to see what it costs.",
+)
+def plotly_leaderboard(
+    board: pd.DataFrame, metric: str = "macro_f1", *, dataset: str = ""
+) -> go.Figure:
+    """Plot the models of all papers in Plotly, a colour for each protocol.
+
+    Parameters
+    ----------
+    board
+        Of ``leaderboard.leaderboard``.
+    metric
+        One of its scores.
+    """
+    figure = go.Figure()
+    for (protocol, leak), rows in board.groupby(["protocol", "leak"], sort=False):
+        value = rows[metric]
+        error = {
+            "array": (rows[f"{metric}_high"] - value).tolist(),
+            "arrayminus": (value - rows[f"{metric}_low"]).tolist(),
+        }
+        costs = rows[["parameters", "inference_ms"]].astype(float).itertuples(index=False)
+        figure.add_scatter(
+            x=(rows["paper"] + " · " + rows["variant"].astype(str)).tolist(),
+            y=value.tolist(),
+            error_y=error,
+            mode="markers",
+            name=f"{protocol} ({leak})",
+            marker={"size": 9, "color": PROTOCOL_COLOURS.get(protocol, UNKNOWN_COLOUR)},
+            text=[f"{count:,.0f} parameters, {time:.2f} ms per image" for count, time in costs],
+        )
+    label = metric_label(metric)
+    figure.update_layout(
+        template="plotly_white",
+        title=full_title("Leaderboard", dataset),
+        yaxis_title=label,
+        legend_title="protocol",
+        scattermode="group",
+    )
+    return figure
+
+
 @described(heading="Training", caption="Validation accuracy and loss of each run.")
 def plotly_curves(
     history: pd.DataFrame, *, dataset: str = "", variants: Sequence[str] | None = None
