@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import cycle
+from math import isnan
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -88,7 +89,7 @@ def plotly_leaderboard(
             mode="markers",
             name=f"{protocol} ({leak})",
             marker={"size": 9, "color": PROTOCOL_COLOURS.get(protocol, UNKNOWN_COLOUR)},
-            text=[f"{count:,.0f} parameters, {time:.2f} ms per image" for count, time in costs],
+            text=[_costs(*each) for each in costs],
         )
     label = metric_label(metric)
     figure.update_layout(
@@ -99,6 +100,12 @@ def plotly_leaderboard(
         scattermode="group",
     )
     return figure
+
+
+def _costs(parameters: float, milliseconds: float) -> str:
+    known = [] if isnan(parameters) else [f"{parameters:,.0f} parameters"]
+    known += [] if isnan(milliseconds) else [f"{milliseconds:.2f} ms per image"]
+    return ", ".join(known) or "costs not known"
 
 
 @described(heading="Training", caption="Validation accuracy and loss of each run.")

@@ -79,9 +79,9 @@ def compare_ranks(scores: pd.DataFrame) -> RankTest | None:
     blocks, models = scores.shape
     if models < FEWEST_MODELS or blocks < FEWEST_BLOCKS:
         return None
-    p_value = friedmanchisquare(*scores.to_numpy().T).pvalue
-    if not np.isfinite(p_value):
+    if (scores.nunique(axis=1) == 1).all():
         return None
+    p_value = friedmanchisquare(*scores.to_numpy().T).pvalue
     from scikit_posthocs import posthoc_nemenyi_friedman
 
     ranks = scores.rank(axis=1, ascending=False).mean()

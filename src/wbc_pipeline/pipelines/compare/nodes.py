@@ -389,8 +389,8 @@ def write_leaderboard(
         items={
             "verdicts": verdicts,
             **lacking,
-            "leaderboard": scores,
             **drawn,
+            "leaderboard": scores,
             "published": published,
             **tested,
             **scored,
