@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from wbc_pipeline.datasets.atomic import replacing
 from wbc_pipeline.datasets.results import LATEST_FILE, Result
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.models import DESCRIPTION_FILE
@@ -208,6 +207,8 @@ class TablesDataset(AbstractDataset[dict[str, "pd.DataFrame"], dict[str, "pd.Dat
 
     def save(self, data: dict[str, "pd.DataFrame"]) -> None:
         """Write these tables."""
+        from wbc_pipeline.datasets.atomic import replacing
+
         if process_rank() > 0:
             return
         for name, table in data.items():
