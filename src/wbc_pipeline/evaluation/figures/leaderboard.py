@@ -98,8 +98,8 @@ def critical_differences(tests: Mapping[tuple[str, str], RankTest], *, dataset: 
             test.differences,
             ax=axes,
             color_palette=dict(zip(test.ranks.index, [PALETTE[0]] * len(test.ranks), strict=True)),
-            label_fmt_left="{label} ({rank:.2g})",
-            label_fmt_right="({rank:.2g}) {label}",
+            label_fmt_left="{label} ({rank:.2g}) ",
+            label_fmt_right=" ({rank:.2g}) {label}",
         )
         axes.set_title(
             f"protocol: {protocol} ({leak_of(protocol)}), {test.blocks} seeds and folds, "
