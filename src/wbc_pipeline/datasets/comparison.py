@@ -68,8 +68,7 @@ class Outputs:
     Attributes
     ----------
     papers
-        By name; those whose last command came to its end. Other pipelines with predictions and a
-        report of published numbers there are none of.
+        By name; those whose last command came to its end.
     datasets
         Names of the data sets of which the folder holds predictions.
     folder
