@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
-from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
 
 import lazy_loader as lazy
 
-from wbc_pipeline.datasets.comparison import Outputs, PaperOutputs
-from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.datasets.comparison import Outputs
+from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.compare.commands import command_for
+from wbc_pipeline.pipelines.compare.costs import (
+    OF_TRAININGS,
+    Facts,
+    compared_papers,
+    costs_of,
+)
 from wbc_pipeline.pipelines.compare.options import CompareOptions
 from wbc_pipeline.pipelines.reporting.nodes import describe_command
-from wbc_pipeline.pipelines.splitting.options import SplittingOptions
 
 if TYPE_CHECKING:
     from wbc_pipeline.evaluation.scores.ranks import RankTest
 
 pd = lazy.load("pandas")
-
-TURNS = 8  # flips and turns that a variant with ``turns`` looks at
-OF_TRAININGS = ["parameters", "training_seconds"]
-Facts = dict[str, dict[str, Any]]
 
 
 def list_facts(**papers: dict) -> Facts:
@@ -50,118 +48,6 @@ def list_facts(**papers: dict) -> Facts:
         }
         for name, own in papers.items()
     }
-
-
-def keep_submission(
-    *,
-    table: pd.DataFrame | None,
-    earlier: dict[str, pd.DataFrame],
-    outputs: Outputs,
-    splitting: SplittingOptions,
-    file: str | None,
-    name: str | None,
-    training: str | None,
-    dataset: str,
-    data: str,
-    command: str,
-) -> dict[str, pd.DataFrame]:
-    """Check a submission against the test parts, and put it to the earlier ones.
-
-    Parameters
-    ----------
-    table
-        As it was read; None for none.
-    earlier
-        Submissions on this data set that were accepted before, by name; one of the same name goes.
-    outputs
-        What the data folder holds; the manifest is needed where there is a submission.
-    splitting
-        How the papers' splits were dealt.
-    file, name, training
-        What the command says of the submission; by default its name is that of its file.
-    dataset, data, command
-        Of this command.
-
-    Returns
-    -------
-    dict of str to DataFrame
-        By name; see ``submitted.check_submission``.
-
-    Raises
-    ------
-    UserError
-        Saying what is wrong with the submission, or that no image of the data set is known yet.
-    """
-    from typing import get_args
-
-    from wbc_pipeline.evaluation.scores.submitted import UNSTATED, check_submission, name_runs
-    from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.splitting.nodes import split_images
-    from wbc_pipeline.pipelines.splitting.options import Protocol
-
-    if table is None:
-        return earlier
-    if outputs.manifest is None:
-        advice = command_for("splitting", command, data=data, dataset=dataset)
-        raise UserError(
-            f"A submission is scored on the test images of {dataset}, of which {data} knows none "
-            f"yet. Run `{advice}` first: it reads the images and deals the splits."
-        )
-    table = name_runs(table, get_args(Protocol))
-    splits = pd.concat(
-        [
-            split_images(outputs.manifest, protocol, int(seed), splitting)
-            for protocol, seed in table[["protocol", "seed"]].drop_duplicates().to_numpy()
-        ],
-        ignore_index=True,
-    )
-    name = name or PurePath(file).stem
-    submitted = check_submission(
-        table,
-        splits,
-        accepted(outputs.manifest),
-        name=name,
-        training_data=training or UNSTATED,
-    )
-    return earlier | {name: submitted}
-
-
-def count_flops(outputs: Outputs, facts: Facts) -> dict[str, Task]:
-    """Describe how many operations each network of the papers takes, each architecture once.
-
-    Returns
-    -------
-    dict of str to Task
-        By `architecture`; each makes ``operations.json``.
-    """
-    from wbc_pipeline.models import network_class, operations
-
-    networks = {
-        architecture(network): network
-        for paper in _compared(outputs, facts)
-        for network in outputs.papers[paper].networks.values()
-        if "image_size" in network["arguments"]
-    }
-
-    def compute(folder: Path, *, network: dict) -> None:
-        flops = operations.count_operations(network["name"], network["arguments"])
-        (folder / "operations.json").write_text(json.dumps({"flops": flops}))
-
-    return {
-        name: Task(
-            Key(
-                params={key: network[key] for key in ("name", "arguments")},
-                code=code_digest(operations.count_operations, network_class(network["name"])),
-            ),
-            partial(compute, network=network),
-        )
-        for name, network in networks.items()
-    }
-
-
-def architecture(network: dict) -> str:
-    """Name a network by what rebuilds it: its name and its arguments."""
-    return f"{network['name']}/{digest(network['arguments'])}"
 
 
 def score_models(
@@ -199,9 +85,9 @@ def score_models(
             f"Name one of these by --params=dataset=…, or run a paper: "
             f"kedro run --pipeline={next(iter(facts))} --params=dataset={dataset}"
         )
-    compared = _compared(outputs, facts)
+    compared = compared_papers(outputs, facts)
     costs = [
-        _costs(outputs.papers[paper], operations, facts[paper]["members"]).assign(paper=paper)
+        costs_of(outputs.papers[paper], operations, facts[paper]["members"]).assign(paper=paper)
         for paper in compared
     ]
     areas = [
@@ -264,7 +150,7 @@ def judge_papers(
     from wbc_pipeline.evaluation.report.described import describe
     from wbc_pipeline.evaluation.scores import verdicts
 
-    compared = _compared(outputs, facts)
+    compared = compared_papers(outputs, facts)
     tables = {paper: outputs.papers[paper].table("published") for paper in compared}
     published = verdicts.beside_published(tables, facts)
     advise = partial(command_for, command=command, data=data, dataset=dataset)
@@ -447,46 +333,17 @@ def _missing_protocols(run: set[str], own: dict[str, Any], dataset: str) -> list
     return [name for name in dict.fromkeys(missing) if name not in run]
 
 
-def _compared(outputs: Outputs, facts: Facts) -> list[str]:
-    """Name the papers that have been run, in the order of the project."""
-    return [name for name in facts if name in outputs.papers]
-
-
 def _predictions(
     outputs: Outputs, submissions: dict[str, pd.DataFrame], facts: Facts
 ) -> dict[str, pd.DataFrame]:
     """Give the test rows of every paper, and of all submissions together."""
     from wbc_pipeline.evaluation.scores.leaderboard import SUBMISSIONS
 
-    found = {name: outputs.papers[name].predictions for name in _compared(outputs, facts)}
+    found = {name: outputs.papers[name].predictions for name in compared_papers(outputs, facts)}
     found = {name: answers for name, answers in found.items() if len(answers)}
     if submissions:
         found[SUBMISSIONS] = pd.concat(submissions.values(), ignore_index=True)
     return found
-
-
-def _costs(
-    paper: PaperOutputs, operations: dict[str, Result], members: dict[str, list[str]]
-) -> pd.DataFrame:
-    """List parameters, operations and seconds of training, by variant and protocol."""
-    runs = paper.table("runs")
-    if runs.empty:
-        return runs
-    keys = ["variant", "protocol"]
-    table = runs.groupby(keys, sort=False)[OF_TRAININGS].mean()
-    flops = {
-        variant: operations[name].json("operations")["flops"]
-        * (TURNS if network.get("turns") else 1)
-        for variant, network in paper.networks.items()
-        if (name := architecture(network)) in operations
-    }
-    table["flops"] = table.index.get_level_values("variant").map(flops).to_numpy(float)
-    of_protocols = {protocol: own.droplevel(1) for protocol, own in table.groupby("protocol")}
-    for variant, names in members.items():
-        for protocol, own in of_protocols.items():
-            if own.index.isin(names).sum() == len(names):
-                table.loc[(variant, protocol), :] = own.loc[names].sum(skipna=False)
-    return table.reset_index()
 
 
 def _rank(answers: pd.DataFrame) -> RankTest | None:

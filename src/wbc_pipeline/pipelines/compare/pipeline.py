@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.compare import nodes
+from wbc_pipeline.pipelines.compare import costs, nodes, submitting
 from wbc_pipeline.pipelines.papers import PAPERS
 
 
@@ -25,7 +25,7 @@ def create_pipeline() -> Pipeline:
                 "compare.facts",
             ),
             step(
-                nodes.keep_submission,
+                submitting.keep_submission,
                 {
                     "table": "compare.submission",
                     "earlier": "compare.earlier_submissions",
@@ -39,7 +39,7 @@ def create_pipeline() -> Pipeline:
                 "compare.submissions",
             ),
             step(
-                nodes.count_flops,
+                costs.count_flops,
                 ["compare.outputs", "compare.facts"],
                 "compare.operations",
             ),
