@@ -25,7 +25,7 @@ def count_operations(name: str, arguments: dict) -> int:
     Examples
     --------
     >>> count_operations("le_net", {"classes": 5, "image_size": 32})
-    1321280
+    1302600
     """
     try:
         return _count(name, arguments, "meta")
