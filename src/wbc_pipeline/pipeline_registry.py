@@ -4,6 +4,7 @@ from kedro.pipeline import Pipeline
 
 from wbc_pipeline.pipelines import (
     audit,
+    compare,
     ingestion,
     preprocessing,
     prune,
@@ -22,10 +23,12 @@ def register_pipelines() -> dict[str, Pipeline]:
     papers = {paper.name: data + paper_pipeline(paper) for paper in PAPERS}
     return {
         "ingestion": images,
+        "splitting": data,
         "preprocessing": images + preprocessing.create_pipeline(),
         "roi": images + roi.create_pipeline(),
         "audit": images + audit.create_pipeline(),
         "quality": images + quality.create_pipeline(),
+        "compare": compare.create_pipeline(),
         "prune": prune.create_pipeline(),
         **papers,
         "__default__": papers[PAPERS[0].name],

@@ -11,8 +11,10 @@ from wbc_pipeline.provenance import command_line
 from wbc_pipeline.tracking.hook import TrackingHook
 
 
-def absolute_path(text: str) -> str:
-    """Resolve ``~``, and what is relative against the project's folder."""
+def absolute_path(text: str | None) -> str | None:
+    """Resolve ``~``, and what is relative against the project's folder; None stays None."""
+    if text is None:
+        return None
     return str((find_kedro_project(Path.cwd()) or Path.cwd()) / Path(str(text)).expanduser())
 
 

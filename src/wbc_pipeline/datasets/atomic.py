@@ -22,7 +22,7 @@ _log = logging.getLogger(__name__)
 
 
 @contextmanager
-def _replacing(target: PurePath) -> Iterator[PurePath]:
+def replacing(target: PurePath) -> Iterator[PurePath]:
     """Name a hidden file beside the target, which takes its place if nothing fails.
 
     A target of the same content stays, with its time: newer is only what has changed.
@@ -55,7 +55,7 @@ class _Atomic:
         if process_rank() == 0:
             target = self._filepath
             try:
-                with _replacing(target) as self._filepath:
+                with replacing(target) as self._filepath:
                     super().save(data)
             finally:
                 self._filepath = target
@@ -200,7 +200,7 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         if process_rank() > 0:
             return
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _replacing(target) as beside:
+        with replacing(target) as beside:
             beside.write_bytes(content)
 
     def _exists(self) -> bool:

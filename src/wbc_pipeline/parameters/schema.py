@@ -9,10 +9,11 @@ from pydantic import Field, ValidationError, create_model, field_validator
 from wbc_pipeline.errors import OWN_PARAMETERS
 from wbc_pipeline.options import Options, split_text
 from wbc_pipeline.pipelines.audit.options import AuditOptions
+from wbc_pipeline.pipelines.compare.options import CompareOptions
 from wbc_pipeline.pipelines.experiment.options import Selection
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 from wbc_pipeline.pipelines.papers import PAPERS
-from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
+from wbc_pipeline.pipelines.preprocessing.options import Name, PreprocessingOptions
 from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
@@ -56,6 +57,12 @@ class SharedParameters(Options):
         Say what would be made, and make nothing.
     apply
         Whether ``prune`` removes what it lists.
+    submission
+        Table of other people's predictions that ``compare`` scores; None for none.
+    submission_name
+        Its name on the leaderboard; None for that of the file.
+    submission_training
+        What it was trained on, in words; None for unstated.
     """
 
     dataset: str
@@ -70,6 +77,9 @@ class SharedParameters(Options):
     rerun: list[Literal["params", "data", "code"]]
     plan: bool
     apply: bool
+    submission: str | None
+    submission_name: Name | None
+    submission_training: str | None
     tracking: TrackingOptions
     sources: SourcesOptions
     ingestion: IngestionOptions
@@ -78,6 +88,7 @@ class SharedParameters(Options):
     roi: RoiOptions
     audit: AuditOptions
     quality: QualityOptions
+    compare: CompareOptions
 
     _split_rerun = field_validator("rerun", mode="before")(split_text)
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from wbc_pipeline.evaluation.report.described import describe
 from wbc_pipeline.evaluation.report.page import (
+    Link,
     Picture,
     collapse_intervals,
     format_value,
@@ -168,3 +169,15 @@ def test_intervals_collapse_and_an_sd_stands_in_for_a_missing_one():
 )
 def test_values_are_written_for_readers(value, column, text):
     assert format_value(value, column) == text
+
+
+def test_a_cell_may_lead_to_another_page_and_its_text_is_escaped():
+    table = pd.DataFrame({"data_set": [Link("a<b", "a b/compare/report.html")]})
+    page = render_report(title="All", dataset="", is_demo=False, summary={}, items={"sets": table})
+    assert '<a href="a b/compare/report.html">a&lt;b</a>' in page
+
+
+def test_a_command_in_a_table_is_set_as_code():
+    table = pd.DataFrame({"command": ["kedro run --pipeline=blend"]})
+    page = render_report(title="All", dataset="", is_demo=False, summary={}, items={"run": table})
+    assert "<code>kedro run --pipeline=blend</code>" in page

@@ -146,3 +146,9 @@ def test_variants_are_compared_with_the_first_on_the_same_images(degraded):
 def test_an_image_that_lacks_a_condition_is_named():
     with pytest.raises(ValueError, match=r"'y' was not predicted under .* curve 'noise'"):
         robustness_areas(answer(("x", "110"), ("y", "10")), **FEW)
+
+
+def test_the_interval_of_an_area_ends_at_what_an_area_can_be():
+    few = answer(("x", "111"), ("y", "100"), ("z", "111"))
+    (area,) = robustness_areas(few, resamples=200).to_dict("records")
+    assert (area["area_low"], area["area_high"]) == (0, 1)

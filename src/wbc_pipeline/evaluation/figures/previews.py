@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import cycle
+from math import isnan
 
 import pandas as pd
 import plotly.graph_objects as go
@@ -55,6 +56,56 @@ def plotly_scores(
         scattermode="group",
     )
     return figure
+
+
+@described(
+    heading="Leaderboard",
+    caption="Macro F1 of every model with intervals; point at a model to see what it costs.",
+)
+def plotly_leaderboard(
+    board: pd.DataFrame, metric: str = "macro_f1", *, dataset: str = ""
+) -> go.Figure:
+    """Plot the models of all papers in Plotly, a colour for each protocol.
+
+    Parameters
+    ----------
+    board
+        Of ``leaderboard.leaderboard``.
+    metric
+        One of its scores.
+    """
+    figure = go.Figure()
+    for (protocol, leak), rows in board.groupby(["protocol", "leak"], sort=False):
+        value = rows[metric]
+        error = {
+            "array": (rows[f"{metric}_high"] - value).tolist(),
+            "arrayminus": (value - rows[f"{metric}_low"]).tolist(),
+        }
+        costs = rows[["parameters", "inference_ms"]].astype(float).itertuples(index=False)
+        figure.add_scatter(
+            x=(rows["paper"] + " · " + rows["variant"].astype(str)).tolist(),
+            y=value.tolist(),
+            error_y=error,
+            mode="markers",
+            name=f"{protocol} ({leak})",
+            marker={"size": 9, "color": PROTOCOL_COLOURS.get(protocol, UNKNOWN_COLOUR)},
+            text=[_costs(*each) for each in costs],
+        )
+    label = metric_label(metric)
+    figure.update_layout(
+        template="plotly_white",
+        title=full_title("Leaderboard", dataset),
+        yaxis_title=label,
+        legend_title="protocol",
+        scattermode="group",
+    )
+    return figure
+
+
+def _costs(parameters: float, milliseconds: float) -> str:
+    known = [] if isnan(parameters) else [f"{parameters:,.0f} parameters"]
+    known += [] if isnan(milliseconds) else [f"{milliseconds:.2f} ms per image"]
+    return ", ".join(known) or "costs not known"
 
 
 @described(heading="Training", caption="Validation accuracy and loss of each run.")

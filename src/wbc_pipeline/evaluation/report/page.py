@@ -37,6 +37,17 @@ class Picture:
     caption: str = ""
 
 
+@dataclass(frozen=True)
+class Link:
+    """A table's cell that leads to another page."""
+
+    text: str
+    address: str  # relative to the page
+
+    def __str__(self) -> str:
+        return self.text
+
+
 def render_report(
     *,
     title: str,
@@ -194,7 +205,9 @@ def _table(name: str, frame: pd.DataFrame, most: int) -> dict:
     }
 
 
-def _cell(value: object, column: str) -> str:
+def _cell(value: object, column: str) -> str | Link:
+    if isinstance(value, Link):
+        return value
     return metric_label(value) if column == "metric" else format_value(value, column)
 
 

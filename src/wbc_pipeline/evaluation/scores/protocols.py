@@ -16,3 +16,24 @@ def leak_free_protocol(protocols: Iterable[str]) -> str | None:
     """
     run = set(protocols)
     return next((protocol for protocol in LEAK_FREE if protocol in run), None)
+
+
+def leak_of(protocol: str) -> str:
+    """Say whether one cell may stand on two sides under a protocol, for a mark on every line.
+
+    >>> leak_of("source"), leak_of("random"), leak_of("published")
+    ('leak-free', 'LEAKS', 'not checked')
+    """
+    if protocol in LEAKING:
+        return "LEAKS"
+    return "leak-free" if protocol in LEAK_FREE else "not checked"
+
+
+def protocol_rank(protocol: str) -> int:
+    """Give a protocol's place in a table: leak-free ones first, leaking ones last.
+
+    >>> sorted(["random", "published", "domain", "source"], key=protocol_rank)
+    ['source', 'domain', 'published', 'random']
+    """
+    order = (*LEAK_FREE, "published", *LEAKING)
+    return order.index(protocol) if protocol in order else len(order)

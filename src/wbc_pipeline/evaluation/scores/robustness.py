@@ -145,11 +145,11 @@ def robustness_areas(
     for (variant, *of_all), images in by_curve.items():
         row = dict(zip(CURVE_KEYS, (variant, *of_all), strict=True))
         row |= {"to_amount": images["to_amount"].iloc[0]}
-        row |= _mean_over_seeds("area", images, **options)
+        row |= _mean_over_seeds("area", images, least=0, **options)
         if variant != first and (reference := by_curve.get((first, *of_all))) is not None:
             paired = images.join(reference["area"], how="inner", rsuffix="_of_first")
             paired["area_difference"] = paired["area"] - paired["area_of_first"]
-            row |= _mean_over_seeds("area_difference", paired, **options)
+            row |= _mean_over_seeds("area_difference", paired, least=-1, **options)
         rows.append(row)
     ends = [f"{name}{end}" for name in ("area", "area_difference") for end in ("", "_low", "_high")]
     return pd.DataFrame(rows, columns=[*CURVE_KEYS, "to_amount", *ends])
@@ -189,11 +189,16 @@ def _image_areas(points: pd.DataFrame) -> pd.DataFrame:
     return sources.reindex(right.index).assign(area=area, to_amount=amounts[-1])
 
 
-def _mean_over_seeds(name: str, images: pd.DataFrame, **options: float) -> dict[str, float]:
-    """Average a column over each seed's images, then over seeds, with an interval over sources."""
+def _mean_over_seeds(
+    name: str, images: pd.DataFrame, *, least: int, **options: float
+) -> dict[str, float]:
+    """Average a column over each seed's images, then over seeds, with an interval over sources.
+
+    The interval ends at what a value can be: ``least`` and 1.
+    """
     seeds = images.index.get_level_values("seed")
     tested = seeds.map(seeds.value_counts())
     values = images[name] * (len(images) / (seeds.nunique() * tested))  # seeds weigh the same
     units, _ = resampling_units(images.reset_index())
-    low, high = mean_interval(values, pd.Series(units), **options)
+    low, high = np.clip(mean_interval(values, pd.Series(units), **options), least, 1)
     return {name: values.mean(), f"{name}_low": low, f"{name}_high": high}

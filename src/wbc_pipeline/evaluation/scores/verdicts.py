@@ -1,0 +1,202 @@
+"""One sentence on each paper, made from what it prints and what came of running it again."""
+
+from collections.abc import Mapping
+from decimal import Decimal
+
+import numpy as np
+import pandas as pd
+
+from wbc_pipeline.evaluation.report.described import described
+from wbc_pipeline.evaluation.scores.comparison import published_values
+from wbc_pipeline.evaluation.scores.entries import metric_label
+from wbc_pipeline.evaluation.scores.protocols import LEAKING, leak_of
+
+HEADLINES = (
+    "accuracy",
+    "macro_f1",
+    "auc",
+    "iou_cell",
+    "dice_cell",
+)  # what a sentence is about: shares
+ALWAYS = ("accuracy", "macro_f1")
+BESIDE = [
+    *("paper", "variant", "metric", "published", "published_on"),
+    *(f"reproduced{end}" for end in ("", "_low", "_high", "_sd")),
+    "reproduced_under",
+    *(f"leak_free{end}" for end in ("", "_low", "_high", "_sd")),
+    *("leak_free_under", "difference", "seeds"),
+]
+VERDICTS = ["paper", "verdict", "finding", "variant", "metric"]
+
+
+@described(
+    heading="Published, reproduced, leak-free",
+    caption="What each paper prints and the data set it is of, what we get under the paper's own "
+    "protocol, and what is left when no cell is on two sides of the split: means over seeds with "
+    "intervals over cells. A protocol that LEAKS is marked.",
+)
+def beside_published(
+    published: Mapping[str, pd.DataFrame], papers: Mapping[str, Mapping]
+) -> pd.DataFrame:
+    """Put the tables of all papers below each other, with the protocol behind each number.
+
+    Parameters
+    ----------
+    published
+        By paper, as ``comparison.compare_published`` gives it.
+    papers
+        By name: ``protocol`` (which it followed) and ``datasets`` (names of those it used).
+
+    Returns
+    -------
+    DataFrame
+        `BESIDE`; a row per paper, variant and metric that the paper prints or that is one of
+        `ALWAYS`, as far as the variant was run.
+    """
+    tables = []
+    for paper, table in published.items():
+        facts = papers[paper]
+        printed = table["published"].fillna("").astype(str)
+        was_run = table[["reproduced", "leak_free"]].notna().any(axis=1)
+        shown = table[was_run & ((printed != "") | table["metric"].isin(ALWAYS))]
+        other = shown["leak_free_protocol"].fillna("").astype(str)
+        named = {
+            "reproduced_under": shown["reproduced"].map(
+                lambda value, own=facts["protocol"]: "" if np.isnan(value) else _marked(own)
+            ),
+            "leak_free_under": other.where(shown["leak_free"].notna(), ""),
+            "published": printed[shown.index],
+            "published_on": np.where(printed[shown.index] == "", "", " + ".join(facts["datasets"])),
+        }
+        tables.append(shown.assign(paper=paper, **named))
+    if not tables:
+        return pd.DataFrame(columns=BESIDE)
+    return pd.concat(tables, ignore_index=True).reindex(columns=BESIDE)
+
+
+@described(
+    heading="Verdicts",
+    caption="One sentence on each paper, made from the table of published numbers: its best "
+    "printed number among the variants that were run. A number survives if the leak-free interval "
+    "reaches it; that it was lost to the leak is said only where the same networks reach it under "
+    "the paper's own protocol.",
+)
+def judge_papers(beside: pd.DataFrame, papers: Mapping[str, Mapping], dataset: str) -> pd.DataFrame:
+    """Judge each paper by its best printed number.
+
+    Parameters
+    ----------
+    beside
+        Of `beside_published`.
+    papers
+        As for `beside_published`.
+    dataset
+        That the numbers are of.
+
+    Returns
+    -------
+    DataFrame
+        `VERDICTS`, a row per paper that was run. ``verdict`` is one of ``survives``, ``does not
+        survive`` (reached under the paper's own protocol, not leak-free), ``not reached``, ``not
+        tested``, ``undecided`` (no interval) and ``other images``.
+    """
+    rows = []
+    for paper in beside["paper"].unique():
+        row = _headline(beside[beside["paper"] == paper])
+        if row is None:
+            finding = "None of the variants whose numbers the paper prints was run."
+            rows.append({"paper": paper, "verdict": "not tested", "finding": finding})
+            continue
+        facts = papers[paper]
+        verdict, finding = (
+            _judge(row, facts)
+            if dataset in facts["datasets"]
+            else ("other images", _of_other_images(row, facts, dataset))
+        )
+        names = {"variant": row["variant"], "metric": row["metric"]}
+        rows.append({"paper": paper, "verdict": verdict, "finding": finding} | names)
+    return pd.DataFrame(rows, columns=VERDICTS)
+
+
+def _headline(table: pd.DataFrame) -> dict | None:
+    """Take the row of the best printed number, of the first metric that any is printed of."""
+    for metric in HEADLINES:
+        rows = table[(table["metric"] == metric) & (table["published"] != "")]
+        if len(rows):
+            best = rows["published"].map(lambda text: max(_numbers(text)))
+            return rows.loc[best.idxmax()].to_dict()
+    return None
+
+
+def _judge(row: Mapping, facts: Mapping) -> tuple[str, str]:
+    """Hold the leak-free interval, and where it falls short the reproduced one, against a claim."""
+    subject = _subject(row)
+    least = min(_numbers(row["published"]))
+    clean, under = _measured(row, "leak_free"), row["leak_free_under"]
+    if np.isnan(row["leak_free"]):
+        found = f"{_measured(row, 'reproduced')} under {_marked(facts['protocol'])}"
+        return "not tested", f"{subject} is not tested: {found}, and no leak-free protocol was run."
+    if np.isnan(row["leak_free_high"]):
+        return "undecided", f"{subject} is undecided: {clean} under {under}, without an interval."
+    if row["leak_free_high"] >= least:
+        return "survives", f"{subject} survives: {clean} with no cell on two sides ({under})."
+    if row["reproduced_high"] >= least:
+        after = f"{_measured(row, 'reproduced')} under {_marked(facts['protocol'])}"
+        return "does not survive", (
+            f"{subject} does not survive: {clean} once no cell is on two sides ({under}), after "
+            f"{after}."
+        )
+    return "not reached", f"{subject} is not reached{_where_not(row, facts['protocol'])}."
+
+
+def _where_not(row: Mapping, own: str) -> str:
+    """Say what was measured in place of a number that no protocol has reached."""
+    clean, under = _measured(row, "leak_free"), row["leak_free_under"]
+    if own == under:
+        return f": {clean} under {under}, the paper's own protocol"
+    free = f"{clean} with no cell on two sides ({under})"
+    if np.isnan(row["reproduced"]):
+        return f": {free}; the paper's own protocol, {_marked(own)}, was not run"
+    ours = f"{_measured(row, 'reproduced')} under {_marked(own)}"
+    return f" under the paper's own protocol either: {ours}, {free}"
+
+
+def _of_other_images(row: Mapping, facts: Mapping, dataset: str) -> str:
+    names = " + ".join(facts["datasets"])
+    found = [
+        f"{_measured(row, kind)} under {_marked(protocol)}"
+        for kind, protocol in (
+            ("leak_free", row["leak_free_under"]),
+            ("reproduced", facts["protocol"]),
+        )
+        if not np.isnan(row[kind]) and protocol
+    ]
+    found = list(dict.fromkeys(found))  # one, where the paper's own protocol is leak-free
+    return (
+        f"{_subject(row)} is of {names}, and images of {dataset} neither confirm nor refute it: "
+        f"here {', '.join(found)}."
+    )
+
+
+def _subject(row: Mapping) -> str:
+    return f"{_printed(row)} {metric_label(row['metric'])} of {row['variant']}"
+
+
+def _marked(protocol: str) -> str:
+    return f"{protocol} ({leak_of(protocol)})" if protocol in LEAKING else protocol
+
+
+def _numbers(text: str) -> list[float]:
+    return published_values(text.split(" / "))
+
+
+def _printed(row: Mapping) -> str:
+    """Write what a paper prints in per cent, with the digits that it has."""
+    shares = [Decimal(text) for text in row["published"].split(" / ")]
+    return " / ".join(f"{share.scaleb(2):f}" for share in shares) + " %"
+
+
+def _measured(row: Mapping, kind: str) -> str:
+    value, low, high = (row[f"{kind}{end}"] for end in ("", "_low", "_high"))
+    text = f"{100 * value:.1f}"
+    return f"{text} [{100 * low:.1f}, {100 * high:.1f}] %" if np.isfinite(low) else f"{text} %"

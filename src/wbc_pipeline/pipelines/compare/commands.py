@@ -1,0 +1,46 @@
+"""Commands that a page advises: the user's own, with another pipeline."""
+
+import shlex
+
+_PIPELINE = ("--pipeline", "--pipelines", "-p")
+_OWN = ("submission", "compare.")  # parameters that other pipelines have no use for
+
+
+def command_for(pipeline: str, command: str, *, data: str, **parameters: str) -> str:
+    """Write the command that runs another pipeline on the same data, environment and folder.
+
+    Parameters
+    ----------
+    pipeline
+        To run.
+    command
+        The one that is running.
+    data
+        The data folder, said where the command is none of ``kedro run``.
+    **parameters
+        What ``--params`` says beside what the command says, such as ``dataset``.
+
+    Examples
+    --------
+    >>> command = "kedro run --env=test --pipeline=compare --params=data=out,submission=theirs.csv"
+    >>> command_for("blend", command, data="/out", dataset="demo")
+    'kedro run --env=test --pipeline=blend --params=data=out,dataset=demo'
+    >>> command_for("blend", "pytest", data="/out", dataset="demo")
+    'kedro run --pipeline=blend --params=data=/out,dataset=demo'
+    """
+    words = shlex.split(command)
+    kept, given = ["kedro", "run"], {"data": data}
+    if words[:2] == kept:
+        given = {}
+        rest = iter(words[2:])
+        for word in rest:
+            option, equals, value = word.partition("=")
+            if option not in (*_PIPELINE, "--params"):
+                kept.append(word)
+                continue
+            said = value if equals else next(rest, "")
+            if option == "--params":
+                given |= dict(pair.partition("=")[::2] for pair in said.split(","))
+    given = {name: value for name, value in given.items() if not name.startswith(_OWN)} | parameters
+    said = ",".join(f"{name}={value}" for name, value in given.items())
+    return shlex.join([*kept, f"--pipeline={pipeline}", f"--params={said}"])

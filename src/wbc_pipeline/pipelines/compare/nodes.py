@@ -1,0 +1,361 @@
+"""Nodes that put the models of all papers, and submissions, side by side."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import lazy_loader as lazy
+
+from wbc_pipeline.datasets.comparison import Outputs
+from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.pipelines.compare.commands import command_for
+from wbc_pipeline.pipelines.compare.costs import (
+    OF_TRAININGS,
+    Facts,
+    compared_papers,
+    costs_of,
+)
+from wbc_pipeline.pipelines.compare.options import CompareOptions
+from wbc_pipeline.pipelines.reporting.nodes import describe_command
+
+if TYPE_CHECKING:
+    from wbc_pipeline.evaluation.scores.ranks import RankTest
+
+pd = lazy.load("pandas")
+
+
+def list_facts(**papers: dict) -> Facts:
+    """Take from the parameters of each paper what its numbers are read by.
+
+    Returns
+    -------
+    dict
+        By paper: ``title``, ``protocol`` (its own), ``datasets`` (that it used), and ``members`` of
+        each of its ensembles that names them.
+    """
+    return {
+        name: {
+            "title": own["paper"]["title"],
+            "protocol": own["paper"]["protocol"],
+            "datasets": list(dict.fromkeys(own["paper"]["datasets"].values())),
+            "members": {
+                variant: how["ensemble"]
+                for variant, how in own["variants"].items()
+                if how.get("ensemble")
+            },
+        }
+        for name, own in papers.items()
+    }
+
+
+def score_models(
+    *,
+    outputs: Outputs,
+    submissions: dict[str, pd.DataFrame],
+    operations: dict[str, Result],
+    facts: Facts,
+    options: CompareOptions,
+    dataset: str,
+) -> tuple[pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Score the models of every paper and every submission alike.
+
+    Returns
+    -------
+    leaderboard
+        See ``leaderboard.leaderboard``.
+    items
+        ``costs``, ``noise_areas`` where any paper has degraded images.
+
+    Raises
+    ------
+    UserError
+        If the data folder holds neither a paper's outputs nor a submission for this data set.
+    """
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.scores import leaderboard as board
+    from wbc_pipeline.evaluation.scores.protocols import leak_of
+
+    predictions = _predictions(outputs, submissions, facts)
+    if not predictions:
+        others = f" There are some of {', '.join(outputs.datasets)}." if outputs.datasets else ""
+        raise UserError(
+            f"No paper has been run on {dataset} yet, and there is nothing to compare.{others} "
+            f"Name one of these by --params=dataset=…, or run a paper: "
+            f"kedro run --pipeline={next(iter(facts))} --params=dataset={dataset}"
+        )
+    compared = compared_papers(outputs, facts)
+    costs = [
+        costs_of(outputs.papers[paper], operations, facts[paper]["members"]).assign(paper=paper)
+        for paper in compared
+    ]
+    areas = [
+        outputs.papers[paper].table("robustness_area").assign(paper=paper) for paper in compared
+    ]
+    empty = pd.DataFrame(columns=[*board.MODEL, "curve", "area", "area_low", "area_high"])
+    areas = pd.concat([empty, *areas], ignore_index=True)
+    scores = board.leaderboard(
+        predictions,
+        pd.concat([pd.DataFrame(columns=[*board.MODEL, *OF_TRAININGS, "flops"]), *costs]),
+        areas,
+        **options.score.model_dump(),
+    )
+    shown = scores[[*board.PLACE, "macro_f1", *board.COSTS, "training_data"]]
+    items = {
+        "costs": describe(
+            shown,
+            "What models cost",
+            "Parameters and training of an ensemble are the sums over its members, where it names "
+            "them. flops: floating-point operations for one image, a multiplication and an "
+            "addition as two. Training in seconds and inference in milliseconds per image as "
+            "measured, perhaps on different machines; a report of a paper names them.",
+        )
+    }
+    if len(areas):
+        areas = areas.assign(leak=areas["protocol"].map(leak_of))
+        first = ["curve", "protocol", "leak", "paper", "variant", "to_amount"]
+        areas = areas.sort_values(["curve", "protocol"], kind="stable")
+        items["areas"] = describe(
+            areas[[*first, "area", "area_low", "area_high"]],
+            "Area under the accuracy on degraded images",
+            "As the share of an accuracy that stays at 1 up to the last amount of each "
+            "degradation, with intervals over cells. Areas of one curve and one last amount can be "
+            "compared.",
+        )
+    return scores, items
+
+
+def judge_papers(
+    *,
+    outputs: Outputs,
+    facts: Facts,
+    leaderboard: pd.DataFrame,
+    dataset: str,
+    data: str,
+    command: str,
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, pd.DataFrame]]:
+    """Put what papers print beside what came of them, and say in a sentence what holds.
+
+    Returns
+    -------
+    published
+        See ``verdicts.beside_published``.
+    verdicts
+        See ``verdicts.judge_papers``.
+    items
+        ``not_run``: papers and protocols that have not been run, and the commands that run them.
+        Nothing where all have.
+    """
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.scores import verdicts
+
+    compared = compared_papers(outputs, facts)
+    tables = {paper: outputs.papers[paper].table("published") for paper in compared}
+    published = verdicts.beside_published(tables, facts)
+    advise = partial(command_for, command=command, data=data, dataset=dataset)
+    lacking = []
+    for paper, own in facts.items():
+        run = set(leaderboard.loc[leaderboard["paper"] == paper, "protocol"])
+        found = {"paper": paper, "title": own["title"]}
+        if not run:
+            lacking.append(found | {"lacks": "everything", "command": advise(paper)})
+        elif missing := _missing_protocols(run, own, dataset):
+            asked = "+".join([*sorted(run), *missing])
+            found |= {"lacks": f"protocol {' + '.join(missing)}"}
+            lacking.append(found | {"command": advise(paper, protocols=asked)})
+    items = {}
+    if lacking:
+        items["not_run"] = describe(
+            pd.DataFrame(lacking),
+            "Not run on this data set",
+            "What the leaderboard lacks, and the command that adds it.",
+        )
+    return published, verdicts.judge_papers(published, facts, dataset), items
+
+
+def compare_leaders(
+    *,
+    outputs: Outputs,
+    submissions: dict[str, pd.DataFrame],
+    facts: Facts,
+    leaderboard: pd.DataFrame,
+    options: CompareOptions,
+    dataset: str,
+) -> dict[str, Any]:
+    """Test the leading models against each other, and rank them over seeds and folds.
+
+    Returns
+    -------
+    items
+        ``leaders``: paired tests. ``ranks`` and ``critical_differences`` where three models or more
+        have answered three seeds or folds or more of a protocol.
+    """
+    from wbc_pipeline.evaluation.figures.leaderboard import critical_differences
+    from wbc_pipeline.evaluation.scores import leaderboard as board
+    from wbc_pipeline.evaluation.scores import ranks
+
+    models = board.name_models(_predictions(outputs, submissions, facts))
+    manifest = outputs.manifest
+    if manifest is None:  # moved here without it: only names of domains come from there
+        manifest = pd.DataFrame(columns=["image_id", "domain"])
+    score = options.score
+    tested = board.compare_leaders(
+        models,
+        leaderboard,
+        manifest,
+        most=options.leading,
+        resamples=score.resamples,
+        level=score.level,
+    )
+    leading = board.leading_models(leaderboard, options.leading)
+    found = {
+        peers: test
+        for peers, names in leading.items()
+        if len(names) >= ranks.FEWEST_MODELS
+        and (test := _rank(board.answers_of(models, peers[0], names)))
+    }
+    items = {"leaders": tested} if len(tested) else {}
+    if found:
+        items["ranks"] = ranks.rank_table(found)
+        items["critical_differences"] = critical_differences(found, dataset=dataset)
+    return items
+
+
+def draw_leaderboard(
+    leaderboard: pd.DataFrame, options: CompareOptions, dataset: str
+) -> tuple[dict[str, Any], Any]:
+    """Draw the leaders of each protocol, and all models for a browser.
+
+    Returns
+    -------
+    items
+        ``leading_models``.
+    chart
+        For kedro-viz.
+    """
+    from wbc_pipeline.evaluation.figures.leaderboard import leading_models
+    from wbc_pipeline.evaluation.figures.previews import plotly_leaderboard
+
+    figure = leading_models(leaderboard, most=options.shown, dataset=dataset)
+    return {"leading_models": figure}, plotly_leaderboard(leaderboard, dataset=dataset)
+
+
+def write_leaderboard(
+    *,
+    dataset: str,
+    command: str,
+    facts: Facts,
+    leaderboard: pd.DataFrame,
+    published: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    scored: dict[str, Any],
+    lacking: dict[str, Any],
+    tested: dict[str, Any],
+    drawn: dict[str, Any],
+) -> str:
+    """Write the page of one data set."""
+    from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.evaluation.scores import leaderboard as board
+    from wbc_pipeline.sources.combined import caveats, set_names
+
+    papers = [name for name in facts if name in set(leaderboard["paper"])]
+    submitted = leaderboard.loc[leaderboard["paper"] == board.SUBMISSIONS, "variant"].unique()
+    scores = leaderboard.drop(columns=[*board.COSTS, "class_names"]).dropna(
+        axis="columns", how="all"
+    )
+    counted = {"papers": f"{len(papers)} of {len(facts)}: {', '.join(papers) or 'none'}"}
+    if len(submitted):
+        counted["submissions"] = sorted(submitted)
+    return render_report(
+        title="Leaderboard",
+        dataset=dataset,
+        is_demo="demo" in set_names(dataset),
+        summary=describe_command(dataset, command, counted),
+        items={
+            "verdicts": verdicts,
+            **lacking,
+            **drawn,
+            "leaderboard": scores,
+            "published": published,
+            **tested,
+            **scored,
+        },
+        notes=[*_explain_classes(leaderboard), *caveats(dataset)],
+    )
+
+
+def write_index(
+    boards: dict[str, dict[str, pd.DataFrame]],
+    leaderboard: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    dataset: str,
+    command: str,
+) -> str:
+    """Write one page that leads to the leaderboard of each data set; demo and real stand apart.
+
+    Parameters
+    ----------
+    boards
+        ``leaderboard`` and ``verdicts`` of each data set whose papers have been compared.
+    leaderboard, verdicts
+        Of this command's data set.
+    dataset, command
+        Of this command.
+    """
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.report.page import DEMO, render_report
+    from wbc_pipeline.evaluation.scores import index
+    from wbc_pipeline.sources.combined import set_names
+
+    boards = boards | {dataset: {"leaderboard": leaderboard, "verdicts": verdicts}}
+    demo = [name for name in boards if "demo" in set_names(name)]
+    real = {name: tables for name, tables in boards.items() if name not in demo}
+    items = {"leaderboards": index.list_boards(real), "verdicts": index.list_verdicts(real)}
+    drawn = {name: boards[name] for name in demo}
+    items["demo"] = describe(index.list_boards(drawn), DEMO, "These scores say that all runs.")
+    made = describe_command(dataset, command, {})
+    return render_report(
+        title="Leaderboards of all data sets",
+        dataset=", ".join(boards),
+        is_demo=False,
+        summary={name: fact for name, fact in made.items() if name != "data set"},
+        items={name: table for name, table in items.items() if len(table)},
+    )
+
+
+def _missing_protocols(run: set[str], own: dict[str, Any], dataset: str) -> list[str]:
+    """Name a leak-free protocol where none was run, and on a paper's own images its own."""
+    from wbc_pipeline.evaluation.scores.protocols import leak_free_protocol
+
+    missing = [own["protocol"]] if dataset in own["datasets"] else []
+    missing += ["source"] if leak_free_protocol(run) is None else []
+    return [name for name in dict.fromkeys(missing) if name not in run]
+
+
+def _predictions(
+    outputs: Outputs, submissions: dict[str, pd.DataFrame], facts: Facts
+) -> dict[str, pd.DataFrame]:
+    """Give the test rows of every paper, and of all submissions together."""
+    from wbc_pipeline.evaluation.scores.leaderboard import SUBMISSIONS
+
+    found = {name: outputs.papers[name].predictions for name in compared_papers(outputs, facts)}
+    found = {name: answers for name, answers in found.items() if len(answers)}
+    if submissions:
+        found[SUBMISSIONS] = pd.concat(submissions.values(), ignore_index=True)
+    return found
+
+
+def _rank(answers: pd.DataFrame) -> RankTest | None:
+    from wbc_pipeline.evaluation.scores.ranks import compare_ranks, scores_by_block
+
+    return compare_ranks(scores_by_block(answers))
+
+
+def _explain_classes(leaderboard: pd.DataFrame) -> list[str]:
+    """Say that models answer different sets of classes, if they do."""
+    groups = leaderboard.groupby("class_names")["paper"].unique()
+    if len(groups) < 2:
+        return []
+    each = "; ".join(f"{names} by {', '.join(papers)}" for names, papers in groups.items())
+    return [f"Models tell different classes apart, and have places apart: {each}."]

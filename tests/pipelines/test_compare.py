@@ -1,0 +1,127 @@
+"""Leaderboards of what papers have left, and other people's predictions on them."""
+
+import shutil
+
+import pandas as pd
+import pytest
+from kept_results import write_times
+
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.pipelines.papers import PAPERS
+
+VARIANTS = {"normal", "blend", "learnable_canny", "soft_mask", "adaptive_blend"}
+
+
+@pytest.fixture(scope="module")
+def compared(run_pipeline, blended, tmp_path_factory):
+    """A data folder in which ``blend`` alone was run, and compared."""
+    data = shutil.copytree(blended, tmp_path_factory.mktemp("compared") / "data")
+    run_pipeline("compare", data)
+    return data
+
+
+@pytest.fixture(scope="module")
+def dealt(run_pipeline, tmp_path_factory):
+    """A data folder with images and splits, and nothing trained."""
+    data = tmp_path_factory.mktemp("dealt")
+    run_pipeline("splitting", data, protocols="source")
+    return data
+
+
+def reports_of(data):
+    return data / "08_reporting/demo/compare"
+
+
+def answer(data, file, **columns):
+    """Somebody's answers to the test part of ``source``, all of them right."""
+    splits = pd.read_parquet(data / "05_model_input/demo/splits.parquet")
+    manifest = pd.read_parquet(data / "02_intermediate/demo/manifest.parquet")
+    tested = splits[(splits["protocol"] == "source") & (splits["part"] == "test")]
+    answers = tested[["image_id"]].merge(manifest[["image_id", "label"]], on="image_id")
+    answers.assign(**columns).to_csv(file, index=False)
+    return str(file)
+
+
+def test_every_variant_of_a_paper_has_a_line_for_each_protocol(compared):
+    board = pd.read_csv(reports_of(compared) / "leaderboard.csv")
+    assert set(board["variant"]) == VARIANTS and len(board) == 2 * len(VARIANTS)
+    marks = board.groupby("protocol")["leak"].unique().map(list).to_dict()
+    assert marks == {"source": ["leak-free"], "random": ["LEAKS"]}
+    metrics = pd.read_csv(compared / "08_reporting/demo/blend/metrics.csv")
+    both = board.merge(metrics, on=["variant", "protocol"], suffixes=("", "_of_paper"))
+    for column, metric in (
+        ("accuracy", "accuracy_of_paper"),
+        ("balanced_accuracy", "macro_recall"),
+    ):
+        pd.testing.assert_series_equal(both[column], both[metric], check_names=False)
+    costs = ["parameters", "flops", "training_seconds", "inference_ms", "noise_area"]
+    assert board[costs].notna().all(axis=None)
+
+
+def test_the_page_names_papers_that_were_not_run_and_the_command_for_each(compared):
+    lacking = pd.read_csv(reports_of(compared) / "not_run.csv").set_index("paper")["command"]
+    assert set(lacking.index) == {paper.name for paper in PAPERS} - {"blend"}
+    page = (reports_of(compared) / "report.html").read_text()
+    assert "DEMO DATA" in page
+    for paper, command in lacking.items():
+        assert command.startswith(f"kedro run --pipeline={paper} --params=")
+        assert "dataset=demo" in command and command in page
+
+
+def test_verdicts_on_demo_data_claim_nothing_of_a_paper(compared):
+    verdicts = pd.read_csv(reports_of(compared) / "verdicts.csv")
+    assert verdicts["verdict"].tolist() == ["other images"]
+    assert "images of demo neither confirm nor refute it" in verdicts["finding"].item()
+
+
+def test_the_index_leads_to_the_leaderboard_and_keeps_demo_data_apart(compared):
+    index = (compared / "08_reporting/index.html").read_text()
+    assert '<a href="demo/compare/report.html">demo</a>' in index
+    assert "DEMO DATA" in index and 'id="table-leaderboards"' not in index
+
+
+def test_a_submission_stands_beside_ours_and_stays(run_pipeline, compared, tmp_path):
+    data = shutil.copytree(compared, tmp_path / "data")
+    theirs = answer(data, tmp_path / "theirs.csv")
+    told = {"submission_name": "their_net", "submission_training": "ImageNet"}
+    run_pipeline("compare", data, submission=theirs, **told)
+    board = pd.read_csv(reports_of(data) / "leaderboard.csv")
+    row = board[board["paper"] == "submission"].iloc[0]
+    assert (row["variant"], row["protocol"], row["place"]) == ("their_net", "source", 1)
+    assert (row["accuracy"], row["training_data"]) == (1, "ImageNet")
+    tests = pd.read_csv(reports_of(data) / "leaders.csv")
+    of_source = tests[tests["protocol"] == "source"]
+    assert set(of_source["reference"]) == {"submission/their_net"}
+    assert (of_source["gain"] > 0).all() and of_source["p_sources"].notna().all()
+    kept = "07_model_output/demo/compare/operations/*/*/*"
+    before = write_times(data, kept)
+    run_pipeline("compare", data)
+    assert before and write_times(data, kept) == before  # each network is counted once
+    again = pd.read_csv(reports_of(data) / "leaderboard.csv")
+    pd.testing.assert_frame_equal(again, board)
+
+
+def test_a_submission_needs_splits_and_no_training(run_pipeline, dealt, tmp_path):
+    run_pipeline("compare", dealt, submission=answer(dealt, tmp_path / "theirs.csv"))
+    board = pd.read_csv(reports_of(dealt) / "leaderboard.csv")
+    assert board[["variant", "training_data"]].to_numpy().tolist() == [["theirs", "unstated"]]
+    assert len(pd.read_csv(reports_of(dealt) / "not_run.csv")) == len(PAPERS)
+
+
+def test_a_refused_submission_leaves_nothing(run_pipeline, dealt, tmp_path):
+    file = tmp_path / "wrong.csv"
+    answer(dealt, file)
+    table = pd.read_csv(file)
+    table.iloc[1:].to_csv(file, index=False)
+    with pytest.raises(UserError, match=f"missing in the submission.*{table['image_id'][0]}"):
+        run_pipeline("compare", dealt, submission=str(file))
+    assert not (dealt / "07_model_output/demo/compare/submissions/wrong.parquet").exists()
+
+
+def test_without_images_or_papers_the_command_that_comes_first_is_named(run_pipeline, tmp_path):
+    file = tmp_path / "theirs.csv"
+    file.write_text("image_id,label\n1.png,basophil\n")
+    with pytest.raises(UserError, match=r"`kedro run --pipeline=splitting --params=data="):
+        run_pipeline("compare", tmp_path / "data", submission=str(file))
+    with pytest.raises(UserError, match=r"No paper has been run on demo yet.*--pipeline=blend"):
+        run_pipeline("compare", tmp_path / "data")
