@@ -16,7 +16,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from wbc_pipeline.imaging.registry import STEPS
 from wbc_pipeline.imaging.steps import resize
 from wbc_pipeline.keys import PACKAGE
-from wbc_pipeline.models import NETWORK_FILES, WEIGHTS_FILE, network_class
+from wbc_pipeline.models import WEIGHTS_FILE, network_class
+from wbc_pipeline.models.portable import pack_network
 from wbc_pipeline.tracking.served_code import reachable_files, requirements
 
 # MLflow keeps the example twice, as text; the model scales images itself.
@@ -29,8 +30,9 @@ def log_model(
 ) -> None:
     """Log the classifier of a result's folder to its run, with signature and input example.
 
-    Beside the network the model has the part of this package that prediction reaches. In a store
-    on the disk of the result, its weights are a hard link to the result's, and take no space.
+    Beside the network the model has the files that its views read, and the part of this package
+    that prediction reaches. In a store on the disk of the result, its weights are a hard link to the
+    result's, and take no space.
 
     Parameters
     ----------
@@ -55,9 +57,7 @@ def log_model(
         mlflow.start_run(run_id=run_id),
     ):
         network, code = Path(temporary, "network"), Path(temporary, "code")
-        network.mkdir()
-        for name in NETWORK_FILES:
-            shutil.copy(folder / name, network)
+        pack_network(folder, network)
         for file in files:
             copy = code / file.relative_to(_SOURCES)
             copy.parent.mkdir(parents=True, exist_ok=True)
