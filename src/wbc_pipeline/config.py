@@ -1,11 +1,15 @@
 """The configuration, in which a paper may choose its data set and protocols."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import click
 from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines
 from omegaconf import OmegaConf
+
+from wbc_pipeline.keys import digest
 
 _ROLES = ("dataset", "boxes")
 
@@ -70,6 +74,17 @@ def cropped_by(detector: str | None) -> str:
 def total(*numbers: int) -> int:
     """Add numbers, such as the epochs of stages."""
     return sum(numbers)
+
+
+def asked_name(images: Any, model: Any) -> str:
+    """Name the folder of a model's answers on images: two models never overwrite each other."""
+    stem = re.sub(r"\W+", "_", Path(str(images)).stem).strip("_") or "images"
+    return f"{stem[:40]}-{digest([str(images), str(model)])[:6]}"
+
+
+def store(tracking: dict[str, Any]) -> str:
+    """Give the URI of MLflow's store."""
+    return tracking["uri"]
 
 
 def by_paper(choices: dict[str, Any], otherwise: Any) -> Any:

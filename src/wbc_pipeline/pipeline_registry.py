@@ -5,6 +5,7 @@ from kedro.pipeline import Pipeline
 from wbc_pipeline.pipelines import (
     audit,
     ingestion,
+    predict,
     preprocessing,
     prune,
     quality,
@@ -26,6 +27,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "roi": images + roi.create_pipeline(),
         "audit": images + audit.create_pipeline(),
         "quality": images + quality.create_pipeline(),
+        "predict": predict.create_pipeline(),
         "prune": prune.create_pipeline(),
         **papers,
         "__default__": papers[PAPERS[0].name],

@@ -14,7 +14,9 @@ from pkgutil import resolve_name
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.imaging.steps import find_step, parse_step
+from wbc_pipeline.keys import digest
 from wbc_pipeline.models import DESCRIPTION_FILE, NETWORK_FILES
+from wbc_pipeline.models.confidence import CONFIDENCE_FILES
 from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE
 
 CARRIED = "carried"  # in network.json: whether files are named relative to its folder
@@ -125,3 +127,31 @@ def _refuse_deeper(folder: Path) -> None:
             f"The detector in {folder} itself looks through {read[0]}, and cannot be carried away: "
             "train one whose look is fitted on nothing, such as stain_region."
         )
+
+
+def find_confidence(folder: Path) -> Path | None:
+    """Find the folder of what was fitted beside a saved network, see `models.confidence`.
+
+    Parameters
+    ----------
+    folder
+        Of a portable network, which holds it itself, or of a finished training, which has it in
+        ``../../confidence/<variant>/<run>-<digest>``.
+
+    Returns
+    -------
+    Path or None
+        Of several the newest; None if nothing was fitted.
+    """
+    if all((folder / name).is_file() for name in CONFIDENCE_FILES):
+        return folder
+    if not (folder / KEY_FILE).is_file():
+        return None
+    training = digest(json.loads((folder / KEY_FILE).read_text()))
+    beside = folder.parent.parent / "confidence" / folder.parent.name
+    found = [
+        key
+        for key in beside.glob(f"[!.]*/{KEY_FILE}")
+        if json.loads(key.read_text())["data"].get("training") == training
+    ]
+    return max(found, key=lambda key: key.stat().st_mtime).parent if found else None

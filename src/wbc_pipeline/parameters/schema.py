@@ -12,6 +12,7 @@ from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.experiment.options import Selection
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 from wbc_pipeline.pipelines.papers import PAPERS
+from wbc_pipeline.pipelines.predict.options import PredictOptions
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
@@ -56,6 +57,8 @@ class SharedParameters(Options):
         Say what would be made, and make nothing.
     apply
         Whether ``prune`` removes what it lists.
+    images, model
+        What ``predict`` asks about, and which model.
     """
 
     dataset: str
@@ -70,6 +73,8 @@ class SharedParameters(Options):
     rerun: list[Literal["params", "data", "code"]]
     plan: bool
     apply: bool
+    images: str | None = Field(coerce_numbers_to_str=True)
+    model: str | None = Field(coerce_numbers_to_str=True)
     tracking: TrackingOptions
     sources: SourcesOptions
     ingestion: IngestionOptions
@@ -78,6 +83,7 @@ class SharedParameters(Options):
     roi: RoiOptions
     audit: AuditOptions
     quality: QualityOptions
+    predict: PredictOptions
 
     _split_rerun = field_validator("rerun", mode="before")(split_text)
 

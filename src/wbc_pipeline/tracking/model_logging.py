@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -31,8 +31,8 @@ def log_model(
     """Log the classifier of a result's folder to its run, with signature and input example.
 
     Beside the network the model has the files that its views read, and the part of this package
-    that prediction reaches. In a store on the disk of the result, its weights are a hard link to the
-    result's, and take no space.
+    that prediction reaches. In a store on the disk of the result, its weights are a hard link to
+    the result's, and take no space.
 
     Parameters
     ----------
@@ -51,7 +51,7 @@ def log_model(
     )
     files = reachable_files(served_modules(description))
     with (
-        _tracking_to(uri),
+        tracking_to(uri),
         _installed_as_required(),
         TemporaryDirectory() as temporary,
         mlflow.start_run(run_id=run_id),
@@ -75,6 +75,23 @@ def log_model(
     if location.startswith("file:"):
         artifacts = Path(local_file_uri_to_path(location))
         _link(folder / WEIGHTS_FILE, artifacts / "artifacts" / "network" / WEIGHTS_FILE)
+
+
+def log_beside(folder: Path, names: Iterable[str], *, model_id: str, uri: str) -> None:
+    """Add files of a folder to those of a logged model's network.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    names
+        Of the files.
+    model_id, uri
+        The logged model and the store it is in.
+    """
+    client = mlflow.MlflowClient(uri)
+    for name in names:
+        client.log_model_artifact(model_id, str(folder / name), "artifacts/network")
 
 
 def served_modules(description: dict) -> frozenset[str]:
@@ -114,7 +131,7 @@ def _installed_as_required() -> Iterator[None]:
 
 
 @contextmanager
-def _tracking_to(uri: str) -> Iterator[None]:
+def tracking_to(uri: str) -> Iterator[None]:
     """Point MLflow's global functions at a store, and leave no trace in the environment."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)
