@@ -33,11 +33,12 @@ def contact_sheet(shown: pd.DataFrame, tiles: np.ndarray, *, dataset: str = "") 
     if shown.empty:
         return empty_figure(title, dataset, "no file could be read")
     lines, rows, scores = [], [], []
+    columns = min(COLUMNS, int(shown["class"].value_counts().max()))
     for name, own in shown.groupby("class", sort=True):
         order = own.sort_values("confidence", ascending=False, kind="stable").index
-        for start in range(0, len(order), COLUMNS):
-            line = order[start : start + COLUMNS]
-            blank = COLUMNS - len(line)
+        for start in range(0, len(order), columns):
+            line = order[start : start + columns]
+            blank = columns - len(line)
             lines.append([*(tiles[row] for row in line), *[np.full_like(tiles[0], 255)] * blank])
             rows.append(shorten(str(name), _NAME) if start == 0 else "")
             scores.append(
@@ -47,4 +48,4 @@ def contact_sheet(shown: pd.DataFrame, tiles: np.ndarray, *, dataset: str = "") 
                 ]
                 + [""] * blank
             )
-    return tile_sheet(title, dataset, lines, rows=rows, columns=[""] * COLUMNS, scores=scores)
+    return tile_sheet(title, dataset, lines, rows=rows, columns=[""] * columns, scores=scores)

@@ -12,7 +12,7 @@ from wbc_pipeline.imaging.roi import Region
 LONGEST = 640  # pixels of the longer side of each of the two panels
 SURE, DOUBTED, OUTLINE = (0, 130, 60), (200, 60, 0), (0, 160, 255)
 TILE = 112  # pixels of a cell on the contact sheet
-_HEAT = 0.45  # weight of the map over the photograph
+_HEAT = 0.75  # weight over the photograph of the map's highest value
 
 
 class Drawn(NamedTuple):
@@ -76,7 +76,8 @@ def draw_overlay(small: np.ndarray, scale: float, cells: Sequence[Drawn]) -> np.
             part = cv2.resize(cell.map, (xmax - xmin, ymax - ymin), interpolation=cv2.INTER_LINEAR)
             np.maximum(heat[ymin:ymax, xmin:xmax], part, out=heat[ymin:ymax, xmin:xmax])
     colours = cv2.applyColorMap(np.uint8(255 * heat.clip(0, 1)), cv2.COLORMAP_INFERNO)[..., ::-1]
-    right = cv2.addWeighted(small, 1 - _HEAT, np.ascontiguousarray(colours), _HEAT, 0)
+    weight = _HEAT * heat[..., None].clip(0, 1)
+    right = np.uint8((1 - weight) * small + weight * colours)
     for cell in cells:
         xmin, ymin, xmax, ymax = _scaled(cell.box, scale, small.shape)
         cv2.rectangle(right, (xmin, ymin), (xmax - 1, ymax - 1), (255, 255, 255), 1)
