@@ -38,7 +38,7 @@ def find_last_layers(network: nn.Module, image_size: int) -> LastLayers:
     image_size
         Height and width of its views.
     """
-    calls: list[tuple[str, nn.Module, object, object]] = []
+    calls: list[tuple[str, nn.Module, tuple, object]] = []
     hooks = [
         part.register_forward_hook(
             lambda part, given, output, name=name: calls.append((name, part, given, output))
@@ -64,8 +64,8 @@ def find_last_layers(network: nn.Module, image_size: int) -> LastLayers:
 
 def _last_map(calls: list) -> str | None:
     names = [name for name, *_ in calls]
-    for name, part, _, result in reversed(calls):
-        if any(True for _ in part.children()) or not isinstance(result, Tensor):
+    for name, _, _, result in reversed(calls):  # a part is called after those inside it
+        if not isinstance(result, Tensor):
             continue
         if result.ndim == 3 and result.shape[1] > 1:  # tokens: no place in the image is left
             return None

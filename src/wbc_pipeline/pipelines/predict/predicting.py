@@ -245,10 +245,12 @@ class Asking:
         drawn = [row for row, each in enumerate(shown) if known[each.file].small is not None]
         if not drawn or not self._options.grad_cam or self.classifier.maps is None:
             return {}
-        chosen = [view[drawn] for view in views]
-        maps = grad_cam(
-            self.classifier.network, chosen, layer=self.classifier.maps, labels=best[drawn].tolist()
-        )
+        chosen, labels = [view[drawn] for view in views], best[drawn].tolist()
+        try:
+            maps = grad_cam(self.classifier.network, chosen, layer=self.classifier.maps, labels=labels)
+        except ValueError:  # the last map is not on the way to the class
+            self.classifier.maps = None
+            return {}
         return dict(zip(drawn, maps, strict=True))
 
     def _draws(self, number: int) -> bool:
