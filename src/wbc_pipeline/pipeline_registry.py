@@ -28,6 +28,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "audit": images + audit.create_pipeline(),
         "quality": images + quality.create_pipeline(),
         "predict": predict.create_pipeline(),
+        "likeness": predict.create_likeness_pipeline(),
         "prune": prune.create_pipeline(),
         **papers,
         "__default__": papers[PAPERS[0].name],

@@ -113,13 +113,13 @@ ours(files, Path(sys.argv[2]), Path("answers" + sys.argv[1]))
 
 
 def test_memory_does_not_grow_with_the_number_of_images(
-    benchmark, files, model, tmp_path, peak_memory, monkeypatch
+    benchmark, files, model, tmp_path, peak_memory
 ):
     files.to_parquet(tmp_path / "files.parquet")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([os.path.dirname(__file__), *sys.path]))
+    alone = f"import sys; sys.path[:0] = {[os.path.dirname(__file__), *sys.path]}\n{ALONE}"
 
     def peak(images):
-        return peak_memory([sys.executable, "-c", ALONE, str(images), str(model)], folder=tmp_path)
+        return peak_memory([sys.executable, "-c", alone, str(images), str(model)], folder=tmp_path)
 
     few = peak(IMAGES // 5)
     many = benchmark.pedantic(peak, args=(IMAGES,), rounds=1)

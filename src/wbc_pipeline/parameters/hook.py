@@ -19,7 +19,12 @@ if TYPE_CHECKING:
 
 SHOWN_SCORES = ("accuracy", "macro_f1")
 UNREADABLE = "predict.unreadable"
-UNPLANNED = ("__default__", "prune", "predict")  # the last's results are asked for by its command
+UNPLANNED = (
+    "__default__",
+    "prune",
+    "predict",
+    "likeness",
+)  # the last's results are asked for by its command
 
 
 class ParameterHook:

@@ -10,6 +10,7 @@ import lazy_loader as lazy
 
 from wbc_pipeline.datasets.image_files import ImageFiles
 from wbc_pipeline.datasets.results import Result, Task
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.pipelines.predict.options import PredictOptions
 from wbc_pipeline.tracking.saved_model import SavedModel
 
@@ -154,6 +155,55 @@ def write_page(
         },
         notes=[*NOTES, *_explain_limits(model), *_explain_left_out(files)],
     )
+
+
+def check_likeness(
+    *,
+    files: ImageFiles,
+    model: SavedModel,
+    home: str,
+    max_pixels: int,
+    device: str,
+    options: PredictOptions,
+) -> pd.DataFrame:
+    """Tell other images, red cells and noise from known images by their distance.
+
+    Parameters
+    ----------
+    files
+        Images like the training data that the model was not trained on, such as a test part.
+    home
+        What relative names of other images begin from.
+
+    Returns
+    -------
+    DataFrame
+        See `likeness.compare_likeness`.
+
+    Raises
+    ------
+    UserError
+        If nothing was fitted beside the model.
+    """
+    from wbc_pipeline.pipelines.predict import likeness
+    from wbc_pipeline.pipelines.predict.predicting import Asking
+    from wbc_pipeline.sources.image_files import list_image_files
+    from wbc_pipeline.training.devices import choose_device
+
+    if model.confidence is None:
+        raise UserError(*_explain_limits(model))
+    how = {"max_pixels": max_pixels, "device": choose_device(device), "overlays": Path()}
+    asking = Asking(model.folder, model.confidence, options, **how)
+    named = {each: list_image_files(each, Path(home))[0] for each in options.others}
+    sets = {
+        name: likeness.read_images(table["path"], max_pixels)
+        for name, table in ({files.asked: files.table} | named).items()
+    }
+    known = files.table["path"]
+    crops = likeness.red_cell_crops(likeness.read_images(known, max_pixels))
+    sets |= {likeness.RED_CELLS: crops, likeness.NOISE: likeness.noise_images(len(known))}
+    found = {name: likeness.unlikeness(asking, images) for name, images in sets.items()}
+    return likeness.compare_likeness(found)
 
 
 def _explain_limits(model: SavedModel) -> list[str]:

@@ -2,9 +2,9 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from wbc_pipeline.options import Options
+from wbc_pipeline.options import Options, split_text
 
 
 class ConfidenceOptions(Options):
@@ -45,6 +45,9 @@ class PredictOptions(Options):
     portable
         A folder to copy the model to, with all that it needs to answer on another machine; null for
         none.
+    others
+        Of the pipeline ``likeness``: images that are unlike the training data; as text with ``+``
+        between.
     confidence
         What is fitted beside every training.
     """
@@ -55,4 +58,7 @@ class PredictOptions(Options):
     tiles: int = Field(gt=0)
     workers: int | None = Field(gt=0)
     portable: str | None
+    others: list[str]
     confidence: ConfidenceOptions
+
+    _split_others = field_validator("others", mode="before")(split_text)

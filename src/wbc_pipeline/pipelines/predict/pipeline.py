@@ -5,6 +5,29 @@ from kedro.pipeline import Pipeline, node
 from wbc_pipeline.pipelines.predict import nodes
 
 
+def create_likeness_pipeline() -> Pipeline:
+    """Check how well a model tells images unlike its training data from those like it."""
+    return Pipeline(
+        [
+            node(
+                nodes.check_likeness,
+                {
+                    "files": "predict.files",
+                    "model": "predict.model",
+                    "home": "predict.home",
+                    "max_pixels": "params:ingestion.max_pixels",
+                    "device": "params:device",
+                    "options": "params:predict",
+                },
+                "predict.likeness",
+                name="check_likeness",
+                namespace="predict",
+            )
+        ],
+        tags="predict",
+    )
+
+
 def create_pipeline() -> Pipeline:
     """Ask a model about image files, and report what it answers; needs no data set."""
     shared = {"options": "params:predict"}

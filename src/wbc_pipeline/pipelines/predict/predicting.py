@@ -63,6 +63,16 @@ class _File:
     cells: list[Drawn] = field(default_factory=list)
 
 
+class _Judged(NamedTuple):
+    """Answers on N cells, and how far they can be trusted."""
+
+    views: list[np.ndarray]  # uint8 [N, S, S, 3] each
+    probabilities: np.ndarray  # [N, C]
+    confidence: np.ndarray  # calibrated where that was fitted, [N]
+    unlikeness: np.ndarray  # distance from the training data, in limits; NaN if not known, [N]
+    abstains: np.ndarray  # bool [N]
+
+
 class _Done(NamedTuple):
     rows: list[dict]
     unreadable: list[dict]
@@ -118,7 +128,7 @@ class Asking:
             file = _File(image_id, number, height, width, read.warning)
             if self._draws(number):
                 file.small, file.scale = shrink(read.pixels)
-            shown += [each._replace(file=len(known)) for each in self._show(read.pixels)]
+            shown += [each._replace(file=len(known)) for each in self.show(read.pixels)]
             known.append(file)
         if not shown:
             return _Done([], unreadable, [])
@@ -128,7 +138,7 @@ class Asking:
             self._draw(file)
         return _Done(rows, unreadable, tiles)
 
-    def _show(self, image: np.ndarray) -> list[_Shown]:
+    def show(self, image: np.ndarray) -> list[_Shown]:
         """Find the cells of a photograph, and make the network's views of each."""
         cells = find_field(image, self._detector, score=self._score)
         share = self._confidence.cell_share if self._confidence else None
@@ -187,25 +197,32 @@ class Asking:
         left, top, right, bottom, _ = frame
         return self.classifier.look(np.ascontiguousarray(image[top:bottom, left:right]))
 
-    def _answer(self, shown: list[_Shown], known: list[_File]) -> list[dict]:
+    def judge(self, shown: list[_Shown]) -> _Judged:
+        """Answer, and say how far that can be trusted."""
         views = [np.stack([each.views[name] for each in shown]) for name in self.classifier.chains]
         answers = self.classifier.answer(views)
-        confidence, limits = answers.probabilities.max(axis=1), None
-        unlikeness = np.full(len(shown), np.nan)
-        if self._confidence is not None:
-            limits = self._confidence
-            confidence = limits.calibrate(answers.probabilities).max(axis=1)
-            unlikeness = self._likeness.distance(answers.features) / max(limits.farthest, 1e-9)
-        best = answers.probabilities.argmax(axis=1)
-        maps = self._explain(views, best, shown, known)
+        if self._confidence is None:
+            unknown = np.full(len(shown), np.nan)
+            sure = answers.probabilities.max(axis=1)
+            return _Judged(views, answers.probabilities, sure, unknown, np.zeros(len(shown), bool))
+        sure = self._confidence.calibrate(answers.probabilities).max(axis=1)
+        distance = self._likeness.distance(answers.features) / max(self._confidence.farthest, 1e-9)
+        abstains = sure < self._confidence.least_confidence
+        return _Judged(views, answers.probabilities, sure, distance, abstains)
+
+    def _answer(self, shown: list[_Shown], known: list[_File]) -> list[dict]:
+        judged = self.judge(shown)
+        confidence = judged.confidence
+        best = judged.probabilities.argmax(axis=1)
+        maps = self._explain(judged.views, best, shown, known)
         rows, counts = [], [0] * len(known)
         for number, each in enumerate(shown):
             file = known[each.file]
             counts[each.file] += 1
             flags = {
                 NO_CELL: not each.found,
-                UNLIKE: unlikeness[number] > 1,
-                ABSTAINS: limits is not None and confidence[number] < limits.least_confidence,
+                UNLIKE: judged.unlikeness[number] > 1,
+                ABSTAINS: judged.abstains[number],
             }
             flags = [name for name, holds in flags.items() if holds]
             answer = self.classifier.classes[best[number]]
@@ -216,7 +233,7 @@ class Asking:
                     "cell": counts[each.file],
                     "class": answer,
                     "confidence": float(confidence[number]),
-                    "unlikeness": float(unlikeness[number]),
+                    "unlikeness": float(judged.unlikeness[number]),
                     "flags": "; ".join(flags),
                     **dict(zip(("xmin", "ymin", "xmax", "ymax"), map(int, box[:4]), strict=True)),
                     "width": file.width,
@@ -226,7 +243,7 @@ class Asking:
                     **{
                         f"p_{name}": float(value)
                         for name, value in zip(
-                            self.classifier.classes, answers.probabilities[number], strict=True
+                            self.classifier.classes, judged.probabilities[number], strict=True
                         )
                     },
                 }
@@ -247,7 +264,9 @@ class Asking:
             return {}
         chosen, labels = [view[drawn] for view in views], best[drawn].tolist()
         try:
-            maps = grad_cam(self.classifier.network, chosen, layer=self.classifier.maps, labels=labels)
+            maps = grad_cam(
+                self.classifier.network, chosen, layer=self.classifier.maps, labels=labels
+            )
         except ValueError:  # the last map is not on the way to the class
             self.classifier.maps = None
             return {}
