@@ -37,6 +37,12 @@ def test_several_trainings_are_listed(tmp_path):
         load("normal", tmp_path)
 
 
+def test_a_network_behind_a_restorer_is_refused(tmp_path):
+    network(tmp_path / "restored", classes=["a"], restorer="unet")
+    with pytest.raises(UserError, match="the restorer unet has restored"):
+        load("restored", tmp_path)
+
+
 @pytest.mark.parametrize(
     ("asked", "said"),
     [(None, "Nothing says which model"), ("gone", "no folder .*gone"), (".", "No classifier in")],

@@ -38,8 +38,11 @@ class SavedModel:
     @property
     def training(self) -> dict:
         """What it was trained as, as far as that is known: paper, variant, data set, protocol."""
-        file = self.folder / KEY_FILE
-        params = json.loads(file.read_text())["params"] if file.is_file() else {}
+        described = json.loads((self.folder / DESCRIPTION_FILE).read_text())
+        file = self.folder / KEY_FILE  # of trainings by earlier versions
+        params = described.get("trained_as")
+        if params is None:
+            params = json.loads(file.read_text())["params"] if file.is_file() else {}
         names = ("dataset", "paper", "variant", "protocol", "seed", "fold")
         return {name: params[name] for name in names if name in params}
 
@@ -74,6 +77,7 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
         is_logged = asked.startswith(SCHEMES)
         folder = self._fetch(asked) if is_logged else self._home / Path(asked).expanduser()
         network = _network_folder(folder, asked)
+        _refuse_restored(network)
         from wbc_pipeline.models.portable import find_confidence
 
         return SavedModel(asked, network, find_confidence(network))
@@ -106,6 +110,16 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
 
     def _describe(self) -> dict:
         return {"filepath": self._asked}
+
+
+def _refuse_restored(folder: Path) -> None:
+    """Refuse a network that looks at restored images: its restorer is not saved with it."""
+    restorer = json.loads((folder / DESCRIPTION_FILE).read_text()).get("restorer")
+    if restorer is not None:
+        raise UserError(
+            f"The network in {folder} looks at images that the restorer {restorer} has restored, "
+            "which is not carried with it: ask the model of a variant without a restorer."
+        )
 
 
 def _network_folder(folder: Path, asked: str) -> Path:
