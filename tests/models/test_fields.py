@@ -24,7 +24,7 @@ def test_a_frame_holds_its_cell_and_stays_in_the_photograph(place, share):
     frame = cut_out(Region(*place), share=share, aspect=4 / 3, shape=(100, 200, 3))
     assert frame.xmin <= place[0] and frame.ymin <= place[1]
     assert frame.xmax >= place[2] and frame.ymax >= place[3]
-    assert 0 <= frame.xmin and frame.xmax <= 200 and 0 <= frame.ymin and frame.ymax <= 100
+    assert frame.xmin >= 0 and frame.xmax <= 200 and frame.ymin >= 0 and frame.ymax <= 100
 
 
 def test_a_file_is_an_image_of_one_cell_if_that_is_as_large_as_in_training():

@@ -21,6 +21,7 @@ FLAGS = {
     "unlike": "unlike the training data",
     "abstains": "abstains",
 }
+SHOWN = 8  # overlays on the page
 NOTES = (
     "Not for clinical use: a research model's answers, which nobody has checked on these images.",
     "Cells whose nuclei touch are counted as one, and a cell that lacks a violet nucleus, or is "
@@ -98,11 +99,11 @@ def summarise(answers: dict[str, Result], cells: pd.DataFrame, files: ImageFiles
     Returns
     -------
     items
-        ``differential``, ``flagged`` and ``contact_sheet``, for the page.
+        ``differential``, ``flagged``, ``contact_sheet`` and ``photographs``, for the page.
     """
     import numpy as np
 
-    from wbc_pipeline.evaluation.figures.answers import contact_sheet
+    from wbc_pipeline.evaluation.figures.answers import contact_sheet, overlay_sheet
     from wbc_pipeline.evaluation.scores.differential import count_cells, count_flags
 
     (result,) = answers.values()
@@ -112,6 +113,7 @@ def summarise(answers: dict[str, Result], cells: pd.DataFrame, files: ImageFiles
         "differential": count_cells(cells, result.json("model")["classes"], FLAGS),
         "flagged": count_flags(cells, FLAGS),
         "contact_sheet": shown,
+        "photographs": overlay_sheet(_some_overlays(result, cells), dataset=files.name),
     }
 
 
@@ -155,6 +157,19 @@ def write_page(
         },
         notes=[*NOTES, *_explain_limits(model), *_explain_left_out(files)],
     )
+
+
+def _some_overlays(result: Result, cells: pd.DataFrame) -> dict[str, Any]:
+    """Read a few overlays, evenly chosen, by the name of the file."""
+    import numpy as np
+    from PIL import Image
+
+    drawn = cells.loc[cells["overlay"] != "", ["image_id", "overlay"]].drop_duplicates()
+    chosen = drawn.iloc[np.linspace(0, len(drawn) - 1, min(SHOWN, len(drawn))).astype(int)]
+    return {
+        row.image_id: np.array(Image.open(result.folder / "overlays" / row.overlay))
+        for row in chosen.itertuples()
+    }
 
 
 def check_likeness(
