@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from wbc_pipeline.keys import digest
 
 _ROLES = ("dataset", "boxes")
+WITHOUT_DATASET = {"predict", "likeness"}  # pipelines that look at images of users alone
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -46,7 +47,7 @@ class ConfigLoader(OmegaConfigLoader):
         paper = _requested_paper()
         own = parameters[paper]["paper"] if paper else {}
         datasets = own.get("datasets", {})
-        classes = parameters["dataset"] or datasets.get("classes")
+        classes = parameters["dataset"] or datasets.get("classes") or _unused_dataset()
         if classes is None:
             raise click.ClickException(
                 "Nothing says which data set to take: this environment takes that of the paper, "
@@ -59,6 +60,12 @@ class ConfigLoader(OmegaConfigLoader):
             "protocols": own.get("protocols", ["source"]),
         }
         return parameters | {name: chosen[name] for name in missing}
+
+
+def _unused_dataset() -> str | None:
+    """Name a data set where only pipelines were asked for that look at none."""
+    requested = set(pipelines._requested_pipelines or ())
+    return "demo" if requested and requested <= WITHOUT_DATASET else None
 
 
 def cell_finder(detector: str | None) -> dict[str, dict]:

@@ -8,6 +8,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 
+from wbc_pipeline.config import WITHOUT_DATASET
 from wbc_pipeline.datasets.results import Policy, current_policy
 from wbc_pipeline.options import split_text
 from wbc_pipeline.processes import FirstProcess, is_launched, process_rank, share_folder
@@ -19,12 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN_SCORES = ("accuracy", "macro_f1")
 UNREADABLE = "predict.unreadable"
-UNPLANNED = (
-    "__default__",
-    "prune",
-    "predict",
-    "likeness",
-)  # the last's results are asked for by its command
+UNPLANNED = {"__default__", "prune", *WITHOUT_DATASET}  # the last keep what a command asked for
 
 
 class ParameterHook:
