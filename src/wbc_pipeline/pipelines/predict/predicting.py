@@ -12,8 +12,6 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 
 from wbc_pipeline.evaluation.localization.grad_cam import grad_cam
@@ -27,12 +25,18 @@ from wbc_pipeline.models.detect import _detector
 from wbc_pipeline.models.fields import cut_out, find_field, is_image_of_one
 from wbc_pipeline.models.portable import portable_views
 from wbc_pipeline.pipelines.predict.options import PredictOptions
+from wbc_pipeline.pipelines.predict.outputs import (
+    UNREADABLE_SCHEMA,
+    Samples,
+    Table,
+    cell_schema,
+)
 from wbc_pipeline.pipelines.predict.overlays import Drawn, draw_overlay, draw_tile, shrink
 from wbc_pipeline.training.classifier import Classifier
 
 CHUNK = 16  # files at a time, for each thread
 NO_CELL, UNLIKE, ABSTAINS = "no cell found", "unlike the training data", "abstains"
-CELLS, UNREADABLE, OVERLAYS, TILES = "cells", "unreadable", "overlays", "tiles"
+CELLS, UNREADABLE, OVERLAYS = "cells", "unreadable", "overlays"
 _DETECTOR = "detector_region"
 _DETECTOR_SCORE = 0.5  # the step's own default
 _UNKNOWN_SHARE = 0.5  # of a cell in its image, where nobody measured the training images
@@ -279,7 +283,8 @@ class Asking:
         if file.small is None:
             return
         picture = draw_overlay(file.small, file.scale, file.cells)
-        cv2.imwrite(str(self._overlays / self._name(file)), picture[..., ::-1])
+        encoded = cv2.imencode(".jpg", picture[..., ::-1])[1]
+        (self._overlays / self._name(file)).write_bytes(encoded.tobytes())
 
     @staticmethod
     def _name(file: _File) -> str:
@@ -314,11 +319,11 @@ def predict_files(
         model, confidence, options, max_pixels=max_pixels, device=device, overlays=folder / OVERLAYS
     )
     numbered = list(zip(range(len(files)), files["image_id"], files["path"], strict=True))
-    samples = _Samples(options.tiles)
+    samples = Samples(options.tiles)
     with (
         _one_torch_thread(),
-        _Table(folder / f"{CELLS}.parquet", _cell_schema(asking.classifier.classes)) as cells,
-        _Table(folder / f"{UNREADABLE}.parquet", _UNREADABLE_SCHEMA) as unreadable,
+        Table(folder / f"{CELLS}.parquet", cell_schema(asking.classifier.classes)) as cells,
+        Table(folder / f"{UNREADABLE}.parquet", UNREADABLE_SCHEMA) as unreadable,
     ):
         for done in map_chunks(
             asking.ask, split_rows(numbered, CHUNK), title="Predicting", workers=options.workers
@@ -333,68 +338,6 @@ def predict_files(
         "network": asking.classifier.description["name"],
     }
     (folder / "model.json").write_text(json.dumps(described))
-
-
-class _Table:
-    """A parquet file that is written a few rows at a time."""
-
-    def __init__(self, path: Path, schema: pa.Schema):
-        self._writer, self._schema = pq.ParquetWriter(path, schema), schema
-
-    def __enter__(self) -> _Table:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._writer.close()
-
-    def write(self, rows: list[dict]) -> None:
-        if rows:
-            self._writer.write_table(pa.Table.from_pylist(rows, self._schema))
-
-
-class _Samples:
-    """So many cells of each class, drawn at random as they come (Vitter's algorithm R)."""
-
-    def __init__(self, most: int):
-        self._most, self._random = most, np.random.default_rng(0)
-        self._kept: dict[str, list[tuple[dict, np.ndarray]]] = {}
-        self._counts: dict[str, int] = {}
-
-    def add(self, row: dict, tile: np.ndarray) -> None:
-        kept = self._kept.setdefault(row["class"], [])
-        count = self._counts[row["class"]] = self._counts.get(row["class"], 0) + 1
-        if len(kept) < self._most:
-            kept.append((row, tile))
-        elif (place := int(self._random.integers(count))) < self._most:
-            kept[place] = (row, tile)
-
-    def save(self, folder: Path) -> None:
-        kept = [each for name in sorted(self._kept) for each in self._kept[name]]
-        columns = ["image_id", "cell", "class", "confidence", "flags"]
-        table = pd.DataFrame([row for row, _ in kept], columns=columns)
-        table.to_parquet(folder / f"{TILES}.parquet")
-        np.save(folder / f"{TILES}.npy", np.array([tile for _, tile in kept], np.uint8))
-
-
-_UNREADABLE_SCHEMA = pa.schema([(name, pa.string()) for name in ("image_id", "path", "reason")])
-
-
-def _cell_schema(classes: Sequence[str]) -> pa.Schema:
-    numbers = ("xmin", "ymin", "xmax", "ymax", "width", "height")
-    return pa.schema(
-        [
-            ("image_id", pa.string()),
-            ("cell", pa.int32()),
-            ("class", pa.string()),
-            ("confidence", pa.float64()),
-            ("unlikeness", pa.float64()),
-            ("flags", pa.string()),
-            *((name, pa.int32()) for name in numbers),
-            ("overlay", pa.string()),
-            ("warning", pa.string()),
-            *((f"p_{name}", pa.float64()) for name in classes),
-        ]
-    )
 
 
 def _detector_of(classifier: Classifier, folder: Path) -> tuple[Any, float]:
