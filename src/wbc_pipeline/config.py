@@ -1,5 +1,7 @@
 """The configuration, in which a paper may choose its data set and protocols."""
 
+import re
+from pathlib import Path
 from typing import Any
 
 import click
@@ -7,7 +9,10 @@ from kedro.config import OmegaConfigLoader
 from kedro.framework.project import pipelines
 from omegaconf import OmegaConf
 
+from wbc_pipeline.keys import digest
+
 _ROLES = ("dataset", "boxes")
+WITHOUT_DATASET = {"predict", "likeness"}  # pipelines that look at images of users alone
 
 
 class ConfigLoader(OmegaConfigLoader):
@@ -42,7 +47,7 @@ class ConfigLoader(OmegaConfigLoader):
         paper = _requested_paper()
         own = parameters[paper]["paper"] if paper else {}
         datasets = own.get("datasets", {})
-        classes = parameters["dataset"] or datasets.get("classes")
+        classes = parameters["dataset"] or datasets.get("classes") or _unused_dataset()
         if classes is None:
             raise click.ClickException(
                 "Nothing says which data set to take: this environment takes that of the paper, "
@@ -55,6 +60,12 @@ class ConfigLoader(OmegaConfigLoader):
             "protocols": own.get("protocols", ["source"]),
         }
         return parameters | {name: chosen[name] for name in missing}
+
+
+def _unused_dataset() -> str | None:
+    """Name a data set where only pipelines were asked for that look at none."""
+    requested = set(pipelines._requested_pipelines or ())
+    return "demo" if requested and requested <= WITHOUT_DATASET else None
 
 
 def cell_finder(detector: str | None) -> dict[str, dict]:
@@ -70,6 +81,17 @@ def cropped_by(detector: str | None) -> str:
 def total(*numbers: int) -> int:
     """Add numbers, such as the epochs of stages."""
     return sum(numbers)
+
+
+def asked_name(images: Any, model: Any) -> str:
+    """Name the folder of a model's answers on images: two models never overwrite each other."""
+    stem = re.sub(r"\W+", "_", Path(str(images)).stem).strip("_") or "images"
+    return f"{stem[:40]}-{digest([str(images), str(model)])[:6]}"
+
+
+def store(tracking: dict[str, Any]) -> str:
+    """Give the URI of MLflow's store."""
+    return tracking["uri"]
 
 
 def by_paper(choices: dict[str, Any], otherwise: Any) -> Any:

@@ -5,7 +5,15 @@ from pathlib import Path
 
 from kedro.utils import find_kedro_project
 
-from wbc_pipeline.config import ConfigLoader, by_paper, cell_finder, cropped_by, total
+from wbc_pipeline.config import (
+    ConfigLoader,
+    asked_name,
+    by_paper,
+    cell_finder,
+    cropped_by,
+    store,
+    total,
+)
 from wbc_pipeline.parameters.hook import ParameterHook
 from wbc_pipeline.provenance import command_line
 from wbc_pipeline.tracking.hook import TrackingHook
@@ -34,5 +42,7 @@ CONFIG_LOADER_ARGS = {
         "cropped_by": cropped_by,
         "by_paper": by_paper,
         "total": total,
+        "asked_name": asked_name,
+        "store": store,
     },
 }

@@ -14,7 +14,7 @@ def describe(**variant):
     training = training_of(
         Variant(**variant),
         identity={"variant": "served"},
-        run=SimpleNamespace(rows={"train": np.arange(3)}),
+        run=SimpleNamespace(rows={"train": np.arange(3)}, key={"seed": 0}),
         arguments={},
         weights=None,
         stages={},
@@ -44,3 +44,4 @@ def test_what_changes_the_answers_of_a_variant_stands_beside_its_network(variant
     names = ("turns", "prior_correction")
     assert {name: described[name] for name in names if name in described} == answers
     assert described["class_counts"] == [1, 2]
+    assert described["trained_as"] == {"variant": "served", "seed": 0}

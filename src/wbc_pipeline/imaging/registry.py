@@ -5,6 +5,7 @@ imaging must not depend on register steps of their own (`register_step`).
 """
 
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Literal, NamedTuple
 
 from wbc_pipeline.keys import Registry
@@ -24,10 +25,14 @@ class Fit(NamedTuple):
     images
         The images that it was fitted on, a row each: ``sha256`` of the file and, as far as they
         are known, ``dataset``, ``image_id`` and ``source_id``.
+    files
+        What the step reads, by the parameter that names it: an image file, or the folder of a saved
+        network. It has to go wherever the chain goes.
     """
 
     digest: Callable[[Mapping], str]
     images: Callable[[Mapping], list[dict]]
+    files: Callable[[Mapping], dict[str, Path]]
 
 
 class RegisteredStep(NamedTuple):

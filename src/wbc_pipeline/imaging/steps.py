@@ -227,6 +227,9 @@ def _read_reference(parameters: Mapping) -> FileImage:
 REFERENCE_FIT = Fit(
     digest=lambda parameters: _read_reference(parameters).sha256,
     images=lambda parameters: [{"sha256": _read_reference(parameters).sha256}],
+    files=lambda parameters: {
+        name: Path(path).expanduser() for name, path in parameters.items() if path != DRAWN
+    },
 )
 
 

@@ -189,6 +189,7 @@ def training_images(model: str) -> list[dict]:
 DETECTOR_FIT = Fit(
     digest=lambda parameters: detector_digest(parameters["model"]),
     images=lambda parameters: training_images(parameters["model"]),
+    files=lambda parameters: {"model": _folder(parameters["model"])},
 )
 
 

@@ -8,6 +8,7 @@ from kedro.framework.hooks import hook_impl
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 
+from wbc_pipeline.config import WITHOUT_DATASET
 from wbc_pipeline.datasets.results import Policy, current_policy
 from wbc_pipeline.options import split_text
 from wbc_pipeline.processes import FirstProcess, is_launched, process_rank, share_folder
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from wbc_pipeline.planning import Plan
 
 SHOWN_SCORES = ("accuracy", "macro_f1")
+UNREADABLE = "predict.unreadable"
+UNPLANNED = {"__default__", "prune", *WITHOUT_DATASET}  # the last keep what a command asked for
 
 
 class ParameterHook:
@@ -72,6 +75,8 @@ class ParameterHook:
             for name in sorted(pipeline.all_outputs()):
                 if name.endswith(".report.report"):
                     click.echo(_say(catalog, name))
+            if UNREADABLE in pipeline.all_outputs():
+                _refuse_unreadable(catalog)
 
     @hook_impl
     def on_pipeline_error(self) -> None:
@@ -84,6 +89,18 @@ class ParameterHook:
         self._first = None
 
 
+def _refuse_unreadable(catalog: CatalogProtocol) -> None:
+    """End with an error, after all else is written, where files could not be read."""
+    unreadable = catalog.load(UNREADABLE)
+    if len(unreadable):
+        first = unreadable.iloc[0]
+        raise click.ClickException(
+            f"{len(unreadable)} files could not be read, such as {first['image_id']} "
+            f"({first['reason']}); all others are predicted. "
+            f"{catalog[UNREADABLE]._describe()['filepath']} lists them."
+        )
+
+
 def _plan_all(catalog: CatalogProtocol) -> "Plan":
     """Plan every pipeline, with the current parameters."""
     from kedro.framework.project import pipelines
@@ -94,7 +111,7 @@ def _plan_all(catalog: CatalogProtocol) -> "Plan":
 
     requested = pipelines._requested_pipelines
     pipelines.set_requested(None)
-    every = {name: pipelines[name] for name in pipelines if name not in ("__default__", "prune")}
+    every = {name: pipelines[name] for name in pipelines if name not in UNPLANNED}
     pipelines.set_requested(requested)
     # Kedro has typed the parameters of requested pipelines alone.
     for name, options in TypeExtractor(every).extract_types_from_pipelines().items():

@@ -13,6 +13,7 @@ from wbc_pipeline.pipelines.compare.options import CompareOptions
 from wbc_pipeline.pipelines.experiment.options import Selection
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 from wbc_pipeline.pipelines.papers import PAPERS
+from wbc_pipeline.pipelines.predict.options import PredictOptions
 from wbc_pipeline.pipelines.preprocessing.options import Name, PreprocessingOptions
 from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
@@ -63,6 +64,8 @@ class SharedParameters(Options):
         Its name on the leaderboard; None for that of the file.
     submission_training
         What it was trained on, in words; None for unstated.
+    images, model
+        What ``predict`` asks about, and which model.
     """
 
     dataset: str
@@ -80,6 +83,8 @@ class SharedParameters(Options):
     submission: str | None
     submission_name: Name | None
     submission_training: str | None
+    images: str | None = Field(coerce_numbers_to_str=True)
+    model: str | None = Field(coerce_numbers_to_str=True)
     tracking: TrackingOptions
     sources: SourcesOptions
     ingestion: IngestionOptions
@@ -89,6 +94,7 @@ class SharedParameters(Options):
     audit: AuditOptions
     quality: QualityOptions
     compare: CompareOptions
+    predict: PredictOptions
 
     _split_rerun = field_validator("rerun", mode="before")(split_text)
 

@@ -9,15 +9,10 @@ from kedro.pipeline import Pipeline
 
 from wbc_pipeline.processes import process_rank
 from wbc_pipeline.tracking import current_tracker
+from wbc_pipeline.tracking.settings import MLFLOW_SETTINGS, store_uri
 
 TRAININGS = (".trainings", ".detectors")  # how the names of datasets of kept trainings end
-# MLflow's own defaults let a dead server hold a run up for minutes, and talk much.
-MLFLOW_SETTINGS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_LOGGING_LEVEL": "WARNING",
-}
+CONFIDENCES = ".confidences"  # and that of what is fitted beside them
 
 
 class TrackingHook:
@@ -32,7 +27,7 @@ class TrackingHook:
     def _forget(self) -> None:
         self._runs: dict[str, Any] = {}  # by paper, the report's table of trainings
         self._metrics: dict[str, Any] = {}  # and that of scores
-        self._seen: set[tuple] = set()  # trainings in MLflow, and whether there was an example
+        self._seen: set[Any] = set()  # trainings in MLflow, and whether there was an example
         self._example = None  # a few packed images
         current_tracker.set(None)
 
@@ -96,6 +91,12 @@ class TrackingHook:
                 if known not in self._seen:
                     self._seen.add(known)
                     tracker.enter(result, self._example)
+        elif dataset_name.endswith(CONFIDENCES):
+            paper = dataset_name.removesuffix(CONFIDENCES)
+            for result in data.values():
+                if result.digest not in self._seen:
+                    self._seen.add(result.digest)
+                    tracker.log_confidence(paper, result)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -109,9 +110,9 @@ class TrackingHook:
 
     def _store(self) -> tuple[str, str | None]:
         """Give the tracking URI and, for a store of files, where artifacts go."""
-        uri = os.environ.get("MLFLOW_TRACKING_URI") or self._options["uri"]
+        uri = store_uri(self._options["uri"])
         if not uri.startswith("sqlite:///"):
             return uri, None
-        path = Path(uri.removeprefix("sqlite:///")).resolve()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{path}", (path.parent / "mlartifacts").as_uri()
+        folder = Path(uri.removeprefix("sqlite:///")).parent
+        folder.mkdir(parents=True, exist_ok=True)
+        return uri, (folder / "mlartifacts").as_uri()

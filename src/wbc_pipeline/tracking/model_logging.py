@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,7 +16,8 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from wbc_pipeline.imaging.registry import STEPS
 from wbc_pipeline.imaging.steps import resize
 from wbc_pipeline.keys import PACKAGE
-from wbc_pipeline.models import NETWORK_FILES, WEIGHTS_FILE, network_class
+from wbc_pipeline.models import WEIGHTS_FILE, network_class
+from wbc_pipeline.models.portable import pack_network
 from wbc_pipeline.tracking.served_code import reachable_files, requirements
 
 # MLflow keeps the example twice, as text; the model scales images itself.
@@ -29,8 +30,9 @@ def log_model(
 ) -> None:
     """Log the classifier of a result's folder to its run, with signature and input example.
 
-    Beside the network the model has the part of this package that prediction reaches. In a store
-    on the disk of the result, its weights are a hard link to the result's, and take no space.
+    Beside the network the model has the files that its views read, and the part of this package
+    that prediction reaches. In a store on the disk of the result, its weights are a hard link to
+    the result's, and take no space.
 
     Parameters
     ----------
@@ -49,15 +51,13 @@ def log_model(
     )
     files = reachable_files(served_modules(description))
     with (
-        _tracking_to(uri),
+        tracking_to(uri),
         _installed_as_required(),
         TemporaryDirectory() as temporary,
         mlflow.start_run(run_id=run_id),
     ):
         network, code = Path(temporary, "network"), Path(temporary, "code")
-        network.mkdir()
-        for name in NETWORK_FILES:
-            shutil.copy(folder / name, network)
+        pack_network(folder, network)
         for file in files:
             copy = code / file.relative_to(_SOURCES)
             copy.parent.mkdir(parents=True, exist_ok=True)
@@ -75,6 +75,23 @@ def log_model(
     if location.startswith("file:"):
         artifacts = Path(local_file_uri_to_path(location))
         _link(folder / WEIGHTS_FILE, artifacts / "artifacts" / "network" / WEIGHTS_FILE)
+
+
+def log_beside(folder: Path, names: Iterable[str], *, model_id: str, uri: str) -> None:
+    """Add files of a folder to those of a logged model's network.
+
+    Parameters
+    ----------
+    folder
+        Where they are.
+    names
+        Of the files.
+    model_id, uri
+        The logged model and the store it is in.
+    """
+    client = mlflow.MlflowClient(uri)
+    for name in names:
+        client.log_model_artifact(model_id, str(folder / name), "artifacts/network")
 
 
 def served_modules(description: dict) -> frozenset[str]:
@@ -114,7 +131,7 @@ def _installed_as_required() -> Iterator[None]:
 
 
 @contextmanager
-def _tracking_to(uri: str) -> Iterator[None]:
+def tracking_to(uri: str) -> Iterator[None]:
     """Point MLflow's global functions at a store, and leave no trace in the environment."""
     before = os.environ.get("MLFLOW_TRACKING_URI")
     mlflow.set_tracking_uri(uri)

@@ -20,18 +20,9 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
 
     def load_context(self, context: Any) -> None:
         """Rebuild network and chains from the saved folder."""
-        from wbc_pipeline.imaging.chain import build_chain
-        from wbc_pipeline.models import load_network
-        from wbc_pipeline.models.joint import as_classifier
-        from wbc_pipeline.training.turns import Turned
+        from wbc_pipeline.training.classifier import Classifier
 
-        network, self._description = load_network(Path(context.artifacts["network"]))
-        self._network = as_classifier(network)
-        if self._description.get("turns"):
-            self._network = Turned(self._network)
-        self._chains = {
-            name: build_chain(steps) for name, steps in self._description["views"].items()
-        }
+        self._classifier = Classifier(Path(context.artifacts["network"]))
 
     def predict(self, model_input: np.ndarray, params: dict | None = None) -> pd.DataFrame:
         """Predict.
@@ -48,24 +39,10 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         DataFrame
             A row per image, a probability column per class.
         """
-        import torch
-
-        from wbc_pipeline.imaging.steps import resize
-        from wbc_pipeline.training.predict import correct_prior, predict_probabilities
-
-        packed = [resize(image, size=self._description["packed_size"]) for image in model_input]
-        views = [
-            np.stack([chain(image) for image in (model_input if chain.full_resolution else packed)])
-            for chain in map(self._chains.get, self._network.views)
-        ]
-        probabilities, _ = predict_probabilities(
-            self._network, views, np.arange(len(model_input)), device=torch.device("cpu")
-        )
-        power = self._description.get("prior_correction")
-        if power:
-            counts = self._description["class_counts"]
-            probabilities = correct_prior(probabilities, counts, power=power)
-        return pd.DataFrame(probabilities, columns=self._description["classes"])
+        looks = [self._classifier.look(image) for image in model_input]
+        views = [np.stack([look[name].image for look in looks]) for name in looks[0]]
+        answers = self._classifier.answer(views)
+        return pd.DataFrame(answers.probabilities, columns=self._classifier.classes)
 
 
 mlflow.models.set_model(ImageClassifier())

@@ -48,6 +48,7 @@ RUN_KEYS = ["variant", "protocol", "seed"]
 CURVES = ("train_", "val_", "learning_rate", "stage_number", "unfrozen_parameters")
 SUMMARY_METRICS = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
 SUMMARY_TAGS = ("precision", "channels_last", "device", "hardware")
+CONFIDENCE = "confidence"  # tag: digest of what was fitted beside the training
 COMPLETE = "is_complete"  # tag of a run that has all that its training left behind
 FOLDER = "result_folder"
 _log = logging.getLogger(__name__)
@@ -183,6 +184,27 @@ class Tracker:
             self.log_result(run.info.run_id, result.folder, example)
         if run is None or run.data.tags.get(FOLDER) != folder:
             self._say_where(params["paper"], result.digest, folder)
+
+    @_never_fails
+    def log_confidence(self, paper: str, result: Result) -> None:
+        """Add what was fitted beside a training to its logged model, unless it is there.
+
+        Parameters
+        ----------
+        paper
+            Name of the paper.
+        result
+            Its key names the training.
+        """
+        run = self._find(paper, result.key["data"]["training"])
+        models = run.outputs.model_outputs if run is not None and run.outputs else []
+        if not models or run.data.tags.get(CONFIDENCE) == result.digest:
+            return
+        from wbc_pipeline.models.confidence import CONFIDENCE_FILES
+        from wbc_pipeline.tracking.model_logging import log_beside
+
+        log_beside(result.folder, CONFIDENCE_FILES, model_id=models[-1].model_id, uri=self.uri)
+        self._set_tags(run.info.run_id, {CONFIDENCE: result.digest})
 
     @_never_fails
     def log_ensemble(self, key: dict[str, dict], weights: Mapping[str, float]) -> None:

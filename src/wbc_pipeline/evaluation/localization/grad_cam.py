@@ -72,6 +72,7 @@ def grad_cam(
     probe = copy.deepcopy(network).eval().requires_grad_(False)
     name = layer or getattr(probe, "cam_layer", "")
     part = _find_part(probe, name)
+    part.register_forward_hook(_begin_gradient)
     has_channels_last = isinstance(part, SwinTransformerBlock)
     explain = GradCAM(_Logits(probe), [part], _channels_first if has_channels_last else None)
     maps = [np.empty((0, *arrays[0].shape[1:3]), np.float32)]
@@ -81,8 +82,8 @@ def grad_cam(
         pixels = torch.from_numpy(views).permute(0, 3, 1, 2).float().div(255)
         targets = None if labels is None else [ClassifierOutputTarget(k) for k in labels[rows]]
         try:
-            maps.append(explain(pixels.requires_grad_(), targets))  # weights need no gradient
-        except AttributeError as error:
+            maps.append(explain(pixels, targets))
+        except (AttributeError, RuntimeError) as error:
             if explain.activations_and_grads.gradients:
                 raise
             raise ValueError(
@@ -133,6 +134,11 @@ def share_inside(maps: np.ndarray, masks: np.ndarray, *, region: str = "cell") -
     share = np.sum(maps, axis=(1, 2), where=inside, dtype=float)
     can_tell = inside.any(axis=(1, 2)) & (total > 0)
     return np.divide(share, total, out=np.full(len(maps), np.nan), where=can_tell)
+
+
+def _begin_gradient(part: nn.Module, given: tuple, output: Tensor) -> Tensor:
+    """Let the gradient end here: what lies before the part would cost the most, for nothing."""
+    return output.detach().requires_grad_().clone()
 
 
 def _channels_first(tokens: Tensor) -> Tensor:  # [B, H, W, C]

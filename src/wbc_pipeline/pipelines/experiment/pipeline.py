@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.experiment import nodes, restoring, shifting
+from wbc_pipeline.pipelines.experiment import confidences, nodes, restoring, shifting
 
 
 def shifted_view_pipeline(paper: str) -> Pipeline:
@@ -62,7 +62,8 @@ def experiment_pipeline(
     chosen
         The parameter that selects variants; None for all.
     restores
-        Whether the group has restorers, which are trained before the variants.
+        Whether the group is a paper's: it has restorers, which are trained before the variants, and
+        its networks are asked about images of users.
     """
     selected = {"variants": f"params:{group}.variants"} | ({"chosen": chosen} if chosen else {})
     shared = {"manifest": "manifest", "splits": splits, "views": f"{group}.views"}
@@ -72,6 +73,7 @@ def experiment_pipeline(
     if restores:
         behind = {"restorers": f"params:{group}.restorers", "restored": f"{group}.restored"}
         before = _restoring_pipeline(group, {**shared, **selected})
+        before += _confidence_pipeline(group, {**shared, **selected})
     return before + Pipeline(
         [
             node(
@@ -135,6 +137,29 @@ def experiment_pipeline(
                 namespace=namespace,
                 tags="reporting",
             ),
+        ]
+    )
+
+
+def _confidence_pipeline(group: str, shared: dict[str, str]) -> Pipeline:
+    """Fit beside every training how far its answers can be trusted."""
+    inputs = {
+        **shared,
+        **{name: f"{group}.{name}" for name in ("trainings", "predicted")},
+        "images": "images",
+        "device": "params:device",
+        "options": "params:predict.confidence",
+    }
+    return Pipeline(
+        [
+            node(
+                confidences.fit_confidences,
+                inputs,
+                f"{group}.confidences",
+                name="fit_confidences",
+                namespace=f"{group}.experiment",
+                tags="prediction",
+            )
         ]
     )
 

@@ -345,6 +345,8 @@ class ClassifierTraining(Training):
         trained = self.labels[self.run.rows["train"]]
         return {
             **super().description(),
+            **({"restorer": self.restorer} if self.restorer else {}),
+            "trained_as": {**self.identity, **self.run.key},
             "classes": self.classes,
             CLASS_COUNTS: np.bincount(trained, minlength=len(self.classes)).tolist(),
             "packed_size": self.packed.pixels.shape[1],

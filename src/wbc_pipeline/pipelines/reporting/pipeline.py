@@ -5,9 +5,17 @@ from collections.abc import Callable, Iterable, Mapping
 
 from kedro.pipeline import Node, Pipeline, node
 
+from wbc_pipeline.pipelines.experiment.confidences import list_confidences
 from wbc_pipeline.pipelines.reporting import nodes
 
-SHARED_ITEMS = ("check_printed", "compare_with_paper", "list_ensembles", "score_runs")
+SHARED_ITEMS = (
+    "check_printed",
+    "compare_with_paper",
+    "list_ensembles",
+    "score_runs",
+    "score_abstention",
+    "list_confidences",
+)
 ROBUSTNESS_ITEMS = ("score_robustness", "draw_robustness")
 SUBMISSION_ITEMS = ("write_submissions",)
 
@@ -93,6 +101,20 @@ def report_pipeline(
                     options["score"],
                 ],
                 [f"{report}.published", f"{report}.compare_with_paper_items"],
+            ),
+            step(
+                nodes.score_abstention,
+                {
+                    "predictions": f"{paper}.predictions",
+                    "options": "params:predict.confidence",
+                    "dataset": "params:dataset",
+                },
+                f"{report}.score_abstention_items",
+            ),
+            step(
+                list_confidences,
+                {"confidences": f"{paper}.confidences"},
+                f"{report}.list_confidences_items",
             ),
             step(
                 nodes.draw_figures,

@@ -1,0 +1,81 @@
+"""Folders of files beside a report, and models that are carried away."""
+
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from kedro.io import AbstractDataset
+
+from wbc_pipeline.processes import process_rank
+
+
+class LinkedFolderDataset(AbstractDataset[Path, Path]):
+    """The files of a kept result's folder, once more beside a report: they take no space twice.
+
+    Parameters
+    ----------
+    filepath
+        The folder; files of an earlier command are replaced.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict | None = None):
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Path) -> None:
+        """Link every file, or copy it where the file system has no links."""
+        if process_rank() > 0:
+            return
+        beside = self._folder.with_name(f".{os.getpid()}.{self._folder.name}")
+        shutil.rmtree(beside, ignore_errors=True)
+        shutil.copytree(data, beside, copy_function=_link)
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)
+        os.replace(beside, self._folder)
+
+    def load(self) -> Path:
+        """Give the folder."""
+        return self._folder
+
+    def _exists(self) -> bool:
+        return self._folder.is_dir()
+
+    def _describe(self) -> dict:
+        return {"filepath": str(self._folder)}
+
+
+class PortableModelDataset(AbstractDataset[dict[str, Path], None]):
+    """A model that is carried away: saving says from where and whereto, or nothing."""
+
+    def save(self, data: dict[str, Path]) -> None:
+        """Copy network, confidence and all files that the network's views read."""
+        from wbc_pipeline.models.confidence import CONFIDENCE_FILES
+        from wbc_pipeline.models.portable import pack_network
+
+        if not data or process_rank() > 0:
+            return
+        target, fitted = data["target"], data.get("confidence")
+        beside = target.with_name(f".{os.getpid()}.{target.name}")
+        try:
+            files = [fitted / name for name in CONFIDENCE_FILES] if fitted else []
+            pack_network(data["network"], beside, beside=files)
+            shutil.copytree(beside, target, dirs_exist_ok=True)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def load(self) -> None:
+        """Give nothing: it is for elsewhere."""
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict:
+        return {}
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -1,0 +1,157 @@
+"""Saved networks that can be carried away: with the files that the chains of their views read.
+
+The views of a trained network may name a detector's folder or a stain reference on the machine that
+trained it. A portable folder holds these too, and its ``network.json`` names them relative to
+itself.
+"""
+
+import json
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+from pkgutil import resolve_name
+
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.imaging.registry import FULL_RESOLUTION
+from wbc_pipeline.imaging.steps import find_step, parse_step
+from wbc_pipeline.keys import digest
+from wbc_pipeline.models import DESCRIPTION_FILE, NETWORK_FILES
+from wbc_pipeline.models.confidence import CONFIDENCE_FILES
+from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE
+
+CARRIED = "carried"  # in network.json: whether files are named relative to its folder
+CARRIED_FOLDER = "files"
+KEY_FILE = "key.json"  # what the training depended on: variant, protocol, data set
+
+
+def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> None:
+    """Copy a saved network with all that its views need to a folder that works anywhere.
+
+    Parameters
+    ----------
+    folder
+        Holds ``weights.safetensors`` and ``network.json``; may be portable itself.
+    target
+        The folder to write, which may exist.
+    beside
+        Further files to copy, such as those of a `Confidence`.
+
+    Raises
+    ------
+    UserError
+        If a file or folder that a step names is not there.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    own = [folder / name for name in (*NETWORK_FILES, KEY_FILE, TRAINING_IMAGES_FILE)]
+    for file in (*own, *beside):
+        if file.is_file():
+            shutil.copyfile(file, target / file.name)
+    description = json.loads((folder / DESCRIPTION_FILE).read_text())
+    views = portable_views(description, folder)
+    files = {}
+    carried = {
+        name: [_carry(step, target, files) for step in steps] for name, steps in views.items()
+    }
+    if files:
+        description |= {"views": carried, CARRIED: True}
+        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2))
+
+
+def portable_views(description: dict, folder: Path) -> dict[str, list[dict]]:
+    """Give the chains of a saved network's views with the paths of their files as they are here.
+
+    Parameters
+    ----------
+    description
+        What is in ``network.json``.
+    folder
+        Where that lies.
+
+    Returns
+    -------
+    dict
+        Steps by the name of the view; see `imaging.chain.build_chain`.
+    """
+    views = description.get("views") or {}
+    if not description.get(CARRIED):
+        return views
+    return {name: [_settle(step, folder) for step in steps] for name, steps in views.items()}
+
+
+def step_files(step: dict) -> dict[str, Path]:
+    """List what a step reads, by the parameter that names it."""
+    name, parameters = parse_step(step)
+    fit = None if name == FULL_RESOLUTION else find_step(name).fit
+    return resolve_name(fit).files(parameters) if fit else {}
+
+
+def _settle(step: dict, folder: Path) -> dict:
+    name, parameters = parse_step(step)
+    return {name: parameters | {each: str(folder / parameters[each]) for each in step_files(step)}}
+
+
+def _carry(step: dict, target: Path, files: dict[Path, str]) -> dict:
+    """Copy what a step reads below the target, once; give the step that reads it there."""
+    name, parameters = parse_step(step)
+    for parameter, place in step_files(step).items():
+        if not place.exists():
+            raise UserError(
+                f"The step {name} reads {place}, which is not there: a network that looks through "
+                "it cannot be carried away or asked without it. Bring it back, or name the folder "
+                "of a model that has its files with it."
+            )
+        if place not in files:
+            files[place] = f"{CARRIED_FOLDER}/{len(files)}-{name}{place.suffix}"
+            copy = target / files[place]
+            copy.parent.mkdir(exist_ok=True)
+            if place.is_dir():
+                _refuse_deeper(place)
+                pack_network(place, copy)
+            else:
+                shutil.copyfile(place, copy)
+        parameters[parameter] = files[place]
+    return {name: parameters}
+
+
+def _refuse_deeper(folder: Path) -> None:
+    """Refuse a detector whose own look reads files: it finds them where they were alone."""
+    views = json.loads((folder / DESCRIPTION_FILE).read_text()).get("views") or {}
+    read = [
+        str(place)
+        for steps in views.values()
+        for step in steps
+        for place in step_files(step).values()
+    ]
+    if read:
+        raise UserError(
+            f"The detector in {folder} itself looks through {read[0]}, and cannot be carried away: "
+            "train one whose look is fitted on nothing, such as stain_region."
+        )
+
+
+def find_confidence(folder: Path) -> Path | None:
+    """Find the folder of what was fitted beside a saved network, see `models.confidence`.
+
+    Parameters
+    ----------
+    folder
+        Of a portable network, which holds it itself, or of a finished training, which has it in
+        ``../../confidence/<variant>/<run>-<digest>``.
+
+    Returns
+    -------
+    Path or None
+        Of several the newest; None if nothing was fitted.
+    """
+    if all((folder / name).is_file() for name in CONFIDENCE_FILES):
+        return folder
+    if not (folder / KEY_FILE).is_file():
+        return None
+    training = digest(json.loads((folder / KEY_FILE).read_text()))
+    beside = folder.parent.parent / "confidence" / folder.parent.name
+    found = [
+        key
+        for key in beside.glob(f"[!.]*/{KEY_FILE}")
+        if json.loads(key.read_text())["data"].get("training") == training
+    ]
+    return max(found, key=lambda key: key.stat().st_mtime).parent if found else None

@@ -1,0 +1,65 @@
+"""What `model=` may name."""
+
+import json
+
+import pytest
+from kedro.io import DatasetError
+
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.tracking.saved_model import SavedModelDataset
+
+
+def load(asked, home, uri="sqlite:///nothing.db"):
+    dataset = SavedModelDataset(filepath=asked, home=str(home), uri=uri)
+    try:
+        return dataset.load()
+    except DatasetError as error:  # Kedro's, around ours
+        raise error.__cause__ from None
+
+
+def network(folder, **more):
+    folder.mkdir(parents=True)
+    (folder / "network.json").write_text(json.dumps({"name": "normal_cnn", **more}))
+    return folder
+
+
+def test_a_folder_above_the_only_training_is_enough(tmp_path):
+    training = network(tmp_path / "models/normal/source-0-123", classes=["a"])
+    network(tmp_path / "models/detectors/light", arguments={})  # answers no class
+    network(tmp_path / "models/normal/.source-1.making", classes=["a"])
+    assert load("models", tmp_path).folder == training
+
+
+def test_several_trainings_are_listed(tmp_path):
+    for seed in (0, 1):
+        network(tmp_path / f"normal/source-{seed}", classes=["a"])
+    with pytest.raises(UserError, match=r"2 models in .*: source-0, source-1\. Name one"):
+        load("normal", tmp_path)
+
+
+def test_a_network_behind_a_restorer_is_refused(tmp_path):
+    network(tmp_path / "restored", classes=["a"], restorer="unet")
+    with pytest.raises(UserError, match="the restorer unet has restored"):
+        load("restored", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [(None, "Nothing says which model"), ("gone", "no folder .*gone"), (".", "No classifier in")],
+)
+def test_what_is_no_model_is_told(tmp_path, asked, said):
+    with pytest.raises(UserError, match=said):
+        load(asked, tmp_path)
+
+
+def test_a_model_that_mlflow_does_not_have_is_told_with_its_store(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    with pytest.raises(UserError, match=f"No model runs:/0/model in MLflow's store {uri}"):
+        load("runs:/0/model", tmp_path, uri)
+
+
+def test_what_it_was_trained_as_is_read_from_its_key(tmp_path):
+    folder = network(tmp_path / "normal", classes=["a"])
+    params = {"variant": "normal", "dataset": "demo", "stages": {}}
+    (folder / "key.json").write_text(json.dumps({"params": params, "data": {}, "code": {}}))
+    assert load("normal", tmp_path).training == {"dataset": "demo", "variant": "normal"}
