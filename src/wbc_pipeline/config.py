@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from wbc_pipeline.keys import digest
 
 _ROLES = ("dataset", "boxes")
-WITHOUT_DATASET = {"predict", "likeness"}  # pipelines that look at images of users alone
+WITHOUT_DATASET = {"predict", "likeness", "export"}  # pipelines that look at no data set
 
 
 class ConfigLoader(OmegaConfigLoader):

@@ -32,6 +32,7 @@ def register_pipelines() -> dict[str, Pipeline]:
         "compare": compare.create_pipeline(),
         "predict": predict.create_pipeline(),
         "likeness": predict.create_likeness_pipeline(),
+        "export": predict.create_export_pipeline(),
         "prune": prune.create_pipeline(),
         **papers,
         "__default__": papers[PAPERS[0].name],

@@ -1,4 +1,4 @@
-"""Folders of files beside a report, and models that are carried away."""
+"""Folders of files beside a report, and models that are carried away or exported."""
 
 import os
 import shutil
@@ -7,6 +7,7 @@ from pathlib import Path
 
 from kedro.io import AbstractDataset
 
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.processes import process_rank
 
 
@@ -72,6 +73,41 @@ class PortableModelDataset(AbstractDataset[dict[str, Path], None]):
 
     def _describe(self) -> dict:
         return {}
+
+
+class OnnxDataset(AbstractDataset[Path, None]):
+    """A model as an ONNX file: saving says which folder holds the network.
+
+    Parameters
+    ----------
+    filepath
+        The file; None where nobody named it.
+    """
+
+    def __init__(self, *, filepath: str | None, metadata: dict | None = None):
+        self._file = None if filepath is None else Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: Path) -> None:
+        """Export the network."""
+        from wbc_pipeline.training.export import export_onnx
+
+        if self._file is None:
+            raise UserError(
+                'Nothing says where to write the model: --params="model=…,onnx=model.onnx" names '
+                "the file; a relative path begins in the project's folder."
+            )
+        if process_rank() == 0:
+            export_onnx(data, self._file)
+
+    def load(self) -> None:
+        """Give nothing: it is for elsewhere."""
+
+    def _exists(self) -> bool:
+        return True
+
+    def _describe(self) -> dict:
+        return {"filepath": str(self._file)}
 
 
 def _link(source: str, target: str) -> None:

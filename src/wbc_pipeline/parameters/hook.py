@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SHOWN_SCORES = ("accuracy", "macro_f1")
 UNREADABLE = "predict.unreadable"
+EXPORTED = "predict.onnx"
 UNPLANNED = {"__default__", "prune", *WITHOUT_DATASET}  # the last keep what a command asked for
 
 
@@ -75,6 +76,8 @@ class ParameterHook:
             for name in sorted(pipeline.all_outputs()):
                 if name.endswith(".report.report"):
                     click.echo(_say(catalog, name))
+            if EXPORTED in pipeline.all_outputs():
+                click.echo(f"\nModel: {catalog[EXPORTED]._describe()['filepath']}")
             if UNREADABLE in pipeline.all_outputs():
                 _refuse_unreadable(catalog)
 

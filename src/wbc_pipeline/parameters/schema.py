@@ -66,6 +66,8 @@ class SharedParameters(Options):
         What it was trained on, in words; None for unstated.
     images, model
         What ``predict`` asks about, and which model.
+    onnx
+        The file that ``export`` writes.
     """
 
     dataset: str
@@ -85,6 +87,7 @@ class SharedParameters(Options):
     submission_training: str | None
     images: str | None = Field(coerce_numbers_to_str=True)
     model: str | None = Field(coerce_numbers_to_str=True)
+    onnx: str | None = Field(coerce_numbers_to_str=True)
     tracking: TrackingOptions
     sources: SourcesOptions
     ingestion: IngestionOptions

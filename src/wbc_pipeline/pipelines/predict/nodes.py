@@ -43,6 +43,11 @@ def carry_model(model: SavedModel, options: PredictOptions) -> dict[str, Path]:
     return {"network": model.folder, **beside, "target": Path(options.portable).expanduser()}
 
 
+def export_model(model: SavedModel) -> Path:
+    """Say which folder holds the network that is exported."""
+    return model.folder
+
+
 def ask_model(
     *,
     files: ImageFiles,

@@ -28,6 +28,22 @@ def create_likeness_pipeline() -> Pipeline:
     )
 
 
+def create_export_pipeline() -> Pipeline:
+    """Write a model as an ONNX file, which runs without this project."""
+    return Pipeline(
+        [
+            node(
+                nodes.export_model,
+                {"model": "predict.model"},
+                "predict.onnx",
+                name="export_model",
+                namespace="predict",
+            )
+        ],
+        tags="predict",
+    )
+
+
 def create_pipeline() -> Pipeline:
     """Ask a model about image files, and report what it answers; needs no data set."""
     shared = {"options": "params:predict"}
