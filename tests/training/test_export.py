@@ -12,6 +12,7 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+from kedro.io import DatasetError
 
 from wbc_pipeline.datasets.folders import OnnxDataset
 from wbc_pipeline.errors import UserError
@@ -95,7 +96,7 @@ def test_a_network_with_opencv_inside_is_refused(tmp_path):
 
 
 def test_a_file_has_to_be_named(tmp_path):
-    with pytest.raises(Exception, match="onnx=model.onnx"):
+    with pytest.raises(DatasetError, match=r"onnx=model\.onnx"):
         OnnxDataset(filepath=None).save(tmp_path)
 
 

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from kedro.io import AbstractDataset, DatasetError
 
-from wbc_pipeline.datasets.results import LATEST_FILE, Result
+from wbc_pipeline.datasets.results import KEY_FILE, LATEST_FILE, Result
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.models import DESCRIPTION_FILE
 from wbc_pipeline.processes import process_rank
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    import numpy as np
     import pandas as pd
 
 _PREDICTIONS = "predictions.parquet"
@@ -60,6 +63,16 @@ class PaperOutputs:
                 found[variant] = Result(self.models / place).json("network")
         return found
 
+    def training(self, variant: str, protocol: str) -> Result | None:
+        """Find the first training, by seed and fold, that the last command asked for."""
+        places = {
+            name: self.models / place
+            for name, place in _read_json(self.models / LATEST_FILE).items()
+            if name.startswith(f"{variant}/{protocol}-")
+        }
+        found = [Result(place) for place in places.values() if (place / KEY_FILE).is_file()]
+        return min(found, key=_seed_and_fold, default=None)
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -73,11 +86,17 @@ class Outputs:
         Names of the data sets of which the folder holds predictions.
     folder
         The manifest's.
+    images
+        The packed images'.
+    data
+        The data folder itself.
     """
 
     papers: dict[str, PaperOutputs]
     datasets: list[str]
     folder: Path
+    images: Path
+    data: Path
 
     @cached_property
     def manifest(self) -> "pd.DataFrame | None":
@@ -86,6 +105,20 @@ class Outputs:
 
         file = self.folder / "manifest.parquet"
         return pd.read_parquet(file) if file.is_file() else None
+
+    def show(self, names: "Iterable[str]") -> "dict[str, np.ndarray]":
+        """Give packed images by their ID, RGB, uint8 [S, S, 3]; none where they are not here."""
+        from wbc_pipeline.datasets.images import open_images
+        from wbc_pipeline.imaging.packing import accepted
+
+        place = _read_json(self.images / LATEST_FILE).get("")
+        if self.manifest is None or place is None or not (self.images / place).is_dir():
+            return {}
+        packed, known = open_images(Result(self.images / place)), accepted(self.manifest)
+        if len(packed) != len(known):  # of another command
+            return {}
+        rows = {name: row for row, name in enumerate(known["image_id"])}
+        return {name: packed.pixels[rows[name]] for name in names if name in rows}
 
 
 class OutputsDataset(AbstractDataset[None, Outputs]):
@@ -121,7 +154,13 @@ class OutputsDataset(AbstractDataset[None, Outputs]):
                 models = self._data / "06_models" / name / paper
                 papers[paper] = PaperOutputs(file.parent, reports, models)
         datasets = {file.parents[1].name for file in outputs.glob(f"*/*/{_PREDICTIONS}")}
-        return Outputs(papers, sorted(datasets), self._data / "02_intermediate" / name)
+        return Outputs(
+            papers,
+            sorted(datasets),
+            folder=self._data / "02_intermediate" / name,
+            images=self._data / "03_primary" / name / "images",
+            data=self._data,
+        )
 
     def save(self, data: None) -> None:
         """Refuse: papers write these."""
@@ -259,6 +298,11 @@ class BoardsDataset(AbstractDataset[None, dict[str, dict[str, "pd.DataFrame"]]])
 
     def _describe(self) -> dict:
         return {"filepath": str(self._folder), "tables": self._tables}
+
+
+def _seed_and_fold(training: Result) -> tuple[int, int]:
+    params = training.key["params"]
+    return params["seed"], params["fold"]
 
 
 def _read_json(file: Path) -> dict[str, str]:

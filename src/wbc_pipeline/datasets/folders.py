@@ -1,9 +1,11 @@
 """Folders of files beside a report, and models that are carried away or exported."""
 
+import json
 import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from kedro.io import AbstractDataset
 
@@ -38,6 +40,46 @@ class LinkedFolderDataset(AbstractDataset[Path, Path]):
     def load(self) -> Path:
         """Give the folder."""
         return self._folder
+
+    def _exists(self) -> bool:
+        return self._folder.is_dir()
+
+    def _describe(self) -> dict:
+        return {"filepath": str(self._folder)}
+
+
+class CardDataset(AbstractDataset[dict[str, Any], None]):
+    """A few files beside a report: texts, tables, figures and JSON objects by the name of the file.
+
+    Parameters
+    ----------
+    filepath
+        The folder, which is replaced as a whole; without any file it is removed.
+    """
+
+    def __init__(self, *, filepath: str, metadata: dict | None = None):
+        self._folder = Path(filepath)
+        self.metadata = metadata
+
+    def save(self, data: dict[str, Any]) -> None:
+        """Write the files."""
+        if process_rank() > 0:
+            return
+        beside = self._folder.with_name(f".{os.getpid()}.{self._folder.name}")
+        shutil.rmtree(beside, ignore_errors=True)
+        try:
+            if data:
+                beside.mkdir(parents=True)
+            for name, content in data.items():
+                _write(beside / name, content)
+            shutil.rmtree(self._folder, ignore_errors=True)
+            if data:
+                os.replace(beside, self._folder)
+        finally:
+            shutil.rmtree(beside, ignore_errors=True)
+
+    def load(self) -> None:
+        """Give nothing: it is read by people, and by MLflow."""
 
     def _exists(self) -> bool:
         return self._folder.is_dir()
@@ -108,6 +150,17 @@ class OnnxDataset(AbstractDataset[Path, None]):
 
     def _describe(self) -> dict:
         return {"filepath": str(self._file)}
+
+
+def _write(file: Path, content: Any) -> None:
+    """Write a file of the kind that its name says."""
+    kind = file.suffix
+    if kind == ".csv":
+        content.to_csv(file, index=False)
+    elif kind == ".png":
+        content.savefig(file, dpi=160)
+    else:
+        file.write_text(json.dumps(content, indent=2) if kind == ".json" else content)
 
 
 def _link(source: str, target: str) -> None:

@@ -12,6 +12,7 @@ from wbc_pipeline.tracking import current_tracker
 from wbc_pipeline.tracking.settings import MLFLOW_SETTINGS, store_uri
 
 TRAININGS = (".trainings", ".detectors")  # how the names of datasets of kept trainings end
+CHAMPION = "compare.champion"  # files of a card
 CONFIDENCES = ".confidences"  # and that of what is fitted beside them
 
 
@@ -42,10 +43,10 @@ class TrackingHook:
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Start the tracker, unless tracking is off or this is not the first process.
 
-        A pipeline that neither trains nor reports does without MLflow's half gigabyte.
+        A pipeline that neither trains, reports nor registers does without MLflow's half gigabyte.
         """
         self._forget()
-        has_runs = any({"training", "reporting"} & node.tags for node in pipeline.nodes)
+        has_runs = any({"training", "reporting", "registry"} & node.tags for node in pipeline.nodes)
         if not (self._options["enabled"] and has_runs) or process_rank() > 0:
             return
         for name, value in MLFLOW_SETTINGS.items():
@@ -62,6 +63,10 @@ class TrackingHook:
         """Log a report's scores and figures to the trainings that they come from."""
         tracker = current_tracker.get()
         if tracker is None:
+            return
+        if dataset_name == CHAMPION:
+            if data:
+                tracker.crown(data["champion.json"])
             return
         paper, _, name = dataset_name.partition(".")
         table = name.removeprefix("report.")

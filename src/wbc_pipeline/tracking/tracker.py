@@ -252,6 +252,32 @@ class Tracker:
                 self._describe(run, scores=row)
 
     @_never_fails
+    def crown(self, champion: dict[str, Any]) -> None:
+        """Register the best leak-free network of a data set, and give it its card.
+
+        Parameters
+        ----------
+        champion
+            ``name`` of the registered model, ``dataset``, ``paper``, and the ``key`` of its
+            training; the card lies in ``<reports>/<dataset>/compare/champion``.
+        """
+        run = self._find(champion["paper"], champion["key"])
+        models = run.outputs.model_outputs if run is not None and run.outputs else []
+        if not models:
+            _log.warning(
+                "%s is not registered, as MLflow at %s has no model of its training: run %s once "
+                "more, which enters it and trains nothing anew.",
+                champion["name"],
+                self.uri,
+                champion["paper"],
+            )
+            return
+        from wbc_pipeline.tracking.registry import crown
+
+        card = self._reports / champion["dataset"] / "compare" / "champion"
+        crown(champion["name"], model_id=models[-1].model_id, card=card, uri=self.uri)
+
+    @_never_fails
     def log_figures(self, paper: str, figures: dict[str, Any], runs: pd.DataFrame) -> None:
         """Log each run's own figure; ``figures`` has names like ``blend-source-0.png``."""
         for row in runs.to_dict("records"):

@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.compare import costs, nodes, submitting
+from wbc_pipeline.pipelines.compare import champion, costs, nodes, submitting
 from wbc_pipeline.pipelines.papers import PAPERS
 
 
@@ -97,6 +97,25 @@ def create_pipeline() -> Pipeline:
                     "drawn": f"{report}.draw_leaderboard_items",
                 },
                 f"{report}.report",
+            ),
+            step(
+                champion.choose_champion,
+                ["compare.outputs", f"{report}.leaderboard", "compare.facts", "params:dataset"],
+                "compare.chosen",
+            ),
+            node(
+                champion.describe_champion,
+                {
+                    "champion": "compare.chosen",
+                    "outputs": "compare.outputs",
+                    "leaderboard": f"{report}.leaderboard",
+                    "options": options,
+                    "command": "command",
+                },
+                "compare.champion",
+                name="describe_champion",
+                namespace="compare",
+                tags="registry",
             ),
             step(
                 nodes.write_index,

@@ -1,0 +1,139 @@
+"""Nodes that choose the best leak-free network of a data set, and write its card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lazy_loader as lazy
+
+from wbc_pipeline.datasets.comparison import Outputs
+from wbc_pipeline.pipelines.compare.costs import Facts, compared_papers
+from wbc_pipeline.pipelines.compare.options import CompareOptions
+
+pd = lazy.load("pandas")
+
+PICTURE = "failures.png"
+MISTAKES = 24  # on the picture
+CONFUSIONS = 10  # of classes, on the card
+OF_BOARD = ("protocol", "macro_f1", "macro_f1_low", "macro_f1_high")
+
+
+def choose_champion(
+    outputs: Outputs, leaderboard: pd.DataFrame, facts: Facts, dataset: str
+) -> dict[str, Any]:
+    """Choose the best leak-free network of a data set by macro-F1.
+
+    Ensembles, submissions and networks behind a restorer are not served, and have no part in it.
+
+    Returns
+    -------
+    dict
+        ``name`` of the registered model, ``dataset``, ``paper``, ``variant``, ``protocol``,
+        ``seed``, ``fold``, ``key`` and ``folder`` of its training, and the macro-F1. Nothing where
+        no such network was run, or drawn images are mixed with real ones.
+    """
+    from wbc_pipeline.evaluation.scores import champion
+    from wbc_pipeline.sources.combined import set_names
+
+    sets = set_names(dataset)
+    if "demo" in sets and len(sets) > 1:
+        return {}
+    served = {
+        (paper, variant): outputs.papers[paper]
+        for paper in compared_papers(outputs, facts)
+        for variant, network in outputs.papers[paper].networks.items()
+        if "classes" in network and "restorer" not in network
+    }
+    row = champion.choose_champion(leaderboard, served.keys())
+    if row is None:
+        return {}
+    paper, variant = row["paper"], row["variant"]
+    training = served[paper, variant].training(variant, row["protocol"])
+    if training is None:
+        return {}
+    params = training.key["params"]
+    return {
+        "name": f"wbc_{dataset}",
+        "dataset": dataset,
+        "paper": paper,
+        "variant": variant,
+        **{name: row[name] for name in OF_BOARD},
+        **{name: params[name] for name in ("seed", "fold")},
+        "key": training.digest,
+        "folder": str(training.folder.relative_to(outputs.data)),
+    }
+
+
+def describe_champion(
+    champion: dict[str, Any],
+    outputs: Outputs,
+    leaderboard: pd.DataFrame,
+    options: CompareOptions,
+    command: str,
+) -> dict[str, Any]:
+    """Write the card of the champion.
+
+    Returns
+    -------
+    dict
+        By the name of a file: ``champion.json``, ``README.md``, ``class_scores.csv`` and, where it
+        makes mistakes on images that are there, `PICTURE`. Nothing where there is no champion.
+    """
+    from wbc_pipeline.evaluation.figures.failures import failures_sheet
+    from wbc_pipeline.evaluation.report.card import render_card
+    from wbc_pipeline.evaluation.scores import champion as scores
+    from wbc_pipeline.sources.combined import caveats, set_names
+
+    if not champion:
+        return {}
+    dataset, paper = champion["dataset"], outputs.papers[champion["paper"]]
+    place = ["paper", "variant", "protocol"]
+    is_it = (leaderboard[place] == [champion[name] for name in place]).all(axis=1)
+    row = leaderboard[is_it]
+    answers = paper.predictions
+    answers = answers[
+        (answers["variant"] == champion["variant"]) & (answers["protocol"] == champion["protocol"])
+    ]
+    by_class = scores.class_scores(answers, level=options.score.level)
+    mistakes = scores.sure_mistakes(answers, MISTAKES)
+    shown = outputs.show(mistakes["image_id"])
+    mistakes = mistakes[mistakes["image_id"].isin(shown)]
+    pictured = {}
+    if len(mistakes):
+        images = [shown[name] for name in mistakes["image_id"]]
+        pictured[PICTURE] = failures_sheet(mistakes, images, dataset=dataset)
+    ends = ("", "_low", "_high")
+    metrics = ("accuracy", "macro_f1", "balanced_accuracy", "auc", "ece")
+    network = paper.training(champion["variant"], champion["protocol"]).json("network")
+    tested = row.iloc[0]
+    card = render_card(
+        name=champion["name"],
+        is_demo="demo" in set_names(dataset),
+        facts={
+            "paper, variant": f"`{champion['paper']}`, `{champion['variant']}`",
+            "network": f"`{network['name']}`, {tested['parameters']:,.0f} parameters",
+            "looks at": f"{', '.join(network['views'])}; the chains are in `network.json`",
+            "training": f"seed {champion['seed']}, fold {champion['fold']}, key {champion['key']}",
+            **{
+                name.replace("_", " "): network[name]
+                for name in ("turns", "prior_correction")
+                if name in network
+            },
+        },
+        data={
+            "data set": f"`{dataset}`",
+            "tested on": f"{tested['images']:,} images, {tested['sources']:,} sources",
+            "trained on": ", ".join(
+                f"{count:,} {label}"
+                for label, count in zip(network["classes"], network["class_counts"], strict=True)
+            ),
+        },
+        protocol=champion["protocol"],
+        scores=row[[f"{name}{end}" for name in metrics for end in ends]].dropna(axis="columns"),
+        by_class=by_class,
+        confusions=scores.count_mistakes(answers).head(CONFUSIONS),
+        picture=PICTURE if pictured else None,
+        caveats=caveats(dataset),
+        command=command,
+    )
+    return {"champion.json": champion, "README.md": card, "class_scores.csv": by_class} | pictured
