@@ -1,13 +1,17 @@
 """Leaderboards of what papers have left, and other people's predictions on them."""
 
+import json
 import shutil
+from pathlib import Path
 
 import pandas as pd
 import pytest
 from kept_results import write_times
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.pipelines.papers import PAPERS
+from wbc_pipeline.tracking.saved_model import SavedModelDataset
 
 VARIANTS = {"normal", "blend", "learnable_canny", "soft_mask", "adaptive_blend"}
 
@@ -80,6 +84,39 @@ def test_the_index_leads_to_the_leaderboard_and_keeps_demo_data_apart(compared):
     assert "DEMO DATA" in index and 'id="table-leaderboards"' not in index
 
 
+def test_the_best_leak_free_network_is_the_champion_of_the_registry(compared, monkeypatch):
+    import mlflow
+
+    uri = f"sqlite:///{compared}/mlflow.db"
+    card = reports_of(compared) / "champion"
+    champion = json.loads((card / "champion.json").read_text())
+    board = pd.read_csv(reports_of(compared) / "leaderboard.csv")
+    best = board[board["protocol"] == "source"]["macro_f1"].max()
+    assert (champion["protocol"], champion["macro_f1"]) == ("source", pytest.approx(best))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    client = mlflow.MlflowClient(uri)
+    version = client.get_model_version_by_alias("wbc_demo", "champion")
+    run = client.get_run(version.run_id)
+    assert (run.data.tags["key"], run.data.tags["protocol"]) == (champion["key"], "source")
+    asked = SavedModelDataset(filepath="models:/wbc_demo@champion", home=".", uri=uri).load()
+    assert asked.training["variant"] == champion["variant"]
+    model = mlflow.MlflowClient(uri).get_logged_model(version.model_id)
+    logged = Path(local_file_uri_to_path(model.artifact_location))
+    assert (logged / "README.md").read_text() == (card / "README.md").read_text()
+    assert (compared / champion["folder"] / "weights.safetensors").is_file()
+
+
+def test_the_card_says_what_the_champion_is_worth_and_where_it_fails(compared):
+    card = reports_of(compared) / "champion"
+    text = (card / "README.md").read_text()
+    assert "DEMO DATA" in text and "Not for clinical use" in text and "Licence" in text
+    by_class = pd.read_csv(card / "class_scores.csv")
+    for row in by_class.to_dict("records"):
+        assert f"| {row['label']} | {row['images']} |" in text
+        assert row["f1_low"] <= row["f1"] <= row["f1_high"]
+    assert "![" in text and (card / "failures.png").stat().st_size > 10_000
+
+
 def test_a_submission_stands_beside_ours_and_stays(run_pipeline, compared, tmp_path):
     data = shutil.copytree(compared, tmp_path / "data")
     theirs = answer(data, tmp_path / "theirs.csv")
@@ -103,6 +140,7 @@ def test_a_submission_stands_beside_ours_and_stays(run_pipeline, compared, tmp_p
 
 def test_a_submission_needs_splits_and_no_training(run_pipeline, dealt, tmp_path):
     run_pipeline("compare", dealt, submission=answer(dealt, tmp_path / "theirs.csv"))
+    assert not (reports_of(dealt) / "champion").exists()  # others' answers are no model
     board = pd.read_csv(reports_of(dealt) / "leaderboard.csv")
     assert board[["variant", "training_data"]].to_numpy().tolist() == [["theirs", "unstated"]]
     assert len(pd.read_csv(reports_of(dealt) / "not_run.csv")) == len(PAPERS)

@@ -15,8 +15,8 @@ _NAME = 16  # characters of a class
 
 @drawn(
     heading="Known failures",
-    caption="Test images that the model gets wrong, those of which it is surest, from each class in "
-    "turn: what is labelled, what is answered, and with which probability.",
+    caption="Test images that the model gets wrong, those of which it is surest, from each class "
+    "in turn: what is labelled, what is answered, and with which probability.",
 )
 def failures_sheet(
     mistakes: pd.DataFrame, images: Sequence[np.ndarray], *, dataset: str = ""

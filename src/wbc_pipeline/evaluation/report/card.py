@@ -74,13 +74,13 @@ def render_card(
 
 
 def as_markdown(frame: pd.DataFrame) -> str:
-    """Write a table in Markdown.
+    r"""Write a table in Markdown.
 
     >>> row = pd.DataFrame({"label": ["a|b"], "f1": [0.953], "f1_low": [0.941], "f1_high": [0.964]})
     >>> print(as_markdown(row))
     | label | f1 |
     |---|---|
-    | a\\|b | 0.953 [0.941, 0.964] |
+    | a\|b | 0.953 [0.941, 0.964] |
     """
     shown = collapse_intervals(frame)
     names = [str(name).replace("_", " ") for name in shown.columns]
