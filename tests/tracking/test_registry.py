@@ -7,11 +7,13 @@ CARD = "# the card\n"
 
 
 @pytest.fixture
-def crown(tracker, tmp_path):
+def crown(tracker, example, tmp_path):
     """Give a training the crown of a name; its card lies where `compare` writes it."""
     tracker._reports = tmp_path / "reports"
 
-    def crown(result, name, card=CARD):
+    def crown(result, name, card=CARD, *, is_known=True):
+        if is_known:
+            tracker.enter(result, example)
         folder = tracker._reports / name / "compare/champion"
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "README.md").write_text(card)
@@ -28,12 +30,10 @@ def champion_of(client, name):
 
 
 def test_the_alias_moves_with_the_champion_and_makes_one_version_of_each_model(
-    crown, tracker, make_key, write_result, example, tmp_path
+    crown, make_key, write_result, tmp_path
 ):
     first = write_result(make_key("crowned", variant="first"))
     second = write_result(make_key("crowned", variant="second"), folder=tmp_path / "second")
-    for result in (first, second):
-        tracker.enter(result, example)
     versions = []
     for result in (first, first, second, first):
         client = crown(result, "crowned")
@@ -46,10 +46,9 @@ def test_the_alias_moves_with_the_champion_and_makes_one_version_of_each_model(
 
 
 def test_the_card_lies_beside_the_model_and_describes_the_version(
-    crown, tracker, key, write_result, example, monkeypatch
+    crown, tracker, key, write_result, monkeypatch
 ):
     result = write_result(key)
-    tracker.enter(result, example)
     crown(result, "described")
     client = crown(result, "described", card="# another card\n")
     assert champion_of(client, "wbc_described").description == "# another card\n"
@@ -61,18 +60,14 @@ def test_the_card_lies_beside_the_model_and_describes_the_version(
 def test_a_model_that_mlflow_does_not_have_is_told_and_nothing_fails(
     crown, key, write_result, caplog
 ):
-    client = crown(write_result(key), "unknown")
+    client = crown(write_result(key), "unknown", is_known=False)
     assert "run test_a_model_that_mlflow" in caplog.text
     assert not client.search_registered_models("name = 'wbc_unknown'")
 
 
-def test_a_registry_that_fails_fails_no_command(
-    crown, tracker, key, write_result, example, monkeypatch, caplog
-):
-    result = write_result(key)
-    tracker.enter(result, example)
+def test_a_registry_that_fails_fails_no_command(crown, key, write_result, monkeypatch, caplog):
     monkeypatch.setattr(
         mlflow.MlflowClient, "set_registered_model_alias", lambda *_: 1 / 0, raising=True
     )
-    crown(result, "failing")
-    assert tracker.is_broken and "ZeroDivisionError" in caplog.text
+    crown(write_result(key), "failing")
+    assert "ZeroDivisionError" in caplog.text
