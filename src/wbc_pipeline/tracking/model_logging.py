@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 import mlflow
 import numpy as np
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema, TensorSpec
+from mlflow.types import ColSpec, DataType, ParamSchema, ParamSpec, Schema, TensorSpec
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from wbc_pipeline.imaging.registry import STEPS
@@ -48,6 +48,7 @@ def log_model(
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
         outputs=Schema([ColSpec(DataType.double, name) for name in description["classes"]]),
+        params=ParamSchema([ParamSpec("files", DataType.string, default=None, shape=(-1,))]),
     )
     files = reachable_files(served_modules(description))
     with (

@@ -3,7 +3,10 @@
 MLflow runs this file when it loads a model ("models from code"), so no code is pickled.
 """
 
+import base64
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import mlflow
@@ -32,17 +35,30 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         model_input
             uint8 [B, H, W, 3], RGB, of any one size; scaled as ingestion scales.
         params
-            Not used.
+            ``files``: image files as text in base64, of any sizes, in place of `model_input`.
 
         Returns
         -------
         DataFrame
             A row per image, a probability column per class.
         """
-        looks = [self._classifier.look(image) for image in model_input]
+        files = (params or {}).get("files")
+        images = model_input if files is None else _read(files)
+        looks = [self._classifier.look(image) for image in images]
         views = [np.stack([look[name].image for look in looks]) for name in looks[0]]
         answers = self._classifier.answer(views)
         return pd.DataFrame(answers.probabilities, columns=self._classifier.classes)
+
+
+def _read(files: Iterable[str]) -> Iterator[np.ndarray]:
+    """Read image files in base64 as ingestion reads them; each is a file for a moment."""
+    from wbc_pipeline.imaging.reading import read_image
+
+    with TemporaryDirectory() as folder:
+        file = Path(folder, "image")
+        for text in files:
+            file.write_bytes(base64.b64decode(text, validate=True))
+            yield read_image(file).pixels
 
 
 mlflow.models.set_model(ImageClassifier())
