@@ -12,9 +12,11 @@ from wbc_pipeline.pipelines.compare.options import CompareOptions
 
 pd = lazy.load("pandas")
 
-PICTURE = "failures.png"
+CARD_FILE, PICTURE = "README.md", "failures.png"
 MISTAKES = 24  # on the picture
 CONFUSIONS = 10  # of classes, on the card
+METRICS = ("accuracy", "macro_f1", "balanced_accuracy", "auc", "ece")
+ENDS = ("", "_low", "_high")
 OF_BOARD = ("protocol", "macro_f1", "macro_f1_low", "macro_f1_high")
 
 
@@ -87,13 +89,9 @@ def describe_champion(
     if not champion:
         return {}
     dataset, paper = champion["dataset"], outputs.papers[champion["paper"]]
-    place = ["paper", "variant", "protocol"]
-    is_it = (leaderboard[place] == [champion[name] for name in place]).all(axis=1)
-    row = leaderboard[is_it]
-    answers = paper.predictions
-    answers = answers[
-        (answers["variant"] == champion["variant"]) & (answers["protocol"] == champion["protocol"])
-    ]
+    row = _only(leaderboard, champion, ["paper", "variant", "protocol"])
+    answers = _only(paper.predictions, champion, ["variant", "protocol"])
+    network = paper.training(champion["variant"], champion["protocol"]).json("network")
     by_class = scores.class_scores(answers, level=options.score.level)
     mistakes = scores.sure_mistakes(answers, MISTAKES)
     shown = outputs.show(mistakes["image_id"])
@@ -102,38 +100,46 @@ def describe_champion(
     if len(mistakes):
         images = [shown[name] for name in mistakes["image_id"]]
         pictured[PICTURE] = failures_sheet(mistakes, images, dataset=dataset)
-    ends = ("", "_low", "_high")
-    metrics = ("accuracy", "macro_f1", "balanced_accuracy", "auc", "ece")
-    network = paper.training(champion["variant"], champion["protocol"]).json("network")
-    tested = row.iloc[0]
     card = render_card(
         name=champion["name"],
         is_demo="demo" in set_names(dataset),
-        facts={
-            "paper, variant": f"`{champion['paper']}`, `{champion['variant']}`",
-            "network": f"`{network['name']}`, {tested['parameters']:,.0f} parameters",
-            "looks at": f"{', '.join(network['views'])}; the chains are in `network.json`",
-            "training": f"seed {champion['seed']}, fold {champion['fold']}, key {champion['key']}",
-            **{
-                name.replace("_", " "): network[name]
-                for name in ("turns", "prior_correction")
-                if name in network
-            },
-        },
-        data={
-            "data set": f"`{dataset}`",
-            "tested on": f"{tested['images']:,} images, {tested['sources']:,} sources",
-            "trained on": ", ".join(
-                f"{count:,} {label}"
-                for label, count in zip(network["classes"], network["class_counts"], strict=True)
-            ),
-        },
+        facts=_describe_network(champion, network, row.iloc[0]),
+        data=_describe_data(champion, network, row.iloc[0]),
         protocol=champion["protocol"],
-        scores=row[[f"{name}{end}" for name in metrics for end in ends]].dropna(axis="columns"),
+        scores=row[[f"{name}{end}" for name in METRICS for end in ENDS]].dropna(axis="columns"),
         by_class=by_class,
         confusions=scores.count_mistakes(answers).head(CONFUSIONS),
         picture=PICTURE if pictured else None,
         caveats=caveats(dataset),
         command=command,
     )
-    return {"champion.json": champion, "README.md": card, "class_scores.csv": by_class} | pictured
+    return {"champion.json": champion, CARD_FILE: card, "class_scores.csv": by_class} | pictured
+
+
+def _only(table: pd.DataFrame, champion: dict[str, Any], names: list[str]) -> pd.DataFrame:
+    """Take the champion's rows."""
+    return table[(table[names] == [champion[name] for name in names]).all(axis=1)]
+
+
+def _describe_network(
+    champion: dict[str, Any], network: dict[str, Any], row: pd.Series
+) -> dict[str, object]:
+    answers = ("turns", "prior_correction")
+    return {
+        "paper, variant": f"`{champion['paper']}`, `{champion['variant']}`",
+        "network": f"`{network['name']}`, {row['parameters']:,.0f} parameters",
+        "looks at": f"{', '.join(network['views'])}; the chains are in `network.json`",
+        "training": f"seed {champion['seed']}, fold {champion['fold']}, key {champion['key']}",
+        **{name.replace("_", " "): network[name] for name in answers if name in network},
+    }
+
+
+def _describe_data(
+    champion: dict[str, Any], network: dict[str, Any], row: pd.Series
+) -> dict[str, object]:
+    counts = zip(network["class_counts"], network["classes"], strict=True)
+    return {
+        "data set": f"`{champion['dataset']}`",
+        "trained on": ", ".join(f"{count:,} {label}" for count, label in counts),
+        "tested on": f"{row['images']:,} images of {row['sources']:,} sources",
+    }
