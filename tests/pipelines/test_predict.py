@@ -1,5 +1,6 @@
 """`predict` on real photographs, odd files and hostile ones, with one small trained model."""
 
+import json
 import shutil
 from types import SimpleNamespace
 from xml.etree import ElementTree
@@ -195,3 +196,14 @@ def test_a_command_without_images_says_what_to_write(run_pipeline, tmp_path):
     with pytest.raises(Exception, match="Nothing says which images") as caught:
         run_pipeline("predict", tmp_path, model="anything", **QUICK)
     assert "a folder, a glob, one file or a CSV" in explain(caught.value)
+
+
+def test_a_model_is_exported_where_the_command_says(run_pipeline, trained, tmp_path, capsys):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    file = tmp_path / "new" / "model.onnx"
+    run_pipeline("export", trained.data, model=str(trained.folder), onnx=str(file), **QUICK)
+    assert f"Model: {file}" in capsys.readouterr().out
+    session = onnxruntime.InferenceSession(file)
+    facts = session.get_modelmeta().custom_metadata_map
+    assert json.loads(facts["classes"]) == CLASSES
+    assert json.loads(facts["trained_as"])["variant"] == "mixed"
