@@ -100,7 +100,7 @@ def test_the_best_leak_free_network_is_the_champion_of_the_registry(compared, mo
     assert (run.data.tags["key"], run.data.tags["protocol"]) == (champion["key"], "source")
     asked = SavedModelDataset(filepath="models:/wbc_demo@champion", home=".", uri=uri).load()
     assert asked.training["variant"] == champion["variant"]
-    model = mlflow.MlflowClient(uri).get_logged_model(version.model_id)
+    model = mlflow.MlflowClient(uri).get_logged_model(version.source.removeprefix("models:/"))
     logged = Path(local_file_uri_to_path(model.artifact_location))
     assert (logged / "README.md").read_text() == (card / "README.md").read_text()
     assert (compared / champion["folder"] / "weights.safetensors").is_file()

@@ -48,7 +48,7 @@ def log_model(
     signature = ModelSignature(
         inputs=Schema([TensorSpec(np.dtype(np.uint8), (-1, -1, -1, 3))]),
         outputs=Schema([ColSpec(DataType.double, name) for name in description["classes"]]),
-        params=ParamSchema([ParamSpec("files", DataType.string, default=None, shape=(-1,))]),
+        params=ParamSchema([ParamSpec("files", DataType.string, default=[], shape=(-1,))]),
     )
     files = reachable_files(served_modules(description))
     with (

@@ -38,9 +38,9 @@ def crown(name: str, *, model_id: str, card: Path, uri: str) -> ModelVersion:
     for file in sorted(card.glob("[!.]*")):
         client.log_model_artifact(model_id, str(file))
     text = (card / CARD_FILE).read_text()
-    champion = _find_champion(client, name)
-    if champion is None or champion.model_id != model_id:
-        champion = _version_of(client, name, model_id, uri)
+    champion, source = _find_champion(client, name), f"models:/{model_id}"
+    if champion is None or champion.source != source:
+        champion = _version_of(client, name, source, uri)
         client.set_registered_model_alias(name, CHAMPION, champion.version)
     if champion.description != text:
         client.update_model_version(name, champion.version, description=text)
@@ -57,10 +57,10 @@ def _find_champion(client: mlflow.MlflowClient, name: str) -> ModelVersion | Non
         return None
 
 
-def _version_of(client: mlflow.MlflowClient, name: str, model_id: str, uri: str) -> ModelVersion:
+def _version_of(client: mlflow.MlflowClient, name: str, source: str, uri: str) -> ModelVersion:
     """Find the version of a logged model, or make one."""
     for version in client.search_model_versions(f"name = '{name}'"):
-        if version.model_id == model_id:
+        if version.source == source:  # stores on disk do not keep its model_id
             return version
     with tracking_to(uri):  # where MLflow looks the logged model up
-        return client.create_model_version(name, f"models:/{model_id}", model_id=model_id)
+        return client.create_model_version(name, source)

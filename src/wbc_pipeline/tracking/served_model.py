@@ -42,8 +42,8 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         DataFrame
             A row per image, a probability column per class.
         """
-        files = (params or {}).get("files")
-        images = model_input if files is None else _read(files)
+        files = (params or {}).get("files", [])
+        images = _read(files) if len(files) else model_input
         looks = [self._classifier.look(image) for image in images]
         views = [np.stack([look[name].image for look in looks]) for name in looks[0]]
         answers = self._classifier.answer(views)
