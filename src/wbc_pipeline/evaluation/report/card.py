@@ -6,6 +6,7 @@ import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from wbc_pipeline.evaluation.report.page import DEMO, collapse_intervals, format_value
+from wbc_pipeline.evaluation.scores.entries import metric_label
 
 
 def render_card(
@@ -55,6 +56,7 @@ def render_card(
         autoescape=False,
         trim_blocks=True,
         lstrip_blocks=True,
+        keep_trailing_newline=True,
         undefined=StrictUndefined,
     )
     environment.filters["table"] = as_markdown
@@ -83,7 +85,7 @@ def as_markdown(frame: pd.DataFrame) -> str:
     | a\|b | 0.953 [0.941, 0.964] |
     """
     shown = collapse_intervals(frame)
-    names = [str(name).replace("_", " ") for name in shown.columns]
+    names = [metric_label(str(name)).replace("_", " ") for name in shown.columns]
     lines = [names, ["---"] * len(names)]
     lines += [
         [format_value(value, name) for name, value in zip(shown.columns, row, strict=True)]
