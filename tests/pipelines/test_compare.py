@@ -1,6 +1,7 @@
 """Leaderboards of what papers have left, and other people's predictions on them."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -72,6 +73,12 @@ def test_the_page_names_papers_that_were_not_run_and_the_command_for_each(compar
         assert "dataset=demo" in command and command in page
 
 
+def test_the_page_leads_to_the_card_of_the_champion(compared):
+    page = (reports_of(compared) / "report.html").read_text()
+    (address,) = re.findall(r'<a href="(champion/[^"]+)">model card of blend/', page)
+    assert (reports_of(compared) / address).is_file()
+
+
 def test_verdicts_on_demo_data_claim_nothing_of_a_paper(compared):
     verdicts = pd.read_csv(reports_of(compared) / "verdicts.csv")
     assert verdicts["verdict"].tolist() == ["other images"]
@@ -114,6 +121,7 @@ def test_the_card_says_what_the_champion_is_worth_and_where_it_fails(compared):
     for row in by_class.to_dict("records"):
         assert f"| {row['label']} | {row['images']} |" in text
         assert row["f1_low"] <= row["f1"] <= row["f1_high"]
+    assert "- `demo`: MIT" in text
     assert "![" in text and (card / "failures.png").stat().st_size > 10_000
 
 

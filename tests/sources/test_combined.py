@@ -10,8 +10,15 @@ from wbc_pipeline.imaging.duplicates import group_duplicates, group_sources, joi
 from wbc_pipeline.imaging.overlaps import find_overlaps
 from wbc_pipeline.imaging.packing import build_manifest, pack_images
 from wbc_pipeline.sources import blood_cells, blood_cells_originals, demo, lisc
-from wbc_pipeline.sources.combined import caveats, join_sets, list_boxes, list_sets, set_names
-from wbc_pipeline.sources.listing import LayoutError, as_listing
+from wbc_pipeline.sources.combined import (
+    caveats,
+    join_sets,
+    licences,
+    list_boxes,
+    list_sets,
+    set_names,
+)
+from wbc_pipeline.sources.listing import SOURCES, LayoutError, as_listing, load_source
 from wbc_pipeline.sources.smears import render_cell
 
 OPTIONS = {
@@ -143,6 +150,18 @@ def test_sets_without_boxes_have_no_rows_of_boxes(tmp_path):
 def test_caveats_of_several_sets_name_the_set():
     assert caveats("lisc") == list(lisc.CAVEATS)
     assert [text.partition(":")[0] for text in caveats("demo+lisc")] == ["demo", "lisc"]
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_every_set_has_a_licence_or_says_that_it_is_not_stated(name):
+    (licence,) = licences(name).values()
+    assert any(word in licence for word in ("MIT", "CC BY", "GPL", "not stated"))
+    assert licence.endswith(f" ({load_source(name).PUBLIC_NAME})")
+
+
+def test_licences_of_several_sets_are_told_apart():
+    assert list(licences("blood_cells+lisc")) == ["blood_cells", "lisc"]
+    assert licences("blood_cells+lisc")["lisc"].startswith("not stated (LISC")
 
 
 def test_a_set_that_is_unknown_or_named_twice_is_refused():

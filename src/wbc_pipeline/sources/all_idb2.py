@@ -13,6 +13,7 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 
 PUBLIC_NAME = "ALL-IDB2 (Labati et al.) with the masks of Loddo and Putzu"
 FOLDER = "ALL_IDB2"
+LICENCE = "of the images not stated; of the masks MIT"
 CAVEATS = (
     "The cells were cut out of fewer photographs of fewer people, and which from which is not "
     "published: under every protocol one person may be on both sides of the split.",

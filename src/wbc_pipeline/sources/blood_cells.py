@@ -19,6 +19,7 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 PUBLIC_NAME = "Kaggle paultimothymooney/blood-cells"
 DOWNLOAD = "blood-cells"
 FOLDER = f"{DOWNLOAD}/dataset2-master/dataset2-master/images"
+LICENCE = "MIT"
 CAVEATS = (
     "The files are augmented copies of 348 photographs: a random split puts copies of one cell on "
     "both sides, and its scores are inflated.",

@@ -25,6 +25,7 @@ from wbc_pipeline.sources.listing import (
 PUBLIC_NAME = "Kaggle paultimothymooney/blood-cells"
 DOWNLOAD = "blood-cells"
 FOLDER = f"{DOWNLOAD}/dataset-master/dataset-master"
+LICENCE = "MIT"
 CAVEATS = (
     "A photograph may show several white cells; its label then names them all, and is a class of "
     "its own.",

@@ -246,6 +246,18 @@ def caveats(dataset: str) -> list[str]:
     ]
 
 
+def licences(dataset: str) -> dict[str, str]:
+    """Say under which licence the images of each of these data sets are, and of which download.
+
+    Examples
+    --------
+    >>> licences("blood_cells+lisc")["blood_cells"]
+    'MIT (Kaggle paultimothymooney/blood-cells)'
+    """
+    modules = {name: load_source(name) for name in set_names(dataset)}
+    return {name: f"{module.LICENCE} ({module.PUBLIC_NAME})" for name, module in modules.items()}
+
+
 def _shared_classes(listings: Mapping[str, pd.DataFrame], asked: str) -> set[str]:
     """Find the classes that all have; none where ``auto`` keeps all of each."""
     classes = {name: set(listing["label"].dropna()) for name, listing in listings.items()}

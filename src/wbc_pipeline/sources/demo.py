@@ -22,6 +22,7 @@ from wbc_pipeline.sources.morphology import CLASSES
 from wbc_pipeline.sources.smears import DOMAINS, prepare_slide, render_view, require
 
 PUBLIC_NAME = "demo smears, rendered by this project"
+LICENCE = "MIT, as the code that draws them"
 CAVEATS = ("The images are drawn by a program; scores on them say nothing about real smears.",)
 ONE_IMAGE_PER_CELL = True  # every image names its cell
 

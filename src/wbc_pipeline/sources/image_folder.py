@@ -27,6 +27,7 @@ _log = logging.getLogger(__name__)
 
 PUBLIC_NAME = "your own images, in a folder with one sub-folder per class"
 FOLDER = "."  # the option ``folder`` says which
+LICENCE = "not stated"
 CAVEATS = (
     "A folder of images does not say which show the same cell: only near-duplicates are kept "
     "together by the source protocol.",

@@ -21,6 +21,7 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fil
 
 PUBLIC_NAME = "KRD-WBC (Taha, Alizadeh and Mohammad, Mendeley Data jzdj6h7gms)"
 FOLDER = "KRD-WBC dataset"
+LICENCE = "not stated"
 CAVEATS = (
     "The images come from two laboratories, and which from which, or from which person, is not "
     "published: under every protocol one person may be on both sides of the split.",

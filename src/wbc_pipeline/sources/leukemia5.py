@@ -14,6 +14,7 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 
 PUBLIC_NAME = "Kaggle sumithsingh/blood-cell-images-for-cancer-detection"
 FOLDER = "blood-cell-images-for-cancer-detection"
+LICENCE = "not stated; its files out of PBC_dataset_normal_DIB are under CC BY 4.0"
 CAVEATS = (
     "Basophils, erythroblasts and monocytes come from one laboratory, myeloblasts and segmented "
     "neutrophils from another: a network may tell laboratories apart instead of cells, under every "

@@ -13,6 +13,7 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 PUBLIC_NAME = "LISC, Leukocyte Images for Segmentation and Classification (Rezatofighi et al.)"
 DOWNLOAD = "LISC"
 FOLDER = f"{DOWNLOAD}/Main Dataset"
+LICENCE = "not stated"
 CAVEATS = (
     "All images come from eight people, and which from whom is not published: under every protocol "
     "one person may be on both sides of the split.",

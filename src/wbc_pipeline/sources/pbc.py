@@ -14,6 +14,7 @@ from wbc_pipeline.sources.listing import as_listing, relative_files, require_fol
 
 PUBLIC_NAME = "PBC_dataset_normal_DIB (Acevedo et al., Mendeley Data snkd93bnjr)"
 FOLDER = "PBC_dataset_normal_DIB"
+LICENCE = "CC BY 4.0"
 CAVEATS = (
     "Which images come from one person is not published: under every protocol one person may be on "
     "both sides of the split.",

@@ -27,6 +27,7 @@ PUBLIC_NAME = (
     "raabindata.com)"
 )
 FOLDER = "Raabin-WBC"
+LICENCE = "not stated"
 CAVEATS = (
     "A slide is taken for a person, though a person may have several slides, and for images named "
     "after the time of their photograph the slide is not published: under every protocol one "

@@ -20,6 +20,7 @@ from wbc_pipeline.sources.listing import (
 
 PUBLIC_NAME = "segmentation_WBC (Zheng et al., Micron 2018; github.com/zxaoyou/segmentation_WBC)"
 FOLDER = "segmentation_WBC"
+LICENCE = "GPL-3.0, that of the repository"
 CAVEATS = (
     "The shares of the classes differ between the two stains, and one has 1 basophil, the other 3.",
 )

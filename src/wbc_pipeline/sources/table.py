@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 PUBLIC_NAME = "your own images, listed in a CSV file"
 FOLDER = "."  # the options ``file`` and ``images`` say which
+LICENCE = "not stated"
 CAVEATS = (
     "Unless its table says which images show the same cell, only near-duplicates are kept together "
     "by the source protocol.",

@@ -35,6 +35,7 @@ from wbc_pipeline.warning_texts import join_warnings
 
 PUBLIC_NAME = "WBCBench 2026 (Tian et al., ISBI 2026; Kaggle competition wbc-bench-2026)"
 FOLDER = "wbc-bench-2026"
+LICENCE = "not stated; the images may not be passed on"
 CAVEATS = (
     "The organisers say that no patient stands in two published parts. Where the tables have no "
     "patient_hash, that is not known of any other split: one person may be on both sides.",

@@ -177,6 +177,13 @@ def test_a_cell_may_lead_to_another_page_and_its_text_is_escaped():
     assert '<a href="a b/compare/report.html">a&lt;b</a>' in page
 
 
+def test_a_fact_of_the_header_may_lead_to_another_page():
+    facts = {"champion": Link("its <card>", "champion/README.md"), "papers": "1"}
+    page = render_report(title="All", dataset="", is_demo=False, summary=facts, items={})
+    assert '<dd><a href="champion/README.md">its &lt;card&gt;</a></dd>' in page
+    assert "<dd>1</dd>" in page
+
+
 def test_a_command_in_a_table_is_set_as_code():
     table = pd.DataFrame({"command": ["kedro run --pipeline=blend"]})
     page = render_report(title="All", dataset="", is_demo=False, summary={}, items={"run": table})

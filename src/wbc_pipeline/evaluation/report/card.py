@@ -21,6 +21,7 @@ def render_card(
     confusions: pd.DataFrame,
     picture: str | None,
     caveats: Sequence[str],
+    licences: Mapping[str, str],
     command: str,
 ) -> str:
     """Render a card.
@@ -43,6 +44,8 @@ def render_card(
         File of the picture of failures, beside the card; None for none.
     caveats
         What has to be known of the data.
+    licences
+        Of the images, by data set, each with the download whose page says more.
     command
         That made it.
 
@@ -71,6 +74,7 @@ def render_card(
         confusions=confusions,
         picture=picture,
         caveats=caveats,
+        licences=licences,
         command=command,
     )
 

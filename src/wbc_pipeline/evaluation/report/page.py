@@ -39,7 +39,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Link:
-    """A table's cell that leads to another page."""
+    """A table's cell, or a fact of the header, that leads to another page."""
 
     text: str
     address: str  # relative to the page
@@ -66,7 +66,7 @@ def render_report(
         Of the page; demo data are called so in the title and in a banner (``is_demo``).
     summary
         Facts for the header, in order (paper, command, date, protocols, hardware, versions, commit,
-        …); lists and mappings are written on one line, ``command`` as code.
+        …); lists and mappings are written on one line, ``command`` as code, a `Link` as a link.
     items
         Tables and figures by name, in the order shown. Those that follow each other under the same
         heading stand under it together; what carries none is headed by its name. In a table ``x``,
@@ -228,7 +228,9 @@ def _words(name: object) -> str:
     return words[:1].upper() + words[1:]
 
 
-def _fact(value: object) -> str:
+def _fact(value: object) -> str | Link:
+    if isinstance(value, Link):
+        return value
     if isinstance(value, Mapping):
         return " · ".join(f"{key}: {item}" for key, item in value.items())
     if isinstance(value, list | tuple):

@@ -84,7 +84,7 @@ def describe_champion(
     from wbc_pipeline.evaluation.figures.failures import failures_sheet
     from wbc_pipeline.evaluation.report.card import render_card
     from wbc_pipeline.evaluation.scores import champion as scores
-    from wbc_pipeline.sources.combined import caveats, set_names
+    from wbc_pipeline.sources.combined import caveats, licences, set_names
 
     if not champion:
         return {}
@@ -111,6 +111,7 @@ def describe_champion(
         confusions=scores.count_mistakes(answers).head(CONFUSIONS),
         picture=PICTURE if pictured else None,
         caveats=caveats(dataset),
+        licences=licences(dataset),
         command=command,
     )
     return {"champion.json": champion, CARD_FILE: card, "class_scores.csv": by_class} | pictured

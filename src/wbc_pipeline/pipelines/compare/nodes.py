@@ -18,7 +18,6 @@ from wbc_pipeline.pipelines.compare.costs import (
     costs_of,
 )
 from wbc_pipeline.pipelines.compare.options import CompareOptions
-from wbc_pipeline.pipelines.reporting.nodes import describe_command
 
 if TYPE_CHECKING:
     from wbc_pipeline.evaluation.scores.ranks import RankTest
@@ -222,108 +221,6 @@ def compare_leaders(
     return items
 
 
-def draw_leaderboard(
-    leaderboard: pd.DataFrame, options: CompareOptions, dataset: str
-) -> tuple[dict[str, Any], Any]:
-    """Draw the leaders of each protocol, and all models for a browser.
-
-    Returns
-    -------
-    items
-        ``leading_models``.
-    chart
-        For kedro-viz.
-    """
-    from wbc_pipeline.evaluation.figures.leaderboard import leading_models
-    from wbc_pipeline.evaluation.figures.previews import plotly_leaderboard
-
-    figure = leading_models(leaderboard, most=options.shown, dataset=dataset)
-    return {"leading_models": figure}, plotly_leaderboard(leaderboard, dataset=dataset)
-
-
-def write_leaderboard(
-    *,
-    dataset: str,
-    command: str,
-    facts: Facts,
-    leaderboard: pd.DataFrame,
-    published: pd.DataFrame,
-    verdicts: pd.DataFrame,
-    scored: dict[str, Any],
-    lacking: dict[str, Any],
-    tested: dict[str, Any],
-    drawn: dict[str, Any],
-) -> str:
-    """Write the page of one data set."""
-    from wbc_pipeline.evaluation.report.page import render_report
-    from wbc_pipeline.evaluation.scores import leaderboard as board
-    from wbc_pipeline.sources.combined import caveats, set_names
-
-    papers = [name for name in facts if name in set(leaderboard["paper"])]
-    submitted = leaderboard.loc[leaderboard["paper"] == board.SUBMISSIONS, "variant"].unique()
-    scores = leaderboard.drop(columns=[*board.COSTS, "class_names"]).dropna(
-        axis="columns", how="all"
-    )
-    counted = {"papers": f"{len(papers)} of {len(facts)}: {', '.join(papers) or 'none'}"}
-    if len(submitted):
-        counted["submissions"] = sorted(submitted)
-    return render_report(
-        title="Leaderboard",
-        dataset=dataset,
-        is_demo="demo" in set_names(dataset),
-        summary=describe_command(dataset, command, counted),
-        items={
-            "verdicts": verdicts,
-            **lacking,
-            **drawn,
-            "leaderboard": scores,
-            "published": published,
-            **tested,
-            **scored,
-        },
-        notes=[*_explain_classes(leaderboard), *caveats(dataset)],
-    )
-
-
-def write_index(
-    boards: dict[str, dict[str, pd.DataFrame]],
-    leaderboard: pd.DataFrame,
-    verdicts: pd.DataFrame,
-    dataset: str,
-    command: str,
-) -> str:
-    """Write one page that leads to the leaderboard of each data set; demo and real stand apart.
-
-    Parameters
-    ----------
-    boards
-        ``leaderboard`` and ``verdicts`` of each data set whose papers have been compared.
-    leaderboard, verdicts
-        Of this command's data set.
-    dataset, command
-        Of this command.
-    """
-    from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.report.page import DEMO, render_report
-    from wbc_pipeline.evaluation.scores import index
-    from wbc_pipeline.sources.combined import set_names
-
-    boards = boards | {dataset: {"leaderboard": leaderboard, "verdicts": verdicts}}
-    demo = [name for name in boards if "demo" in set_names(name)]
-    real = {name: tables for name, tables in boards.items() if name not in demo}
-    items = {"leaderboards": index.list_boards(real), "verdicts": index.list_verdicts(real)}
-    drawn = {name: boards[name] for name in demo}
-    items["demo"] = describe(index.list_boards(drawn), DEMO, "These scores say that all runs.")
-    made = describe_command(dataset, command, {})
-    return render_report(
-        title="Leaderboards of all data sets",
-        dataset=", ".join(boards),
-        is_demo=False,
-        summary={name: fact for name, fact in made.items() if name != "data set"},
-        items={name: table for name, table in items.items() if len(table)},
-    )
-
-
 def _missing_protocols(run: set[str], own: dict[str, Any], dataset: str) -> list[str]:
     """Name a leak-free protocol where none was run, and on a paper's own images its own."""
     from wbc_pipeline.evaluation.scores.protocols import leak_free_protocol
@@ -350,12 +247,3 @@ def _rank(answers: pd.DataFrame) -> RankTest | None:
     from wbc_pipeline.evaluation.scores.ranks import compare_ranks, scores_by_block
 
     return compare_ranks(scores_by_block(answers))
-
-
-def _explain_classes(leaderboard: pd.DataFrame) -> list[str]:
-    """Say that models answer different sets of classes, if they do."""
-    groups = leaderboard.groupby("class_names")["paper"].unique()
-    if len(groups) < 2:
-        return []
-    each = "; ".join(f"{names} by {', '.join(papers)}" for names, papers in groups.items())
-    return [f"Models tell different classes apart, and have places apart: {each}."]

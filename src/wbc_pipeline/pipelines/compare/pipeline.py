@@ -2,7 +2,7 @@
 
 from kedro.pipeline import Pipeline, node
 
-from wbc_pipeline.pipelines.compare import champion, costs, nodes, submitting
+from wbc_pipeline.pipelines.compare import champion, costs, nodes, pages, submitting
 from wbc_pipeline.pipelines.papers import PAPERS
 
 
@@ -78,12 +78,17 @@ def create_pipeline() -> Pipeline:
                 f"{report}.compare_leaders_items",
             ),
             step(
-                nodes.draw_leaderboard,
+                pages.draw_leaderboard,
                 [f"{report}.leaderboard", options, "params:dataset"],
                 [f"{report}.draw_leaderboard_items", f"{report}.leaderboard_chart"],
             ),
             step(
-                nodes.write_leaderboard,
+                champion.choose_champion,
+                ["compare.outputs", f"{report}.leaderboard", "compare.facts", "params:dataset"],
+                "compare.chosen",
+            ),
+            step(
+                pages.write_leaderboard,
                 {
                     "dataset": "params:dataset",
                     "command": "command",
@@ -95,13 +100,9 @@ def create_pipeline() -> Pipeline:
                     "lacking": f"{report}.judge_papers_items",
                     "tested": f"{report}.compare_leaders_items",
                     "drawn": f"{report}.draw_leaderboard_items",
+                    "champion": "compare.chosen",
                 },
                 f"{report}.report",
-            ),
-            step(
-                champion.choose_champion,
-                ["compare.outputs", f"{report}.leaderboard", "compare.facts", "params:dataset"],
-                "compare.chosen",
             ),
             node(
                 champion.describe_champion,
@@ -118,7 +119,7 @@ def create_pipeline() -> Pipeline:
                 tags="registry",
             ),
             step(
-                nodes.write_index,
+                pages.write_index,
                 {
                     "boards": "compare.boards",
                     "leaderboard": f"{report}.leaderboard",

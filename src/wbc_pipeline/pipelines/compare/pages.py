@@ -1,0 +1,129 @@
+"""Nodes that draw the leaderboard, and write its page and the index of all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lazy_loader as lazy
+
+from wbc_pipeline.pipelines.compare.champion import CARD_FILE
+from wbc_pipeline.pipelines.compare.costs import Facts
+from wbc_pipeline.pipelines.compare.options import CompareOptions
+from wbc_pipeline.pipelines.reporting.nodes import describe_command
+
+pd = lazy.load("pandas")
+
+
+def draw_leaderboard(
+    leaderboard: pd.DataFrame, options: CompareOptions, dataset: str
+) -> tuple[dict[str, Any], Any]:
+    """Draw the leaders of each protocol, and all models for a browser.
+
+    Returns
+    -------
+    items
+        ``leading_models``.
+    chart
+        For kedro-viz.
+    """
+    from wbc_pipeline.evaluation.figures.leaderboard import leading_models
+    from wbc_pipeline.evaluation.figures.previews import plotly_leaderboard
+
+    figure = leading_models(leaderboard, most=options.shown, dataset=dataset)
+    return {"leading_models": figure}, plotly_leaderboard(leaderboard, dataset=dataset)
+
+
+def write_leaderboard(
+    *,
+    dataset: str,
+    command: str,
+    facts: Facts,
+    leaderboard: pd.DataFrame,
+    published: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    scored: dict[str, Any],
+    lacking: dict[str, Any],
+    tested: dict[str, Any],
+    drawn: dict[str, Any],
+    champion: dict[str, Any],
+) -> str:
+    """Write the page of one data set, which leads to the card of its champion."""
+    from wbc_pipeline.evaluation.report.page import Link, render_report
+    from wbc_pipeline.evaluation.scores import leaderboard as board
+    from wbc_pipeline.sources.combined import caveats, set_names
+
+    papers = [name for name in facts if name in set(leaderboard["paper"])]
+    submitted = leaderboard.loc[leaderboard["paper"] == board.SUBMISSIONS, "variant"].unique()
+    scores = leaderboard.drop(columns=[*board.COSTS, "class_names"]).dropna(
+        axis="columns", how="all"
+    )
+    counted = {"papers": f"{len(papers)} of {len(facts)}: {', '.join(papers) or 'none'}"}
+    if len(submitted):
+        counted["submissions"] = sorted(submitted)
+    if champion:
+        text = "model card of {paper}/{variant}, the best under {protocol}".format_map(champion)
+        counted["champion"] = Link(text, f"champion/{CARD_FILE}")
+    return render_report(
+        title="Leaderboard",
+        dataset=dataset,
+        is_demo="demo" in set_names(dataset),
+        summary=describe_command(dataset, command, counted),
+        items={
+            "verdicts": verdicts,
+            **lacking,
+            **drawn,
+            "leaderboard": scores,
+            "published": published,
+            **tested,
+            **scored,
+        },
+        notes=[*_explain_classes(leaderboard), *caveats(dataset)],
+    )
+
+
+def write_index(
+    boards: dict[str, dict[str, pd.DataFrame]],
+    leaderboard: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    dataset: str,
+    command: str,
+) -> str:
+    """Write one page that leads to the leaderboard of each data set; demo and real stand apart.
+
+    Parameters
+    ----------
+    boards
+        ``leaderboard`` and ``verdicts`` of each data set whose papers have been compared.
+    leaderboard, verdicts
+        Of this command's data set.
+    dataset, command
+        Of this command.
+    """
+    from wbc_pipeline.evaluation.report.described import describe
+    from wbc_pipeline.evaluation.report.page import DEMO, render_report
+    from wbc_pipeline.evaluation.scores import index
+    from wbc_pipeline.sources.combined import set_names
+
+    boards = boards | {dataset: {"leaderboard": leaderboard, "verdicts": verdicts}}
+    demo = [name for name in boards if "demo" in set_names(name)]
+    real = {name: tables for name, tables in boards.items() if name not in demo}
+    items = {"leaderboards": index.list_boards(real), "verdicts": index.list_verdicts(real)}
+    drawn = {name: boards[name] for name in demo}
+    items["demo"] = describe(index.list_boards(drawn), DEMO, "These scores say that all runs.")
+    made = describe_command(dataset, command, {})
+    return render_report(
+        title="Leaderboards of all data sets",
+        dataset=", ".join(boards),
+        is_demo=False,
+        summary={name: fact for name, fact in made.items() if name != "data set"},
+        items={name: table for name, table in items.items() if len(table)},
+    )
+
+
+def _explain_classes(leaderboard: pd.DataFrame) -> list[str]:
+    """Say that models answer different sets of classes, if they do."""
+    groups = leaderboard.groupby("class_names")["paper"].unique()
+    if len(groups) < 2:
+        return []
+    each = "; ".join(f"{names} by {', '.join(papers)}" for names, papers in groups.items())
+    return [f"Models tell different classes apart, and have places apart: {each}."]
