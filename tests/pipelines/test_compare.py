@@ -121,7 +121,7 @@ def test_the_card_says_what_the_champion_is_worth_and_where_it_fails(compared):
     for row in by_class.to_dict("records"):
         assert f"| {row['label']} | {row['images']} |" in text
         assert row["f1_low"] <= row["f1"] <= row["f1_high"]
-    assert "- `demo`: MIT" in text
+    assert "- `demo`, demo smears, rendered by this project: MIT" in text
     assert "![" in text and (card / "failures.png").stat().st_size > 10_000
 
 

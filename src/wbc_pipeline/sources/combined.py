@@ -247,15 +247,15 @@ def caveats(dataset: str) -> list[str]:
 
 
 def licences(dataset: str) -> dict[str, str]:
-    """Say under which licence the images of each of these data sets are, and of which download.
+    """Name the download of each of these data sets, and the licence of its images.
 
     Examples
     --------
     >>> licences("blood_cells+lisc")["blood_cells"]
-    'MIT (Kaggle paultimothymooney/blood-cells)'
+    'Kaggle paultimothymooney/blood-cells: MIT'
     """
     modules = {name: load_source(name) for name in set_names(dataset)}
-    return {name: f"{module.LICENCE} ({module.PUBLIC_NAME})" for name, module in modules.items()}
+    return {name: f"{module.PUBLIC_NAME}: {module.LICENCE}" for name, module in modules.items()}
 
 
 def _shared_classes(listings: Mapping[str, pd.DataFrame], asked: str) -> set[str]:

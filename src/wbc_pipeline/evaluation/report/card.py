@@ -45,7 +45,7 @@ def render_card(
     caveats
         What has to be known of the data.
     licences
-        Of the images, by data set, each with the download whose page says more.
+        By data set: the download, whose page says more, and the licence of its images.
     command
         That made it.
 
