@@ -130,7 +130,7 @@ def test_a_folder_that_refuses_files_is_told_before_any_node_runs(refused, tmp_p
     ("words", "parameters", "message"),
     [
         (["--pipelines=bled"], {}, "There is no pipeline 'bled'. Did you mean 'blend'? Known are"),
-        (["--pipelines=report"], {}, "There is no pipeline 'report'. Known are __default__, audit"),
+        (["--pipelines=figures"], {}, "There is no pipeline 'figures'. Known are __default__"),
         (["--pipelines=blend", "--nodes=train"], {}, "Did you mean: ['blend.experiment.train']"),
         (["--pipelines=blend", "--tags=report"], {}, "`kedro registry describe blend` lists"),
         (["--pipelines=blend", "--env=papers"], {}, "name a folder of conf/ with --env"),
