@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from click import ClickException
+from kedro.framework.session import KedroSession
 from kedro.framework.startup import bootstrap_project
 
 from wbc_pipeline.parameters.checks import check_group
@@ -34,6 +35,13 @@ def load():
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
 def test_shipped_parameters_are_accepted(load, env):
     check_parameters(load(env))
+
+
+def test_the_catalogue_of_all_pipelines_together_can_be_had(tmp_path):
+    bootstrap_project(PROJECT)  # as kedro-viz, `kedro ipython` and notebooks ask for it
+    with KedroSession.create(PROJECT, runtime_params={"data": str(tmp_path)}) as session:
+        catalog = session.load_context().catalog
+    assert catalog.load("params:predict").confidence.images > 1
 
 
 def test_names_and_lists_of_a_table_can_be_said_on_the_command_line(load):

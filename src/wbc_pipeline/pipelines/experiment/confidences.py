@@ -15,7 +15,7 @@ from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.nodes import ALL, RUN_COLUMNS
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
-from wbc_pipeline.pipelines.predict.options import ConfidenceOptions
+from wbc_pipeline.pipelines.predict.options import ConfidenceOptions, PredictOptions
 
 pd = lazy.load("pandas")
 
@@ -34,7 +34,7 @@ def fit_confidences(
     predicted: dict[str, Result],
     variants: Variants,
     device: str,
-    options: ConfidenceOptions,
+    options: PredictOptions,
     chosen: Selection = ALL,
 ) -> dict[str, Task]:
     """Describe what is fitted beside each training that a user may ask about images of their own.
@@ -63,7 +63,7 @@ def fit_confidences(
             result, answers = trainings[f"{name}/{run.name}"], predicted[f"{name}/{run.name}"]
             labels = rows["label"].astype(str).to_numpy()
             key = Key(
-                params={"variant": name, **run.key, **options.model_dump()},
+                params={"variant": name, **run.key, **options.confidence.model_dump()},
                 data={
                     "training": result.digest,
                     "predictions": answers.digest,
@@ -82,7 +82,7 @@ def fit_confidences(
                 rows=run.rows,
                 labels=labels,
                 measure=measure,
-                options=options,
+                options=options.confidence,
                 device=place,
             )
             tasks[f"{name}/{run.name}"] = Task(key, compute)

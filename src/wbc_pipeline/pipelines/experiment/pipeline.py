@@ -148,7 +148,7 @@ def _confidence_pipeline(group: str, shared: dict[str, str]) -> Pipeline:
         **{name: f"{group}.{name}" for name in ("trainings", "predicted")},
         "images": "images",
         "device": "params:device",
-        "options": "params:predict.confidence",
+        "options": "params:predict",
     }
     return Pipeline(
         [

@@ -9,7 +9,7 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.results import Result, policy
 from wbc_pipeline.keys import Key, code_digest, run_name
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
-from wbc_pipeline.pipelines.predict.options import ConfidenceOptions
+from wbc_pipeline.pipelines.predict.options import PredictOptions
 from wbc_pipeline.pipelines.preprocessing.options import ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import (
     PaperOptions,
@@ -166,7 +166,7 @@ def compare_with_paper(
 
 
 def score_abstention(
-    predictions: pd.DataFrame, options: ConfidenceOptions, dataset: str
+    predictions: pd.DataFrame, options: PredictOptions, dataset: str
 ) -> dict[str, Any]:
     """Score what networks answer if they may abstain, by limits of the validation part.
 
@@ -178,7 +178,7 @@ def score_abstention(
     from wbc_pipeline.evaluation.figures.abstention import coverage_risk
     from wbc_pipeline.evaluation.scores.abstention import abstention_scores
 
-    scores = abstention_scores(predictions, answered=options.answered)
+    scores = abstention_scores(predictions, answered=options.confidence.answered)
     figure = coverage_risk(predictions, scores, dataset=dataset)
     return {"abstention": scores, "coverage_risk": figure} if len(scores) else {}
 

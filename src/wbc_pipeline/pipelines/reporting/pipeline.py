@@ -106,7 +106,7 @@ def report_pipeline(
                 nodes.score_abstention,
                 {
                     "predictions": f"{paper}.predictions",
-                    "options": "params:predict.confidence",
+                    "options": "params:predict",
                     "dataset": "params:dataset",
                 },
                 f"{report}.score_abstention_items",
