@@ -1,12 +1,17 @@
 """The challenge paper: every row of its tables as a variant, on shifted images of few classes."""
 
+import logging
+
 import numpy as np
 import pandas as pd
 import pytest
 from kept_results import PROJECT, result_of, variants_of
 
 from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.pipelines.challenge.nodes import report_crops
+from wbc_pipeline.pipelines.challenge.nodes import follow_maturation, report_crops
+from wbc_pipeline.pipelines.challenge.options import MaturationOptions
+from wbc_pipeline.pipelines.reporting.options import ScoreOptions
+from wbc_pipeline.training.options import merge_stages
 
 TABLES = (
     *("experiments", "claims", "class_recalls", "chain_errors", "crop_misses", "missed_by_all"),
@@ -118,6 +123,17 @@ def test_claims_are_judged_by_intervals(report):
     assert set(table["verdict"]) <= {"supported", "refuted", "undecided"}
     lifted = table[table["hypothesis"] == "ordinal_lifts_precursors"]
     assert "mean recall" in lifted["finding"].iloc[1]
+
+
+def test_a_class_of_the_chain_that_nobody_knows_is_warned_of(predictions, caplog):
+    chain = ["PMY", "LYM", "lymphocyte", "seg_neutrophil"]
+    options = MaturationOptions(chain=chain, precursors=["lymphocyte"], shown=["baseline"])
+    score = ScoreOptions(bins=15, resamples=20, level=0.95)
+    with caplog.at_level(logging.WARNING, "wbc_pipeline"):
+        table = follow_maturation(predictions, options, score, "demo")["chain_errors"]
+    assert caplog.text.count("is left out") == 1  # PMY is a code, which the demo lacks
+    assert "challenge.maturation.chain: LYM is neither a class" in caplog.text
+    assert len(table)
 
 
 def test_recalls_of_the_demo_s_classes_stand_beside_the_printed_ones(report):
@@ -277,6 +293,16 @@ def test_more_epochs_by_command_are_as_many_for_gradual_as_for_what_it_is_held_a
     own = load(None, challenge={"train": {"epochs": 10}}).challenge
     (whole,) = own.variants.root["fine_tuned"].stages.values()
     assert whole["epochs"] == 10 + 10
+
+
+@pytest.mark.parametrize("env", [None, "test", "paper"])
+def test_the_curriculum_learns_for_as_many_epochs_as_what_it_is_held_against(load, env):
+    own = load(env).challenge
+    epochs = [
+        [stage.epochs for stage in merge_stages(own.train, own.variants.root[name].stages).values()]
+        for name in ("curriculum", "hard_augmentation")
+    ]
+    assert epochs[0] == epochs[1]
 
 
 @pytest.mark.parametrize("env", [None, "test", "paper"])
