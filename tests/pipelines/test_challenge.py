@@ -1,6 +1,8 @@
 """The challenge paper: every row of its tables as a variant, on shifted images of few classes."""
 
+import json
 import logging
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -172,6 +174,36 @@ def test_prior_correction_divides_the_same_network_s_probabilities(challenged, p
     expected = plain / shares[[name.removeprefix("p_") for name in columns]].to_numpy()
     expected = expected.div(expected.sum(axis=1), axis=0)
     np.testing.assert_allclose(corrected.loc[expected.index], expected, atol=1e-5)
+
+
+def read(challenged, variant, name):
+    return result_of(challenged / "06_models/demo/challenge", f"{variant}/source-0") / name
+
+
+def test_variants_that_differ_in_their_answers_share_the_baseline_s_training(challenged):
+    plain = read(challenged, "baseline", "weights.safetensors").read_bytes()
+    for name in ("turns", "prior_correction"):
+        assert read(challenged, name, "weights.safetensors").read_bytes() == plain
+        summary = json.loads(read(challenged, name, "summary.json").read_text())
+        assert summary["shared_stages"] == "head of baseline, all of baseline"
+    assert not [*(challenged / "06_models").rglob(".stages-*")]
+
+
+def test_what_begins_with_shared_stages_ends_as_if_it_had_trained_them(
+    run_pipeline, challenged, tmp_path
+):
+    summary = json.loads(read(challenged, "decoupled", "summary.json").read_text())
+    assert summary["shared_stages"] == "head of baseline, all of baseline"
+    alone = shutil.copytree(challenged, tmp_path / "alone")
+    shutil.rmtree(alone / "06_models/demo/challenge/decoupled")
+    run_pipeline("challenge", alone, variants="decoupled", how={"tags": ["training"]}, **QUIET)
+    assert not json.loads(read(alone, "decoupled", "summary.json").read_text())["shared_stages"]
+    files = (read(data, "decoupled", "weights.safetensors") for data in (challenged, alone))
+    assert len({file.read_bytes() for file in files}) == 1
+    columns = ["stage", "epoch", "train_loss", "val_macro_f1"]
+    histories = (read(data, "decoupled", "history.parquet") for data in (challenged, alone))
+    first, second = (pd.read_parquet(file)[columns] for file in histories)
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_training_validation_and_test_see_images_of_their_own_degradation(challenged):

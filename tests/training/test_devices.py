@@ -85,3 +85,18 @@ def test_the_probe_runs_for_real():
     )
     assert len(choice["images_per_second"]) == 4
     assert min(choice["images_per_second"].values()) > 0
+
+
+def test_a_hopelessly_slow_precision_is_timed_once(monkeypatch):
+    clock = iter([0, 20, 20, 21])  # seconds
+    monkeypatch.setattr(devices.time, "perf_counter", lambda: next(clock))
+    speed = devices._images_per_second(
+        build_network("blend_cnn", {"classes": 2, "image_size": 16}, seed=0),
+        precision="32-true",
+        channels_last=False,
+        shape=(2, 3, 16, 16),
+        device=torch.device("cpu"),
+        steps=3,
+        fastest=2.0,  # 1 s a step
+    )
+    assert speed == 0.1

@@ -14,6 +14,9 @@ from wbc_pipeline.training.options import TrainerOptions
 
 # A change of precision or layout must gain this much; timing noise alone decides nothing.
 WORTHWHILE = 1.1
+# Processors without bfloat16 emulate it ten times slower: a first step that takes this many
+# seconds, and this many times as long as the fastest, is enough.
+LONG_STEP, HOPELESS = 1.0, 8.0
 
 
 def choose_device(device: str) -> torch.device:
@@ -96,7 +99,7 @@ def probe_precision(
         ``images_per_second`` of all four combinations. Plain float32 unless another is faster
         by a tenth.
     """
-    speeds = {}
+    speeds: dict[tuple[str, bool], float] = {}
     for precision in ("32-true", "bf16-mixed"):
         for channels_last in (False, True):
             speeds[precision, channels_last] = _images_per_second(
@@ -106,6 +109,7 @@ def probe_precision(
                 shape=(batch_size, 3, image_size, image_size),
                 device=device,
                 steps=steps,
+                fastest=max(speeds.values(), default=0.0),
             )
     best = max(speeds, key=speeds.get)
     if speeds[best] < WORTHWHILE * speeds["32-true", False]:
@@ -128,7 +132,9 @@ def _images_per_second(
     shape: tuple[int, ...],
     device: torch.device,
     steps: int,
+    fastest: float,
 ) -> float:
+    """Time training steps; one on a CPU that warms up hopelessly slowly is not repeated."""
     layout = torch.channels_last if channels_last else torch.contiguous_format
     network = network.to(device, memory_format=layout).train()
     optimizer = torch.optim.Adam(network.parameters())
@@ -148,4 +154,7 @@ def _images_per_second(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         seconds.append(time.perf_counter() - start)
+        slower = fastest * seconds[0] / len(images)
+        if device.type == "cpu" and seconds[0] > LONG_STEP and slower > HOPELESS:
+            return len(images) / seconds[0]
     return len(images) / min(seconds[1:])
