@@ -142,12 +142,14 @@ def train(
     rows = rows.assign(label=rows["label"].where(labelled))  # a class left out is no output
     runs = list(iterate_runs(splits, rows))
     classes = sorted(rows["label"].dropna().unique())
-    trainings = {}
+    trainings, weights = {}, {}
     for name, variant in variants.select(chosen).networks.items():
         seen = training_views(variant, views)
         refuse_leaks(name, seen, rows, runs)
         size = seen[network_class(variant.network).views[0]].pixels.shape[1]
-        weights = weights_file(variant)
+        asked = variant.arguments.get("backbone"), variant.weights
+        if asked not in weights:  # what lacks is warned of once
+            weights[asked] = weights_file(variant)
         stages = with_own_names(merge_stages(schedule, variant.stages), classes, variant=name)
         for run in runs:
             training = training_of(
@@ -159,7 +161,7 @@ def train(
                     "image_size": size,
                     **variant.arguments,
                 },
-                weights=weights,
+                weights=weights[asked],
                 stages=stages,
                 trainer=trainer,
                 device=choose_device(device),
