@@ -5,7 +5,8 @@ import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import mkdtemp
+from weakref import finalize
 
 import torch
 
@@ -61,7 +62,7 @@ class SharedStages:
     def __init__(self, beginnings: Iterable[Mapping[str, str]]):
         self._waiting = Counter(stage for stages in beginnings for stage in stages.values())
         self._variants: dict[str, str] = {}
-        self._place: TemporaryDirectory | None = None
+        self._place: Path | None = None
 
     def bring(self, beginning: Mapping[str, str], folder: Path) -> dict[str, str]:
         """Put what earlier trainings have finished where `fit.fit` resumes.
@@ -111,12 +112,9 @@ class SharedStages:
 
     def _keep(self, known: str, state: Path, best: Path) -> None:
         if self._place is None:  # `prune` finds it, should the command be killed
-            self._place = TemporaryDirectory(
-                dir=state.parents[2],
-                prefix=".stages-",
-                suffix=".making",
-                ignore_cleanup_errors=True,
-            )
+            place = mkdtemp(dir=state.parents[2], prefix=".stages-", suffix=".making")
+            finalize(self, shutil.rmtree, place, ignore_errors=True)
+            self._place = Path(place)
         kept_state, kept_best = self._files(known)
         kept_state.parent.mkdir(exist_ok=True)
         has_best = best.exists() and _link(best, kept_best)
@@ -130,7 +128,7 @@ class SharedStages:
                 file.unlink(missing_ok=True)
 
     def _files(self, known: str) -> tuple[Path, Path]:
-        return checkpoint_files(Path(self._place.name), known)
+        return checkpoint_files(self._place, known)
 
 
 def _link(file: Path, link: Path) -> bool:
