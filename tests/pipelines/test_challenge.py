@@ -1,12 +1,19 @@
 """The challenge paper: every row of its tables as a variant, on shifted images of few classes."""
 
+import json
+import logging
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 from kept_results import PROJECT, result_of, variants_of
 
 from wbc_pipeline.datasets.results import Result
-from wbc_pipeline.pipelines.challenge.nodes import report_crops
+from wbc_pipeline.pipelines.challenge.nodes import follow_maturation, report_crops
+from wbc_pipeline.pipelines.challenge.options import MaturationOptions
+from wbc_pipeline.pipelines.reporting.options import ScoreOptions
+from wbc_pipeline.training.options import merge_stages
 
 TABLES = (
     *("experiments", "claims", "class_recalls", "chain_errors", "crop_misses", "missed_by_all"),
@@ -120,6 +127,17 @@ def test_claims_are_judged_by_intervals(report):
     assert "mean recall" in lifted["finding"].iloc[1]
 
 
+def test_a_class_of_the_chain_that_nobody_knows_is_warned_of(predictions, caplog):
+    chain = ["PMY", "LYM", "lymphocyte", "seg_neutrophil"]
+    options = MaturationOptions(chain=chain, precursors=["lymphocyte"], shown=["baseline"])
+    score = ScoreOptions(bins=15, resamples=20, level=0.95)
+    with caplog.at_level(logging.WARNING, "wbc_pipeline"):
+        table = follow_maturation(predictions, options, score, "demo")["chain_errors"]
+    assert caplog.text.count("is left out") == 1  # PMY is a code, which the demo lacks
+    assert "challenge.maturation.chain: LYM is neither a class" in caplog.text
+    assert len(table)
+
+
 def test_recalls_of_the_demo_s_classes_stand_beside_the_printed_ones(report):
     table = report("class_recalls").set_index(["variant", "code"])
     assert table.loc[("baseline", "LY"), "printed"] == 0.9567
@@ -156,6 +174,36 @@ def test_prior_correction_divides_the_same_network_s_probabilities(challenged, p
     expected = plain / shares[[name.removeprefix("p_") for name in columns]].to_numpy()
     expected = expected.div(expected.sum(axis=1), axis=0)
     np.testing.assert_allclose(corrected.loc[expected.index], expected, atol=1e-5)
+
+
+def read(challenged, variant, name):
+    return result_of(challenged / "06_models/demo/challenge", f"{variant}/source-0") / name
+
+
+def test_variants_that_differ_in_their_answers_share_the_baseline_s_training(challenged):
+    plain = read(challenged, "baseline", "weights.safetensors").read_bytes()
+    for name in ("turns", "prior_correction"):
+        assert read(challenged, name, "weights.safetensors").read_bytes() == plain
+        summary = json.loads(read(challenged, name, "summary.json").read_text())
+        assert summary["shared_stages"] == "head of baseline, all of baseline"
+    assert not [*(challenged / "06_models").rglob(".stages-*")]
+
+
+def test_what_begins_with_shared_stages_ends_as_if_it_had_trained_them(
+    run_pipeline, challenged, tmp_path
+):
+    summary = json.loads(read(challenged, "decoupled", "summary.json").read_text())
+    assert summary["shared_stages"] == "head of baseline, all of baseline"
+    alone = shutil.copytree(challenged, tmp_path / "alone")
+    shutil.rmtree(alone / "06_models/demo/challenge/decoupled")
+    run_pipeline("challenge", alone, variants="decoupled", how={"tags": ["training"]}, **QUIET)
+    assert not json.loads(read(alone, "decoupled", "summary.json").read_text())["shared_stages"]
+    files = (read(data, "decoupled", "weights.safetensors") for data in (challenged, alone))
+    assert len({file.read_bytes() for file in files}) == 1
+    columns = ["stage", "epoch", "train_loss", "val_macro_f1"]
+    histories = (read(data, "decoupled", "history.parquet") for data in (challenged, alone))
+    first, second = (pd.read_parquet(file)[columns] for file in histories)
+    pd.testing.assert_frame_equal(first, second)
 
 
 def test_training_validation_and_test_see_images_of_their_own_degradation(challenged):
@@ -277,6 +325,16 @@ def test_more_epochs_by_command_are_as_many_for_gradual_as_for_what_it_is_held_a
     own = load(None, challenge={"train": {"epochs": 10}}).challenge
     (whole,) = own.variants.root["fine_tuned"].stages.values()
     assert whole["epochs"] == 10 + 10
+
+
+@pytest.mark.parametrize("env", [None, "test", "paper"])
+def test_the_curriculum_learns_for_as_many_epochs_as_what_it_is_held_against(load, env):
+    own = load(env).challenge
+    epochs = [
+        [stage.epochs for stage in merge_stages(own.train, own.variants.root[name].stages).values()]
+        for name in ("curriculum", "hard_augmentation")
+    ]
+    assert epochs[0] == epochs[1]
 
 
 @pytest.mark.parametrize("env", [None, "test", "paper"])

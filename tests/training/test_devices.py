@@ -6,6 +6,8 @@ from wbc_pipeline.models import build_network
 from wbc_pipeline.training import devices
 from wbc_pipeline.training.options import TrainerOptions
 
+CPU = torch.device("cpu")
+
 
 def test_auto_finds_a_device():
     assert devices.choose_device("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,7 +32,8 @@ def test_more_devices_than_gpus_are_refused(monkeypatch):
         devices.check_devices(TrainerOptions(devices=2), torch.device("cuda"))
 
 
-def probe(monkeypatch, speeds):
+def probe(monkeypatch, speeds, *, bfloat16=True):
+    monkeypatch.setattr(devices, "has_bfloat16", lambda device: bfloat16)
     monkeypatch.setattr(
         devices,
         "_images_per_second",
@@ -63,6 +66,22 @@ def test_a_gain_within_noise_keeps_plain_float32(monkeypatch):
     assert (choice["precision"], choice["channels_last"]) == ("32-true", False)
 
 
+def test_a_processor_without_bfloat16_is_not_asked_for_it(monkeypatch):
+    plain = {("32-true", False): 100.0, ("32-true", True): 120.0}
+    choice = probe(monkeypatch, plain, bfloat16=False)
+    assert (choice["precision"], choice["channels_last"]) == ("32-true", True)
+
+
+@pytest.mark.parametrize(
+    ("found", "expected"),
+    [({"avx2": True, "amx_bf16": False}, False), ({"amx_bf16": True}, True), ({}, True)],
+)
+def test_processors_with_bfloat16_are_known_by_their_instructions(monkeypatch, found, expected):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: found, raising=False)
+    assert devices.has_bfloat16(CPU) is expected
+    assert devices.has_bfloat16(torch.device("cuda"))
+
+
 @pytest.mark.parametrize("segments", [True, False])
 def test_joint_networks_are_probed(segments):
     choice = devices.probe_precision(
@@ -72,7 +91,7 @@ def test_joint_networks_are_probed(segments):
         device=torch.device("cpu"),
         steps=1,
     )
-    assert len(choice["images_per_second"]) == 4
+    assert len(choice["images_per_second"]) == (4 if devices.has_bfloat16(CPU) else 2)
 
 
 def test_the_probe_runs_for_real():
@@ -83,5 +102,5 @@ def test_the_probe_runs_for_real():
         device=torch.device("cpu"),
         steps=1,
     )
-    assert len(choice["images_per_second"]) == 4
+    assert len(choice["images_per_second"]) == (4 if devices.has_bfloat16(CPU) else 2)
     assert min(choice["images_per_second"].values()) > 0

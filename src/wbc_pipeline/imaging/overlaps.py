@@ -29,6 +29,7 @@ _VOTES = 3  # hashed features that two images must have in common
 _SIMILAR = 0.85  # cosine from which two features may show the same spot
 _SAMPLE = 200  # images that the mean feature is taken from
 _REMEMBERED = 2048  # images whose features are kept for the comparison of candidates
+_REMEMBERED_DETAILS = 512  # and whose details, which take more: 64 kB of 128 pixels
 
 
 def find_overlaps(
@@ -96,8 +97,12 @@ def find_overlaps(
         transform = registration.fit_map(points, onto, below @ above.T, similar=_SIMILAR)
         if transform is None:
             return 0.0, 0.0
-        below, above = (_detail(images[places[number]]) for number in (first, second))
+        below, above = detail(first), detail(second)
         return registration.compare(above, transform, below)
+
+    @lru_cache(_REMEMBERED_DETAILS)
+    def detail(number: int) -> np.ndarray:
+        return _detail(images[places[number]])
 
     def compare(numbered: tuple[int, np.ndarray]) -> tuple[float, float]:
         number, (first, second) = numbered

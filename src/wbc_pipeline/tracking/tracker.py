@@ -4,12 +4,14 @@ import getpass
 import json
 import logging
 import math
+import shutil
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial, wraps
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import mlflow
@@ -47,7 +49,7 @@ RUN_KEYS = ["variant", "protocol", "seed"]
 # How the names of curves begin: losses and metrics, and what a stage trains at which rate.
 CURVES = ("train_", "val_", "learning_rate", "stage_number", "unfrozen_parameters")
 SUMMARY_METRICS = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
-SUMMARY_TAGS = ("precision", "channels_last", "device", "hardware")
+SUMMARY_TAGS = ("precision", "channels_last", "device", "hardware", "shared_stages")
 CONFIDENCE = "confidence"  # tag: digest of what was fitted beside the training
 COMPLETE = "is_complete"  # tag of a run that has all that its training left behind
 FOLDER = "result_folder"
@@ -279,12 +281,22 @@ class Tracker:
 
     @_never_fails
     def log_figures(self, paper: str, figures: dict[str, Any], runs: pd.DataFrame) -> None:
-        """Log each run's own figure; ``figures`` has names like ``blend-source-0.png``."""
+        """Log each run's own figure; ``figures`` has names like ``blend-source-0.png``.
+
+        What the report has drawn already is not drawn again.
+        """
         for row in runs.to_dict("records"):
-            figure = figures.get(f"{row['variant']}-{row['protocol']}-{row['seed']}.png")
-            run = self._find(paper, row["key"]) if figure is not None else None
-            if run is not None:
-                self._client.log_figure(run.info.run_id, figure, "figures/run.png")
+            name = f"{row['variant']}-{row['protocol']}-{row['seed']}.png"
+            run = self._find(paper, row["key"]) if name in figures else None
+            if run is None:
+                continue
+            place = Path(run.data.params["dataset"], paper, "runs", name)
+            if self._reports is None or not (self._reports / place).is_file():
+                self._client.log_figure(run.info.run_id, figures[name], "figures/run.png")
+                continue
+            with TemporaryDirectory() as folder:
+                copy = shutil.copy(self._reports / place, Path(folder, "run.png"))
+                self._client.log_artifact(run.info.run_id, copy, "figures")
 
     @_never_fails
     def _connect(self) -> mlflow.MlflowClient | None:

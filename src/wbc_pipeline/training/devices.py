@@ -14,6 +14,7 @@ from wbc_pipeline.training.options import TrainerOptions
 
 # A change of precision or layout must gain this much; timing noise alone decides nothing.
 WORTHWHILE = 1.1
+BFLOAT16 = ("amx_bf16", "avx512_bf16", "bf16", "sve_bf16")  # instructions of x86 and Arm
 
 
 def choose_device(device: str) -> torch.device:
@@ -68,6 +69,12 @@ def _processor() -> str:
         return platform.processor() or platform.machine()
 
 
+def has_bfloat16(device: torch.device) -> bool:
+    """Tell whether a device multiplies bfloat16 itself, as far as torch knows."""
+    found = getattr(torch.cpu, "get_capabilities", dict)()  # which older ones lack
+    return device.type != "cpu" or not found or any(found.get(name) for name in BFLOAT16)
+
+
 def probe_precision(
     build: Callable[[], nn.Module],
     *,
@@ -77,6 +84,8 @@ def probe_precision(
     steps: int = 3,
 ) -> dict:
     """Time training steps in both precisions and layouts, and choose the fastest.
+
+    A processor without bfloat16 emulates it, ten times slower, and is not asked.
 
     Parameters
     ----------
@@ -93,11 +102,11 @@ def probe_precision(
     -------
     dict
         ``precision`` and ``channels_last`` as Lightning and torch name them, and
-        ``images_per_second`` of all four combinations. Plain float32 unless another is faster
+        ``images_per_second`` of the combinations. Plain float32 unless another is faster
         by a tenth.
     """
     speeds = {}
-    for precision in ("32-true", "bf16-mixed"):
+    for precision in ("32-true", *(["bf16-mixed"] if has_bfloat16(device) else [])):
         for channels_last in (False, True):
             speeds[precision, channels_last] = _images_per_second(
                 build(),

@@ -149,6 +149,12 @@ def fit(
     return Fit(table, pd.DataFrame(paths, columns=list(types)).astype(types), summary)
 
 
+def checkpoint_files(folder: Path, stage: str) -> tuple[Path, Path]:
+    """Name what `fit` leaves of a stage: its state after the last epoch, and its best weights."""
+    files = _Files(folder, stage)
+    return files.state, files.best
+
+
 def remove_checkpoints(folder: Path, stages: Mapping[str, StageOptions]) -> None:
     """Remove what `fit` resumes from."""
     for name in stages:

@@ -66,3 +66,12 @@ def test_a_sheet_has_a_row_for_each_curve_and_view():
     figure = degraded_sheet(pictures, label="monocyte", dataset="demo")
     check(figure, "one monocyte · demo", "noise, image", "jpeg restored,\nimage", "0.35", "clean")
     assert sum(bool(axes.images) for axes in figure.axes) == 5
+
+
+@pytest.mark.filterwarnings("error")
+def test_of_dozens_of_variants_the_best_are_shown_and_all_are_counted():
+    many = make_scores([f"preprocessing_augmentation_{number}" for number in range(40)])
+    many.loc[many["variant"].str.endswith("_33"), "accuracy"] += 0.05
+    figure = robustness_curves(many, dataset="demo")
+    check(figure, "(8 best of 40 variants)", "preprocessing_augmentation_33")
+    assert len(figure.legends[0].get_texts()) == 8

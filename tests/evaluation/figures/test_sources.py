@@ -149,6 +149,12 @@ def test_what_was_not_run_or_tested_leaves_no_curve(predictions):
     assert not any(text.startswith("monocyte") for text in texts_of(figure))
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_test_part_of_one_class_leaves_a_panel_without_curves():
+    run = make_predictions(variants=["blend"], protocols=["source"])
+    check(figures.roc_curves(run[run["label"] == "monocyte"]), "blend · source", "no curve")
+
+
 def test_thirteen_classes_have_curves_that_differ():
     classes = [f"a class of cells {i}" for i in range(13)]
     run = make_predictions(variants=["blend"], protocols=["source"], classes=classes, sources=200)

@@ -85,3 +85,13 @@ def test_what_every_network_misses_is_shown_with_their_answers():
     assert tiles_of(figure) == ["neutrophil →\neosinophil 93%"] * 3
     check(figure, "Missed by every network · demo", "eosinophil 30", "TRAIN/2.png")
     check(figures.missed_sheet(cells[:0], read), "each cell is recognised")
+
+
+def test_rows_of_a_sheet_stand_no_further_apart_than_their_texts():
+    cells = make_cells(20, suspects=20).assign(answers="eosinophil 30")
+    figure = figures.missed_sheet(cells, read)
+    figure.draw_without_rendering()
+    first, second = (figure.axes[place] for place in (0, figures.COLUMNS))
+    above = second.title.get_window_extent()
+    below = first.xaxis.label.get_window_extent()
+    assert 0 < (below.y0 - above.y1) / figure.dpi < 0.3  # inches

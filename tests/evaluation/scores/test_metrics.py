@@ -202,6 +202,16 @@ def test_folds_are_pooled_and_scored_by_themselves():
         assert row.images == len(own)
 
 
+def test_scores_of_a_run_with_one_fold_are_taken_from_the_pooled_ones():
+    run = _two_runs()
+    manifest = pd.DataFrame({"image_id": run["image_id"].unique(), "domain": None})
+    halves = pd.factorize(run["source_id"])[0] % 2 * (run["variant"] == "blend")
+    folds = run.assign(fold=halves)
+    pooled = score_predictions(folds, resamples=9)
+    table = score_by_fold(folds, manifest, pooled=pooled, resamples=9)
+    pd.testing.assert_frame_equal(table, score_by_fold(folds, manifest, resamples=9))
+
+
 def test_a_fold_is_named_after_the_domain_or_data_set_that_it_tests():
     run = _two_runs().query("variant == 'blend'")
     fold = pd.factorize(run["source_id"])[0] % 2

@@ -53,7 +53,8 @@ def chain_matrices(counts: pd.DataFrame, *, dataset: str = "") -> Figure:
         for row, column in np.ndindex(*shares.shape):
             colour = "white" if shares[row, column] > 0.55 else "#333333"
             style = {"ha": "center", "va": "center", "size": 8.5, "color": colour}
-            axes.text(column, row, f"{100 * shares[row, column]:.0f}", **style)
+            text = axes.text(column, row, f"{100 * shares[row, column]:.0f}", **style)
+            text.set_in_layout(False)  # measuring it takes long
         _outline_neighbours(axes, [*matrix.index], [*matrix.columns])
         axes.set_yticks(range(len(matrix)), matrix.index)
         slant = {"rotation": 35, "ha": "right", "rotation_mode": "anchor"}

@@ -24,6 +24,7 @@ from wbc_pipeline.evaluation.figures.style import (
 )
 from wbc_pipeline.evaluation.scores.comparison import published_values
 
+MOST_VARIANTS = 12  # whose lines can be told apart
 MOST_LINES = 8  # of a panel: as many as there are colours
 TILE = 1.3  # inches of an image in the sheet, at most
 LETTERS = 16  # in a line of text beside it
@@ -46,6 +47,9 @@ def robustness_curves(
 ) -> Figure:
     """Lines of accuracy over the amount of degradation, a column of panels per protocol.
 
+    Of more than ``MOST_VARIANTS`` those are shown whose mean accuracy is the highest, each in a
+    colour of its own; the title says so.
+
     Curves over the same amounts share a panel, told apart by their dashes, as long as it has no
     more than ``MOST_LINES`` lines.
 
@@ -61,6 +65,11 @@ def robustness_curves(
         See ``style``.
     """
     title = "Accuracy on degraded images"
+    if (every := scores["variant"].nunique()) > MOST_VARIANTS:
+        means = scores.groupby("variant", sort=False)["accuracy"].mean()
+        best, variants = means.nlargest(len(PALETTE)).index, None
+        scores = scores[scores["variant"].isin(best)]
+        title = f"{title} ({len(best)} best of {every} variants)"
     colours, protocols = variant_colours(scores, variants), distinct(scores["protocol"])
     panels = _share_panels(scores)
     styles = _line_styles(panels, colours)

@@ -285,7 +285,8 @@ def _draw_confusion(axes: Axes, counts: np.ndarray) -> None:
         if classes <= 5:
             text += f"\n({counts[row, column]:,})"
         colour = "white" if share[row, column] > 0.55 else "#333333"
-        axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=size)
+        style = {"ha": "center", "va": "center", "color": colour, "fontsize": size}
+        axes.text(column, row, text, **style).set_in_layout(False)  # measuring it takes long
 
 
 def _draw_reliability(

@@ -273,6 +273,9 @@ def _draw_roc(axes: Axes, runs: pd.DataFrame | None, classes: Sequence[str]) -> 
             axes.fill_between(FALSE_POSITIVE_RATES, low, high, alpha=faint, lw=0, **style)
         style |= {"linestyle": DASHES[number // len(PALETTE) % len(DASHES)], "label": label}
         axes.plot(FALSE_POSITIVE_RATES, rates.mean(axis=0), linewidth=1.2, **style)
+    if not axes.get_legend_handles_labels()[1]:
+        axes.text(0.5, 0.5, "no curve: one class alone", ha="center", va="center", color="#666666")
+        return
     size = {"fontsize": 6.5 if len(classes) > 6 else 8, "labelspacing": 0.2, "handlelength": 1.5}
     box = {"frameon": True, "framealpha": 0.8, "edgecolor": "none", "borderpad": 0.1}
     axes.legend(loc="lower right", title="AUC", title_fontsize=size["fontsize"], **size, **box)

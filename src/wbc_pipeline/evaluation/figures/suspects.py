@@ -26,6 +26,9 @@ from wbc_pipeline.evaluation.figures.style import (
 
 COLUMNS, ROWS = 8, 6  # of the sheet
 LINE = 32  # characters that fit below a picture
+TILE_INCHES = 1.7  # of a picture's side, with the space beside it
+SIZE_ABOVE, SIZE_BELOW = 8, 6  # points of the text
+LINE_INCHES = 1.3 / 72  # of a line's height, for each point of its text
 
 
 @drawn(
@@ -156,7 +159,11 @@ def _sheet(
         title = f"{title} ({len(shown)} of {len(cells):,})"
     rows = -(-len(shown) // COLUMNS)
     columns = min(COLUMNS, max(len(shown), 4))
-    figure = new_figure(title, dataset, height=0.7 + 2.75 * rows, width=1.7 * columns)
+    texts = [below(cell) for _, cell in shown.iterrows()]
+    lines = max(text.count("\n") + 1 for text in texts)
+    height = TILE_INCHES + 0.15 + LINE_INCHES * (2 * SIZE_ABOVE + lines * SIZE_BELOW)
+    figure = new_figure(title, dataset, height=0.6 + height * rows, width=TILE_INCHES * columns)
+    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.1, wspace=0, hspace=0)
     grid = figure.subplots(rows, columns, squeeze=False)
     pictures = read(shown["image_id"].tolist())
     for row, line in enumerate(grid):
@@ -166,9 +173,9 @@ def _sheet(
             f"{shorten(cell.label, 14)} →\n{shorten(cell.suggested, 14)} {cell.p_suggested:.0%}"
             for cell in members.itertuples()
         ]
-        show_images(line, pictures[part], titles, size=8)
-        for axes, (_, cell) in zip(line, members.iterrows(), strict=False):
-            axes.set_xlabel(below(cell), fontsize=6)
+        show_images(line, pictures[part], titles, size=SIZE_ABOVE)
+        for axes, text in zip(line, texts[part], strict=False):
+            axes.set_xlabel(text, fontsize=SIZE_BELOW)
     return figure
 
 

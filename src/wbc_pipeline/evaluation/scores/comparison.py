@@ -1,6 +1,6 @@
 """Published against reproduced against leak-free, and variants against each other."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import numpy as np
 import pandas as pd
@@ -23,6 +23,7 @@ from wbc_pipeline.evaluation.scores.protocols import leak_free_protocol
 def summarise_seeds(
     predictions: pd.DataFrame,
     *,
+    metrics: Collection[str] = METRICS,
     bins: int = 15,
     resamples: int = 1000,
     level: float = 0.95,
@@ -34,6 +35,15 @@ def summarise_seeds(
     unit, and the variance of the mean over seeds is added. With few seeds it still understates what
     training anew would change; one seed counts for none of it.
 
+    Parameters
+    ----------
+    predictions
+        One row per test image, run and condition.
+    metrics
+        Names of the scores that are asked for.
+    bins, resamples, level, seed
+        As of ``metrics.score_predictions``.
+
     Returns
     -------
     DataFrame
@@ -44,7 +54,9 @@ def summarise_seeds(
     for group, runs, outcomes in each_run(predictions, keys, bins):
         units, kind = resampling_units(runs)
         codes, names = pd.factorize(runs["seed"])
-        found = score_runs(outcomes, units, codes, resamples=resamples, level=level, seed=seed)
+        found = score_runs(
+            outcomes, units, codes, metrics=metrics, resamples=resamples, level=level, seed=seed
+        )
         rows += [
             group
             | {"metric": name, "mean": values.mean(), "sd": _sd(values), "low": low, "high": high}

@@ -264,48 +264,52 @@ class _Aligned:
     """What `_align` gives, once for all ensembles of the same members."""
 
     def __init__(self, predictions: pd.DataFrame):
-        self._predictions = predictions
+        self._predictions = predictions.reset_index(drop=True)
+        self._images = predictions.groupby(IMAGE_KEYS, sort=False, observed=True).ngroup()
         self._found: dict[tuple[str, ...], tuple] = {}
 
     def of(self, name: str, members: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
         """Align the members of an ensemble."""
         key = tuple(members)
         if key not in self._found:
-            self._found[key] = _align(self._predictions, name, members)
+            self._found[key] = _align(self._predictions, self._images.to_numpy(), name, members)
         return self._found[key]
 
 
 def _align(
-    predictions: pd.DataFrame, name: str, members: Sequence[str]
+    predictions: pd.DataFrame, images: np.ndarray, name: str, members: Sequence[str]
 ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Rows that all members share, their probabilities [members, N, C] and times [members, N]."""
-    known = predictions["variant"].unique()
+    """Rows that all members share, their probabilities [members, N, C] and times [members, N].
+
+    ``images`` numbers what each row of the predictions shows, [rows], as of ``IMAGE_KEYS``.
+    """
+    rows_of = {member: rows for member, rows in predictions.groupby("variant").indices.items()}
     for member in members:
-        if member not in known:
+        if member not in rows_of:
             raise ValueError(
                 f"member {member!r} of ensemble {name!r} has no predictions, only "
-                f"{', '.join(known)} have: correct its name, or run it too"
+                f"{', '.join(predictions['variant'].unique())} have: correct its name, or run it "
+                "too"
             )
-    first, *others = (
-        predictions[predictions["variant"] == member].set_index(IMAGE_KEYS) for member in members
-    )
-    for member, table in zip(members[1:], others, strict=True):
-        apart = first.index.symmetric_difference(table.index)
+    first = rows_of[members[0]]
+    place = np.argsort(np.argsort(images[first]))  # of each of its images among them in order
+    aligned = [first]
+    for member in members[1:]:
+        rows = rows_of[member]
+        apart = np.setxor1d(images[first], images[rows])
         if len(apart):
-            image = _named(dict(zip(IMAGE_KEYS, apart[0], strict=True)))
+            row = predictions.loc[images == apart[0], IMAGE_KEYS].iloc[0]
             raise ValueError(
                 f"{members[0]!r} and {member!r} of ensemble {name!r} did not predict the same "
-                f"images: {len(apart)} were predicted by one alone, the first with {image}: run "
-                "all members on the same splits and conditions"
+                f"images: {len(apart)} were predicted by one alone, the first with "
+                f"{_named(row.to_dict())}: run all members on the same splits and conditions"
             )
-    tables = [first, *(table.loc[first.index] for table in others)]
+        aligned.append(rows[np.argsort(images[rows])][place])
     columns = [f"p_{label}" for label in class_names(predictions)]
-    rows = first[["dataset", "source_id", "label"]].reset_index()
-    return (
-        rows,
-        np.stack([table[columns].to_numpy(float) for table in tables]),
-        np.stack([table["inference_ms"].to_numpy(float) for table in tables]),
-    )
+    shared = predictions.loc[first, [*IMAGE_KEYS, "dataset", "source_id", "label"]]
+    probability, times = predictions[columns].to_numpy(float), predictions["inference_ms"]
+    rows = np.stack(aligned)  # [members, N]
+    return shared.reset_index(drop=True), probability[rows], times.to_numpy(float)[rows]
 
 
 def _log_mixture(weights: np.ndarray, probability: np.ndarray) -> np.ndarray:

@@ -67,8 +67,8 @@ def list_experiments(
     """
     clean = tested(predictions)
     clean = clean[clean["condition"] == "clean"].reset_index(drop=True)
-    summary = summarise_seeds(clean, resamples=resamples, level=level)
-    scores = summary[summary["metric"] == METRIC].set_index(["variant", "protocol"])
+    summary = summarise_seeds(clean, metrics=(METRIC,), resamples=resamples, level=level)
+    scores = summary.set_index(["variant", "protocol"])
     tests = paired_tests(
         clean, manifest, reference=baseline, metrics=[METRIC], resamples=resamples, level=level
     )

@@ -8,10 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from wbc_pipeline.evaluation.audit.gaps import harmonise
+from wbc_pipeline.evaluation.audit.gaps import CLASSES, OTHER, harmonise
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.by_source import recalls
 from wbc_pipeline.evaluation.scores.metrics import class_names
+
+KNOWN_CODES = (*CLASSES, *OTHER)
 
 
 def labels_of(codes: Iterable[str], classes: Sequence[str]) -> list[str]:

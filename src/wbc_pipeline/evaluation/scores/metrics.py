@@ -1,6 +1,6 @@
 """Scores of each run from its table of predictions; no model is needed to recompute a number."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -133,6 +133,7 @@ def score_runs(
     units: np.ndarray,
     runs: np.ndarray | None = None,
     *,
+    metrics: Collection[str] = METRICS,
     resamples: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -147,6 +148,8 @@ def score_runs(
         What each image belongs to, such as its source, codes ``0 … U-1``, [N].
     runs
         Codes ``0 … S-1``, such as of seeds, [N]; by default all images are of one.
+    metrics
+        Names of those that are asked for.
     resamples, level, seed
         Of the bootstrap, for scores that are no function of the confusion matrix.
 
@@ -160,13 +163,15 @@ def score_runs(
         outcomes.truth,
         outcomes.predicted,
         units,
-        {name: metric.of_confusion for name, metric in METRICS.items() if metric.of_confusion},
+        {name: METRICS[name].of_confusion for name in metrics if METRICS[name].of_confusion},
         classes=len(outcomes.classes),
         runs=runs,
         level=level,
     )
+    names = [name for name in measured_metrics(outcomes) if name in metrics]
+    if not names:
+        return found
     of_runs = [np.flatnonzero(runs == run) for run in range(int(runs.max()) + 1)]
-    names = measured_metrics(outcomes)
     statistics = [ImageStatistics.of(outcomes.take(seen), names) for seen in of_runs]
     totals = np.stack(  # [units, runs, k]
         [
@@ -262,6 +267,7 @@ def score_by_fold(
     predictions: pd.DataFrame,
     manifest: pd.DataFrame,
     *,
+    pooled: pd.DataFrame | None = None,
     bins: int = 15,
     resamples: int = 1000,
     level: float = 0.95,
@@ -275,6 +281,8 @@ def score_by_fold(
         As for `score_predictions`.
     manifest
         Of the same data set: the ``domain`` of each image.
+    pooled
+        Of `score_predictions`, if that is known: scores of the runs that have a single fold.
 
     Returns
     -------
@@ -284,14 +292,17 @@ def score_by_fold(
     """
     bootstrap = {"resamples": resamples, "level": level, "seed": seed}
     domains = manifest.set_index("image_id")["domain"]
-    return pd.DataFrame(
-        [
-            keys
-            | {"tested": held_out(run, keys["protocol"], domains)}
-            | _score_run(run, outcomes, **bootstrap)
-            for keys, run, outcomes in each_run(predictions, FOLD_KEYS, bins)
-        ]
-    )
+    known = {}
+    if pooled is not None:
+        folds = predictions.groupby(RUN_KEYS, sort=False, observed=True)["fold"].nunique()
+        scores = pooled.set_index(RUN_KEYS).to_dict("index")
+        known = {run: scores[run] for run in folds.index[folds == 1]}
+    rows = []
+    for keys, run, outcomes in each_run(predictions, FOLD_KEYS, bins):
+        scored = known.get(tuple(keys[name] for name in RUN_KEYS))
+        tests = {"tested": held_out(run, keys["protocol"], domains)}
+        rows.append(keys | tests | (scored or _score_run(run, outcomes, **bootstrap)))
+    return pd.DataFrame(rows)
 
 
 def held_out(run: pd.DataFrame, protocol: str, domains: pd.Series) -> str | None:

@@ -52,7 +52,13 @@ def robustness_scores(
         over seeds of ``accuracy``, with ``_low`` and ``_high``, and of ``macro_f1``.
     """
     keys = ["variant", "protocol", "condition"]
-    summary = summarise_seeds(predictions, level=level, resamples=resamples, seed=seed)
+    summary = summarise_seeds(
+        predictions,
+        metrics=("accuracy", "macro_f1"),
+        level=level,
+        resamples=resamples,
+        seed=seed,
+    )
     scores = summary.set_index([*keys, "metric"]).unstack("metric")
     groups = predictions.groupby(keys, sort=False, observed=True)
     table = groups.agg(images=("image_id", "nunique"), cells=("source_id", "nunique"))

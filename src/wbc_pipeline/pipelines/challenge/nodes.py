@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,8 +17,10 @@ from wbc_pipeline.pipelines.experiment.shifting import as_shown
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
 from wbc_pipeline.pipelines.preprocessing.options import PART_MARK
 from wbc_pipeline.pipelines.reporting.options import PrintedOptions, Published, ScoreOptions
+from wbc_pipeline.suggestions import suggestion
 
 pd = lazy.load("pandas")
+_log = logging.getLogger(__name__)
 
 
 def list_experiments(
@@ -56,13 +60,12 @@ def judge_claims(
     score: ScoreOptions,
 ) -> dict[str, pd.DataFrame]:
     """Judge what the paper, and this project, claim."""
-    from wbc_pipeline.evaluation.scores.fine_classes import labels_of
     from wbc_pipeline.evaluation.scores.hypotheses import judge_hypotheses
     from wbc_pipeline.evaluation.scores.metrics import class_names, tested
 
     classes = class_names(predictions)
     named = {
-        name: claim | {"classes": labels_of(claim.get("classes", ()), classes)}
+        name: claim | {"classes": _own_names(claim.get("classes", ()), classes, f"claims.{name}")}
         for name, claim in claims.items()
     }
     how = {"resamples": score.resamples, "level": score.level}
@@ -101,9 +104,8 @@ def follow_maturation(
     from wbc_pipeline.evaluation.scores.metrics import class_names, tested
 
     classes = class_names(predictions)
-    chain, precursors = (
-        labels_of(names, classes) for names in (maturation.chain, maturation.precursors)
-    )
+    chain = _own_names(maturation.chain, classes, "maturation.chain")
+    precursors = labels_of(maturation.precursors, classes)  # which are of the chain
     test = tested(predictions)
     run = [*test["variant"].unique()]
     shown = [name for name in maturation.shown if name in run] or run[:1]
@@ -175,6 +177,25 @@ def compare_gaps(
 
     counts, _, _ = gaps.analyse_gaps(list_data_sets(source, manifest, sources))
     return {"class_gaps": gaps.compare_gaps(counts, printed_gaps, dataset=source.name)}
+
+
+def _own_names(names: Sequence[str], classes: Sequence[str], where: str) -> list[str]:
+    """Give the data set's names of classes, and warn of those that nobody knows.
+
+    Codes of classes that the data set lacks are left out without a word, as in any set of fewer.
+    """
+    from wbc_pipeline.evaluation.scores.fine_classes import KNOWN_CODES, labels_of
+
+    known = [*KNOWN_CODES, *classes]
+    for name in (each for each in names if each not in known):
+        _log.warning(
+            "challenge.%s: %s is neither a class of the data set nor a code of the challenge, and "
+            "is left out.%s",
+            where,
+            name,
+            suggestion(name, known),
+        )
+    return labels_of(names, classes)
 
 
 def _leak_free(predictions: pd.DataFrame) -> str:

@@ -132,7 +132,9 @@ def train(
         refuse_leaks,
         training_views,
     )
+    from wbc_pipeline.pipelines.experiment.shared_stages import SharedStages
     from wbc_pipeline.pipelines.experiment.trainings import training_of
+    from wbc_pipeline.processes import is_launched
     from wbc_pipeline.training.devices import choose_device
 
     rows = accepted(manifest)
@@ -140,12 +142,14 @@ def train(
     rows = rows.assign(label=rows["label"].where(labelled))  # a class left out is no output
     runs = list(iterate_runs(splits, rows))
     classes = sorted(rows["label"].dropna().unique())
-    tasks = {}
+    trainings, weights = {}, {}
     for name, variant in variants.select(chosen).networks.items():
         seen = training_views(variant, views)
         refuse_leaks(name, seen, rows, runs)
         size = seen[network_class(variant.network).views[0]].pixels.shape[1]
-        weights = weights_file(variant)
+        asked = variant.arguments.get("backbone"), variant.weights
+        if asked not in weights:  # what lacks is warned of once
+            weights[asked] = weights_file(variant)
         stages = with_own_names(merge_stages(schedule, variant.stages), classes, variant=name)
         for run in runs:
             training = training_of(
@@ -157,7 +161,7 @@ def train(
                     "image_size": size,
                     **variant.arguments,
                 },
-                weights=weights,
+                weights=weights[asked],
                 stages=stages,
                 trainer=trainer,
                 device=choose_device(device),
@@ -169,8 +173,11 @@ def train(
                 composites=variant.composites
                 and Composites(composites[f"{name}/{run.seed}"], variant.composites),
             )
-            tasks[f"{name}/{run.name}"] = training.work()
-    return tasks
+            trainings[f"{name}/{run.name}"] = training
+    shared = None
+    if not is_launched():  # processes of a job would have to agree on what is there
+        shared = SharedStages(training.beginning for training in trainings.values())
+    return {name: training.work(shared) for name, training in trainings.items()}
 
 
 def predict(

@@ -4,8 +4,7 @@ import logging
 from collections.abc import Mapping, Sequence
 
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.evaluation.audit.gaps import CLASSES, OTHER
-from wbc_pipeline.evaluation.scores.fine_classes import labels_of
+from wbc_pipeline.evaluation.scores.fine_classes import KNOWN_CODES, labels_of
 from wbc_pipeline.options import check_name
 from wbc_pipeline.training.options import StageOptions
 
@@ -68,7 +67,7 @@ def _own(names: Sequence[str], classes: Sequence[str], where: str) -> tuple[str,
     lacking = [name for name in names if not labels_of([name], classes)]
     for name in lacking:
         try:
-            check_name(name, [*CLASSES, *OTHER, *classes], f"{where}: class")
+            check_name(name, [*KNOWN_CODES, *classes], f"{where}: class")
         except ValueError as error:
             raise UserError(str(error)) from None
     if lacking:

@@ -23,6 +23,7 @@ from wbc_pipeline.pipelines.experiment.composites import Composites
 from wbc_pipeline.pipelines.experiment.inputs import learnt_digest
 from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.experiment.runs import CLASS_COUNTS, Run
+from wbc_pipeline.pipelines.experiment.shared_stages import SharedStages, beginning_of
 from wbc_pipeline.tracking import track_run
 from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
@@ -154,11 +155,20 @@ class Training:
         key = self.key
         return replace(key, data={**key.data, "weights": weights})
 
-    def work(self) -> Task:
-        """Describe the training."""
+    def work(self, shared: SharedStages | None = None) -> Task:
+        """Describe the training, whose first stages others of the command may share."""
         return Task(
-            self.key, self.fit, collective=True, resumes=True, instead=self.key_with_weights()
+            self.key,
+            partial(self.fit, shared=shared),
+            collective=True,
+            resumes=True,
+            instead=self.key_with_weights(),
         )
+
+    @property
+    def beginning(self) -> dict[str, str]:
+        """What each stage's outcome depends on, for `SharedStages`."""
+        return beginning_of(self.key, self.stages)
 
     def own_params(self) -> dict:
         """Say what else YAML tells the task."""
@@ -188,14 +198,17 @@ class Training:
             "views": {name: view.steps for name, view in self.views.items()},
         }
 
-    def fit(self, folder: Path) -> None:
+    def fit(self, folder: Path, *, shared: SharedStages | None = None) -> None:
         """Train, tracked, and write what it leaves behind into the folder; resumes there."""
-        key = self.key
+        key, beginning = self.key, self.beginning
         with track_run(key.as_dict()) as tracked:
             network = build_network(self.network, self.arguments, seed=self.run.seed)
             if self.weights is not None:
                 network.load_pretrained(self.weights)
+            taken = shared.bring(beginning, folder) if shared else {}
             fitted = self.learn(network, folder, tracked.logger)
+            if shared:
+                shared.keep(beginning, folder, self.identity["variant"])
             save_network(folder, network, self.description())
             fitted.history.to_parquet(folder / "history.parquet")
             fitted.paths.to_parquet(folder / "paths.parquet")
@@ -207,6 +220,7 @@ class Training:
                 "device": self.device.type,
                 "hardware": describe_hardware(self.device),
                 "asked": self.asked_precision(),
+                "shared_stages": ", ".join(f"{stage} of {of}" for stage, of in taken.items()),
             }
             (folder / "summary.json").write_text(json.dumps(summary, indent=2))
             self.write_more(folder)

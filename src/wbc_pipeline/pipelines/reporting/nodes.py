@@ -45,9 +45,10 @@ def score_runs(
     test = metrics.tested(predictions)
     how = options.model_dump()
     overlaps = per_class.overlaps_by_class(test, resamples=options.resamples, level=options.level)
+    scores = metrics.score_predictions(test, **how)
     return (
-        metrics.score_predictions(test, **how),
-        metrics.score_by_fold(test, manifest, **how),
+        scores,
+        metrics.score_by_fold(test, manifest, pooled=scores, **how),
         {
             "per_class": per_class.per_class_scores(test),
             **({} if overlaps.empty else {"overlaps": overlaps}),
