@@ -125,14 +125,19 @@ class Asking:
         for number, image_id, path in files:
             try:
                 read = read_image(path, max_pixels=self._max_pixels)
+                looks = self.show(read.pixels)
             except UnreadableImageError as reason:
                 unreadable.append({"image_id": image_id, "path": path, "reason": str(reason)})
+                continue
+            except (cv2.error, ValueError) as error:  # such as of a step, on very few pixels
+                reason = f"read, but the model's steps fail on it: {str(error).strip()}"
+                unreadable.append({"image_id": image_id, "path": path, "reason": reason})
                 continue
             height, width = read.pixels.shape[:2]
             file = _File(image_id, number, height, width, read.warning)
             if self._draws(number):
                 file.small, file.scale = shrink(read.pixels)
-            shown += [each._replace(file=len(known)) for each in self.show(read.pixels)]
+            shown += [each._replace(file=len(known)) for each in looks]
             known.append(file)
         if not shown:
             return _Done([], unreadable, [])
