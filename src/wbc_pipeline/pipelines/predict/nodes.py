@@ -29,8 +29,15 @@ NOTES = (
 )
 
 
-def carry_model(model: SavedModel, options: PredictOptions) -> dict[str, Path]:
+def carry_model(model: SavedModel, options: PredictOptions, home: str) -> dict[str, Path]:
     """Say which folders are copied where, so that the model answers on another machine.
+
+    Parameters
+    ----------
+    model, options
+        What is copied, and where to.
+    home
+        What a relative folder begins from.
 
     Returns
     -------
@@ -40,7 +47,8 @@ def carry_model(model: SavedModel, options: PredictOptions) -> dict[str, Path]:
     if options.portable is None:
         return {}
     beside = {} if model.confidence is None else {"confidence": model.confidence}
-    return {"network": model.folder, **beside, "target": Path(options.portable).expanduser()}
+    target = (Path(home) / Path(options.portable).expanduser()).resolve()
+    return {"network": model.folder, **beside, "target": target}
 
 
 def export_model(model: SavedModel) -> Path:

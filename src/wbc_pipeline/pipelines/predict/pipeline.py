@@ -51,7 +51,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.carry_model,
-                {"model": "predict.model", **shared},
+                {"model": "predict.model", "home": "predict.home", **shared},
                 "predict.portable",
                 name="carry_model",
                 namespace="predict",
