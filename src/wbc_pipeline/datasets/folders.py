@@ -151,7 +151,8 @@ class OnnxDataset(AbstractDataset[Path, None]):
 @contextmanager
 def replacing_folder(target: Path) -> Iterator[Path]:
     """Name a hidden folder beside the target, which takes its place if nothing fails."""
-    beside, before = (target.with_name(f".{os.getpid()}.{target.name}{end}") for end in ("", ".old"))
+    beside = target.with_name(f".{os.getpid()}.{target.name}")
+    before = beside.with_name(f"{beside.name}.old")
     shutil.rmtree(beside, ignore_errors=True)
     try:
         yield beside
