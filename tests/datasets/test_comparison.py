@@ -66,6 +66,7 @@ def test_tables_of_other_names_stay(tmp_path):
     assert tables.load() == {}
     tables.save({"first": PREDICTIONS})
     tables.save({"second": PREDICTIONS.head(1)})
+    (tmp_path / "submissions/notes.txt").touch()
     assert {name: len(table) for name, table in tables.load().items()} == {"first": 3, "second": 1}
 
 

@@ -241,7 +241,8 @@ class TablesDataset(AbstractDataset[dict[str, "pd.DataFrame"], dict[str, "pd.Dat
         """Read all tables."""
         import pandas as pd
 
-        return {file.stem: pd.read_parquet(file) for file in sorted(self._folder.glob("[!.]*"))}
+        files = sorted(self._folder.glob("[!.]*.parquet"))
+        return {file.stem: pd.read_parquet(file) for file in files}
 
     def save(self, data: dict[str, "pd.DataFrame"]) -> None:
         """Write these tables."""
