@@ -34,6 +34,20 @@ def test_a_number_that_the_leak_alone_gives_does_not_survive():
     )
 
 
+@pytest.mark.parametrize("under", ["domain", "dataset"])
+def test_what_another_laboratory_costs_is_not_blamed_on_the_leak(under):
+    ours = {"reproduced": (0.99, 0.98, 0.995), "leak_free_protocol": under}
+    verdict, finding = judge(make_table(leak_free=(0.6, 0.5, 0.7), **ours))
+    assert verdict == "undecided" and "only source tells what the leak alone" in finding
+    assert judge(make_table(leak_free=(0.98, 0.96, 0.992), **ours))[0] == "survives"
+
+
+def test_a_published_split_is_marked_as_not_checked():
+    table = make_table(reproduced=(0.99, 0.98, 0.995), leak_free=(0.8, 0.7, 0.9))
+    verdict, finding = judge(table, protocol="published")
+    assert verdict == "does not survive" and "under published (not checked)" in finding
+
+
 def test_a_number_that_the_leak_free_interval_reaches_survives():
     table = make_table(reproduced=(0.99, 0.98, 0.995), leak_free=(0.985, 0.97, 0.992))
     verdict, finding = judge(table)

@@ -8,8 +8,9 @@ import pandas as pd
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.comparison import published_values
+from wbc_pipeline.evaluation.scores.directions import SHIFTS
 from wbc_pipeline.evaluation.scores.entries import metric_label
-from wbc_pipeline.evaluation.scores.protocols import LEAKING, leak_of
+from wbc_pipeline.evaluation.scores.protocols import leak_of
 
 HEADLINES = (
     "accuracy",
@@ -79,7 +80,8 @@ def beside_published(
     caption="One sentence on each paper, made from the table of published numbers: its best "
     "printed number among the variants that were run. A number survives if the leak-free interval "
     "reaches it; that it was lost to the leak is said only where the same networks reach it under "
-    "the paper's own protocol.",
+    "the paper's own protocol, and not where the leak-free one tests another stain, laboratory or "
+    "data set, too.",
 )
 def judge_papers(beside: pd.DataFrame, papers: Mapping[str, Mapping], dataset: str) -> pd.DataFrame:
     """Judge each paper by its best printed number.
@@ -98,7 +100,7 @@ def judge_papers(beside: pd.DataFrame, papers: Mapping[str, Mapping], dataset: s
     DataFrame
         `VERDICTS`, a row per paper that was run. ``verdict`` is one of ``survives``, ``does not
         survive`` (reached under the paper's own protocol, not leak-free), ``not reached``, ``not
-        tested``, ``undecided`` (no interval) and ``other images``.
+        tested``, ``undecided`` (no interval, or a shift beside the leak) and ``other images``.
     """
     rows = []
     for paper in beside["paper"].unique():
@@ -142,6 +144,12 @@ def _judge(row: Mapping, facts: Mapping) -> tuple[str, str]:
         return "survives", f"{subject} survives: {clean} with no cell on two sides ({under})."
     if row["reproduced_high"] >= least:
         after = f"{_measured(row, 'reproduced')} under {_marked(facts['protocol'])}"
+        if under in SHIFTS and facts["protocol"] not in SHIFTS:
+            return "undecided", (
+                f"{subject} is undecided: {clean} under {under}, after {after}; {under} also "
+                "changes where images come from, and only source tells what the leak alone was "
+                "worth."
+            )
         return "does not survive", (
             f"{subject} does not survive: {clean} once no cell is on two sides ({under}), after "
             f"{after}."
@@ -183,7 +191,8 @@ def _subject(row: Mapping) -> str:
 
 
 def _marked(protocol: str) -> str:
-    return f"{protocol} ({leak_of(protocol)})" if protocol in LEAKING else protocol
+    leak = leak_of(protocol)
+    return protocol if leak == "leak-free" else f"{protocol} ({leak})"
 
 
 def _numbers(text: str) -> list[float]:
