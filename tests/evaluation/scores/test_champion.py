@@ -89,7 +89,7 @@ def test_the_surest_mistakes_come_from_each_class_in_turn_and_show_an_image_once
 
 def test_classes_that_are_taken_for_others_are_counted(answers):
     found = count_mistakes(answers)
-    assert found[["label", "answered", "images"]].to_numpy().tolist() == [
+    assert found[["label", "answered", "times"]].to_numpy().tolist() == [
         ["a", "b", 4],
         ["b", "c", 2],
     ]

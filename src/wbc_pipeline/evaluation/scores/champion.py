@@ -132,8 +132,8 @@ def count_mistakes(answers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``label``, ``answered``, ``images`` (answers of all seeds) and ``share`` of those of the
-        label.
+        ``label``, ``answered``, ``times`` (over all seeds) and ``share`` of the answers to images
+        of the label.
     """
     outcomes = read_outcomes(answers)
     classes = np.array(outcomes.classes, object)
@@ -142,12 +142,12 @@ def count_mistakes(answers: pd.DataFrame) -> pd.DataFrame:
         {
             "label": classes.repeat(len(classes)),
             "answered": np.tile(classes, len(classes)),
-            "images": confusion.ravel(),
+            "times": confusion.ravel(),
             "share": (confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)).ravel(),
         }
     )
-    wrong = pairs[(pairs["label"] != pairs["answered"]) & (pairs["images"] > 0)]
-    return wrong.sort_values("images", ascending=False, kind="stable", ignore_index=True)
+    wrong = pairs[(pairs["label"] != pairs["answered"]) & (pairs["times"] > 0)]
+    return wrong.sort_values("times", ascending=False, kind="stable", ignore_index=True)
 
 
 def _of_class(score: ConfusionScore, place: int) -> ConfusionScore:
