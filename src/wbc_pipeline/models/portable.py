@@ -22,6 +22,7 @@ from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE
 CARRIED = "carried"  # in network.json: whether files are named relative to its folder
 CARRIED_FOLDER = "files"
 KEY_FILE = "key.json"  # what the training depended on: variant, protocol, data set
+LATEST_FILE = "latest.json"  # which results the paper's last command asked for
 
 
 def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> None:
@@ -141,17 +142,22 @@ def find_confidence(folder: Path) -> Path | None:
     Returns
     -------
     Path or None
-        Of several the newest; None if nothing was fitted.
+        Of several, as of other limits, that which the paper's last command asked for, else the
+        newest; None if nothing was fitted.
     """
     if all((folder / name).is_file() for name in CONFIDENCE_FILES):
         return folder
     if not (folder / KEY_FILE).is_file():
         return None
     training = digest(json.loads((folder / KEY_FILE).read_text()))
-    beside = folder.parent.parent / "confidence" / folder.parent.name
+    home = folder.parent.parent / "confidence"
     found = [
         key
-        for key in beside.glob(f"[!.]*/{KEY_FILE}")
+        for key in (home / folder.parent.name).glob(f"[!.]*/{KEY_FILE}")
         if json.loads(key.read_text())["data"].get("training") == training
     ]
-    return max(found, key=lambda key: key.stat().st_mtime).parent if found else None
+    latest = home / LATEST_FILE
+    asked = json.loads(latest.read_text()).values() if latest.is_file() else ()
+    places = {home / place for place in asked}
+    best = max(found, key=lambda key: (key.parent in places, key.stat().st_mtime), default=None)
+    return None if best is None else best.parent
