@@ -17,6 +17,7 @@ import cv2
 import mlflow
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from wbc_pipeline.tracking.served_model import ImageClassifier
@@ -52,6 +53,14 @@ def test_a_model_takes_image_files_in_base64_in_place_of_pixels(logged, image):
     found = model.predict(np.zeros((1, 1, 1, 3), np.uint8), params=asked).to_numpy()
     expected = model.predict(pixels[np.newaxis]).to_numpy()
     np.testing.assert_allclose(found, np.repeat(expected, 2, axis=0), atol=1e-6)
+
+
+@pytest.mark.parametrize(("text", "reason"), [("no base64", "base64"), ("bm9uZQ==", "not an im")])
+def test_a_file_that_cannot_be_read_is_named_by_its_place(logged, image, text, reason):
+    model = mlflow.pyfunc.load_model(str(logged[0]))
+    whole = base64.b64encode(image[0].read_bytes()).decode()
+    with pytest.raises(MlflowException, match=rf"number 2 of 2 cannot be read \(.*{reason}"):
+        model.predict(np.zeros((1, 1, 1, 3), np.uint8), params={"files": [whole, text]})
 
 
 @pytest.fixture
