@@ -64,9 +64,15 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
     def __init__(self, *, filepath: Any, home: str, uri: str, metadata: dict | None = None):
         self._asked, self._home, self._uri = filepath, Path(home), uri
         self.metadata = metadata
+        self._found: SavedModel | None = None
 
     def load(self) -> SavedModel:
-        """Find it, and fetch it where it is not on this machine."""
+        """Find it, once, and fetch it where it is not on this machine."""
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    def _find(self) -> SavedModel:
         if self._asked is None:
             raise UserError(
                 'Nothing says which model to ask: --params="images=…,model=runs:/<id>/model" takes '
@@ -107,6 +113,9 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
 
     def _exists(self) -> bool:
         return True
+
+    def _release(self) -> None:
+        self._found = None
 
     def _describe(self) -> dict:
         return {"filepath": self._asked}
