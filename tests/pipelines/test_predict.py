@@ -15,6 +15,7 @@ from kept_results import result_of
 from PIL import Image
 
 from wbc_pipeline.errors import explain
+from wbc_pipeline.pipelines.predict.predicting import Asking
 
 CLASSES = ["basophil", "lymphocyte", "seg_neutrophil"]
 TWO_CELLS = "BloodImage_00043"
@@ -190,6 +191,18 @@ def test_limits_are_fitted_beside_the_training_and_reported(trained):
     assert scores["variant"].tolist() == ["mixed"]
     assert (reports / "coverage_risk.png").is_file()
     assert pd.read_csv(reports / "confidences.csv")["temperature"].gt(0).all()
+
+
+def test_a_file_on_which_the_model_s_steps_fail_is_listed_with_the_others(tmp_path, monkeypatch):
+    file = tmp_path / "dots.png"
+    cv2.imwrite(str(file), np.zeros((3, 3, 3), np.uint8))
+    asking = Asking.__new__(Asking)
+    asking._max_pixels = 100
+    monkeypatch.setattr(Asking, "show", lambda _, image: cv2.resize(image, (0, 0)))
+    done = asking.ask([(0, "dots.png", str(file))])
+    assert not done.rows and not done.tiles
+    assert done.unreadable[0]["image_id"] == "dots.png"
+    assert done.unreadable[0]["reason"].startswith("the model's steps fail on it: ")
 
 
 def test_a_command_without_images_says_what_to_write(run_pipeline, tmp_path):

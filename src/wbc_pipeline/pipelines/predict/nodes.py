@@ -11,16 +11,12 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.image_files import ImageFiles
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.pipelines.predict.options import PredictOptions
+from wbc_pipeline.pipelines.predict.options import ABSTAINS, NO_CELL, UNLIKE, PredictOptions
 from wbc_pipeline.tracking.saved_model import SavedModel
 
 pd = lazy.load("pandas")
 
-FLAGS = {
-    "no_cell_found": "no cell found",
-    "unlike": "unlike the training data",
-    "abstains": "abstains",
-}
+FLAGS = {"no_cell_found": NO_CELL, "unlike": UNLIKE, "abstains": ABSTAINS}  # by their columns
 SHOWN = 8  # overlays on the page
 NOTES = (
     "Not for clinical use: a research model's answers, which nobody has checked on these images.",
