@@ -48,14 +48,31 @@ def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> 
         if file.is_file():
             shutil.copyfile(file, target / file.name)
     description = json.loads((folder / DESCRIPTION_FILE).read_text())
-    views = portable_views(description, folder)
-    files = {}
-    carried = {
-        name: [_carry(step, target, files) for step in steps] for name, steps in views.items()
-    }
+    views, files = carried_views(portable_views(description, folder))
+    for place, name in files.items():
+        _carry(place, target / name)
     if files:
-        description |= {"views": carried, CARRIED: True}
+        description |= {"views": views, CARRIED: True}
         (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2))
+
+
+def carried_views(views: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], dict[Path, str]]:
+    """Name what chains read as it is named in a portable folder.
+
+    Parameters
+    ----------
+    views
+        Of `portable_views`.
+
+    Returns
+    -------
+    views
+        The same, with names relative to a portable folder.
+    files
+        These names, by the files and folders that are read.
+    """
+    files: dict[Path, str] = {}
+    return {name: [_rename(step, files) for step in steps] for name, steps in views.items()}, files
 
 
 def portable_views(description: dict, folder: Path) -> dict[str, list[dict]]:
@@ -91,27 +108,29 @@ def _settle(step: dict, folder: Path) -> dict:
     return {name: parameters | {each: str(folder / parameters[each]) for each in step_files(step)}}
 
 
-def _carry(step: dict, target: Path, files: dict[Path, str]) -> dict:
-    """Copy what a step reads below the target, once; give the step that reads it there."""
+def _rename(step: dict, files: dict[Path, str]) -> dict:
+    """Name what a step reads by the step, and add that to the names of the steps before."""
     name, parameters = parse_step(step)
     for parameter, place in step_files(step).items():
-        if not place.exists():
-            raise UserError(
-                f"The step {name} reads {place}, which is not there: a network that looks through "
-                "it cannot be carried away or asked without it. Bring it back, or name the folder "
-                "of a model that has its files with it."
-            )
-        if place not in files:
-            files[place] = f"{CARRIED_FOLDER}/{len(files)}-{name}{place.suffix}"
-            copy = target / files[place]
-            copy.parent.mkdir(exist_ok=True)
-            if place.is_dir():
-                _refuse_deeper(place)
-                pack_network(place, copy)
-            else:
-                shutil.copyfile(place, copy)
-        parameters[parameter] = files[place]
+        files.setdefault(place, f"{CARRIED_FOLDER}/{len(files)}-{name}{place.suffix}")
+        parameters |= {parameter: files[place]}
     return {name: parameters}
+
+
+def _carry(place: Path, copy: Path) -> None:
+    if not place.exists():
+        step = copy.stem.partition("-")[2]
+        raise UserError(
+            f"The step {step} reads {place}, which is not there: a network that looks through it "
+            "cannot be carried away or asked without it. Bring it back, or name the folder of a "
+            "model that has its files with it."
+        )
+    copy.parent.mkdir(exist_ok=True)
+    if place.is_dir():
+        _refuse_deeper(place)
+        pack_network(place, copy)
+    else:
+        shutil.copyfile(place, copy)
 
 
 def _refuse_deeper(folder: Path) -> None:

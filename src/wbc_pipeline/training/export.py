@@ -14,6 +14,7 @@ from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.imaging.steps import parse_step
 from wbc_pipeline.models import load_network
 from wbc_pipeline.models.joint import as_classifier
+from wbc_pipeline.models.portable import CARRIED, carried_views
 from wbc_pipeline.training.predict import SMALLEST_PROBABILITY
 from wbc_pipeline.training.turns import Turned
 
@@ -101,7 +102,7 @@ def export_onnx(folder: Path, target: Path) -> None:
 
 
 def describe_export(description: dict, views: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """Say what whoever runs the file has to know.
+    """Say what whoever runs the file has to know, with no path of this machine in it.
 
     Parameters
     ----------
@@ -113,11 +114,14 @@ def describe_export(description: dict, views: list[str] | tuple[str, ...]) -> di
     Returns
     -------
     dict of str to str
-        JSON by name; see `export_onnx`.
+        JSON by name; see `export_onnx`. What chains read is named as in a portable folder.
     """
     chains = description.get("views") or {}
+    if not description.get(CARRIED):  # else they are named so already
+        chains, _ = carried_views(chains)
     sides = {name: _sides(chains.get(name, []), description["packed_size"]) for name in views}
-    facts = {name: description[name] for name in (*FACTS, IDENTITY) if name in description}
+    described = description | ({"views": chains} if "views" in description else {})
+    facts = {name: described[name] for name in (*FACTS, IDENTITY) if name in described}
     facts["image_size"] = description["arguments"]["image_size"]
     facts["resizes"] = {name: found for name, found in sides.items() if found is not None}
     return {name: json.dumps(value) for name, value in facts.items()}
