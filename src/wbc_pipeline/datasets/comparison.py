@@ -10,6 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from wbc_pipeline.datasets.results import KEY_FILE, LATEST_FILE, Result
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.keys import run_name
 from wbc_pipeline.models import DESCRIPTION_FILE
 from wbc_pipeline.processes import process_rank
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PREDICTIONS = "predictions.parquet"
+_RUNS = "runs"  # where a paper keeps the predictions of each training
 _REPORTS = ("published.csv", "runs.csv")  # written after the predictions
 
 
@@ -72,6 +74,15 @@ class PaperOutputs:
         }
         found = [Result(place) for place in places.values() if (place / KEY_FILE).is_file()]
         return min(found, key=_seed_and_fold, default=None)
+
+    def prediction(self, training: Result) -> Result | None:
+        """Find what a training predicted for the last command; None where that is not there."""
+        folder = self.outputs / _RUNS
+        params = training.key["params"]
+        run = run_name(params["protocol"], params["seed"], params["fold"])
+        place = _read_json(folder / LATEST_FILE).get(f"{params['variant']}/{run}")
+        is_there = place is not None and (folder / place / KEY_FILE).is_file()
+        return Result(folder / place) if is_there else None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ class PortableModelDataset(AbstractDataset[dict[str, Path], None]):
 
     def save(self, data: dict[str, Path]) -> None:
         """Copy network, confidence and all files that the network's views read."""
+        from wbc_pipeline.models import RESTORER
         from wbc_pipeline.models.confidence import CONFIDENCE_FILES
         from wbc_pipeline.models.portable import pack_network
 
@@ -101,7 +102,8 @@ class PortableModelDataset(AbstractDataset[dict[str, Path], None]):
         _refuse_foreign(target)
         files = [fitted / name for name in CONFIDENCE_FILES] if fitted else []
         with replacing_folder(target) as beside:
-            pack_network(data["network"], beside, beside=files)
+            # It could be asked, and so no restorer stands before it.
+            pack_network(data["network"], beside, beside=files, known={RESTORER: None})
 
     def load(self) -> None:
         """Give nothing: it is for elsewhere."""

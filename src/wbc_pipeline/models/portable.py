@@ -7,9 +7,10 @@ itself.
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
+from types import MappingProxyType
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION
@@ -25,7 +26,13 @@ KEY_FILE = "key.json"  # what the training depended on: variant, protocol, data 
 LATEST_FILE = "latest.json"  # which results the paper's last command asked for
 
 
-def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> None:
+def pack_network(
+    folder: Path,
+    target: Path,
+    *,
+    beside: Iterable[Path] = (),
+    known: Mapping[str, object] = MappingProxyType({}),
+) -> None:
     """Copy a saved network with all that its views need to a folder that works anywhere.
 
     Parameters
@@ -36,6 +43,8 @@ def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> 
         The folder to write, which may exist.
     beside
         Further files to copy, such as those of a `Confidence`.
+    known
+        What ``network.json`` should say where that of an earlier version does not.
 
     Raises
     ------
@@ -49,11 +58,13 @@ def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> 
             shutil.copyfile(file, target / file.name)
     description = json.loads((folder / DESCRIPTION_FILE).read_text())
     views, files = carried_views(portable_views(description, folder))
+    told = {**known, **description}
     for place, name in files.items():
         _carry(place, target / name)
     if files:
-        description |= {"views": views, CARRIED: True}
-        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2))
+        told |= {"views": views, CARRIED: True}
+    if told != description:
+        (target / DESCRIPTION_FILE).write_text(json.dumps(told, indent=2))
 
 
 def carried_views(views: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], dict[Path, str]]:
