@@ -11,7 +11,11 @@ from wbc_pipeline.evaluation.scores.champion import (
 )
 from wbc_pipeline.evaluation.scores.per_class import per_class_scores
 
-NETWORKS = {("blend", "normal"), ("blend", "blend"), ("saliency", "fusion")}
+NETWORKS = {
+    (*network, protocol)
+    for network in (("blend", "normal"), ("blend", "blend"), ("saliency", "fusion"))
+    for protocol in ("source", "domain", "random", "published")
+}
 
 
 def board(*rows):
