@@ -87,6 +87,8 @@ def test_a_network_that_answers_otherwise_is_not_crowned_and_the_log_says_why(
 def test_a_network_of_which_nobody_knows_whether_a_restorer_stands_before_it_is_not_crowned(
     choose, caplog, tmp_path
 ):
-    (tmp_path / "06_models/demo/blend/restorers").mkdir(parents=True)
+    restorer = tmp_path / "06_models/demo/blend/restorers/unet/source-0-abc"
+    restorer.mkdir(parents=True)
+    (restorer / "key.json").touch()
     assert choose(is_earlier=True) == "second"
     assert "nothing there says whether it looks at images as they come" in caplog.text

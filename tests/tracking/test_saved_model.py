@@ -83,7 +83,10 @@ def test_what_it_was_trained_as_is_read_from_its_key(earlier):
 
 def test_what_an_earlier_version_trained_is_refused_where_its_paper_has_restorers(earlier):
     home = earlier.parents[2]
-    (home / "models/restorers").mkdir()
+    assert load("models/normal", home).folder == earlier
+    restorer = home / "models/restorers/unet/source-0-789"
+    restorer.mkdir(parents=True)
+    (restorer / "key.json").touch()
     with pytest.raises(UserError, match=r"nothing there says whether it looks.*\"restorer\": null"):
         load("models/normal", home)
     fitted = home / "models/confidence/normal/source-0-456"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.models import DESCRIPTION_FILE, RESTORER, TRAINED_AS
-from wbc_pipeline.models.portable import LATEST_FILE, find_confidence
+from wbc_pipeline.models.portable import KEY_FILE, LATEST_FILE, find_confidence
 
 _RESTORERS = "restorers"  # where a paper keeps these, beside its trainings
 
@@ -36,7 +36,8 @@ def find_restorer(folder: Path) -> str | None:
     if RESTORER in description or TRAINED_AS in description:
         return description.get(RESTORER)
     trainings = folder.parent.parent
-    has_none = (trainings / LATEST_FILE).is_file() and not (trainings / _RESTORERS).is_dir()
+    restorers = (trainings / _RESTORERS).glob(f"*/[!.]*/{KEY_FILE}")
+    has_none = (trainings / LATEST_FILE).is_file() and not any(restorers)
     if has_none or find_confidence(folder) is not None:
         return None
     raise UserError(
