@@ -128,6 +128,7 @@ def summarise(answers: dict[str, Result], cells: pd.DataFrame, files: ImageFiles
 
 def write_page(
     *,
+    answers: dict[str, Result],
     files: ImageFiles,
     model: SavedModel,
     command: str,
@@ -142,6 +143,7 @@ def write_page(
     from wbc_pipeline.evaluation.scores.differential import without_probabilities
     from wbc_pipeline.pipelines.reporting.nodes import describe_command
 
+    (result,) = answers.values()
     facts = {
         "model": model.asked,
         "trained as": model.training or "not known",
@@ -164,7 +166,12 @@ def write_page(
                 "The probabilities of all classes are in cells.csv, and the overlays beside it.",
             ),
         },
-        notes=[*NOTES, *_explain_limits(model), *_explain_left_out(files)],
+        notes=[
+            *NOTES,
+            *_explain_limits(model),
+            *_explain_maps(result.json("model"), options),
+            *_explain_left_out(files),
+        ],
     )
 
 
@@ -237,6 +244,17 @@ def _explain_limits(model: SavedModel) -> list[str]:
         "Nothing was fitted beside this model, as an earlier version trained it: confidences are "
         "not calibrated, it never abstains, and nothing is held against its training data. Run the "
         "paper's pipeline again, which trains nothing anew, and ask the training's folder."
+    ]
+
+
+def _explain_maps(described: dict[str, Any], options: PredictOptions) -> list[str]:
+    """Say why overlays lack what was asked for."""
+    is_asked = options.grad_cam and options.overlays != 0
+    if not is_asked or described.get("explained", True):
+        return []
+    return [
+        f"Overlays show no Grad-CAM: {described['network']} has no map of the image on the way to "
+        "its answer, which that would need."
     ]
 
 

@@ -86,6 +86,7 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.write_page,
                 {
+                    "answers": "predict.answers",
                     "files": "predict.files",
                     "model": "predict.model",
                     "command": "command",

@@ -345,6 +345,7 @@ def predict_files(
     described = {
         "classes": asking.classifier.classes,
         "network": asking.classifier.description["name"],
+        "explained": asking.classifier.maps is not None,  # as far as it was tried
     }
     (folder / "model.json").write_text(json.dumps(described))
 
