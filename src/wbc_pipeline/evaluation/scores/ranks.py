@@ -47,8 +47,18 @@ def scores_by_block(answers: pd.DataFrame) -> pd.DataFrame:
         matrix = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
         rows.append(keys | {"score": float(macro_f1(matrix.astype(float)))})
     table = pd.DataFrame(rows).pivot(index=BLOCK, columns="variant", values="score")
-    table = table[list(dict.fromkeys(answers["variant"]))]
-    return table.dropna(axis="columns", thresh=FEWEST_BLOCKS).dropna()
+    return keep_complete(table[list(dict.fromkeys(answers["variant"]))])
+
+
+def keep_complete(scores: pd.DataFrame) -> pd.DataFrame:
+    """Keep models of `FEWEST_BLOCKS` blocks or more, and of the blocks those that all of them have.
+
+    Parameters
+    ----------
+    scores
+        A row per block and a column per model; NaN where a model lacks a block.
+    """
+    return scores.dropna(axis="columns", thresh=FEWEST_BLOCKS).dropna()
 
 
 def compare_ranks(scores: pd.DataFrame) -> RankTest | None:
