@@ -1,5 +1,7 @@
 import json
+import re
 
+import numpy as np
 import pandas as pd
 import pytest
 from kedro.io import DatasetError
@@ -61,11 +63,36 @@ def test_networks_are_those_of_the_last_command(tmp_path):
     assert networks == {"normal": {"name": "le_net", "arguments": {"image_size": 16}}}
 
 
+def pack(data, dataset, outcome):
+    """What ingestion leaves: images, each of one grey value, and which files they show."""
+    folder = data / f"03_primary/{dataset}/images/abc"
+    folder.mkdir(parents=True)
+    (folder.parent / "latest.json").write_text(json.dumps({"": "abc"}))
+    outcome.to_parquet(folder / "outcome.parquet")
+    grey = np.arange((outcome["status"] == "ok").sum(), dtype=np.uint8)
+    np.save(folder / "images.npy", np.tile(grey[:, None, None, None], (1, 2, 2, 3)))
+
+
+@pytest.mark.parametrize(
+    ("changed", "shown"),
+    [({}, {"b": 1}), ({"image_id": ["x", "c", "b"]}, {}), ({"sha256": [None, "9", "2"]}, {})],
+)
+def test_images_are_shown_where_the_packed_ones_are_those_of_the_manifest(tmp_path, changed, shown):
+    files = {"image_id": ["x", "a", "b"], "sha256": [None, "1", "2"], "status": ["bad", "ok", "ok"]}
+    manifest = tmp_path / "02_intermediate/lisc/manifest.parquet"
+    manifest.parent.mkdir(parents=True)
+    pd.DataFrame(files).to_parquet(manifest)
+    pack(tmp_path, "lisc", pd.DataFrame(files | changed))
+    found = OutputsDataset(filepath=str(tmp_path), name="lisc").load().show(["b", "gone"])
+    assert {name: int(image.max()) for name, image in found.items()} == shown
+
+
 def test_tables_of_other_names_stay(tmp_path):
     tables = TablesDataset(filepath=str(tmp_path / "submissions"))
     assert tables.load() == {}
     tables.save({"first": PREDICTIONS})
     tables.save({"second": PREDICTIONS.head(1)})
+    (tmp_path / "submissions/notes.txt").touch()
     assert {name: len(table) for name, table in tables.load().items()} == {"first": 3, "second": 1}
 
 
@@ -75,6 +102,21 @@ def test_a_submission_keeps_names_as_text(tmp_path):
     (row,) = SubmissionDataset(filepath=str(file)).load().to_dict("records")
     assert row == {"image_id": "0012", "label": "NA"}
     assert SubmissionDataset(filepath=None).load() is None
+
+
+def test_a_submission_may_be_separated_and_written_as_spreadsheets_do(tmp_path):
+    file = tmp_path / "theirs.csv"
+    file.write_bytes("sep=;\r\nfile_name;p_änderung\r\nzelle ä.png;\r\n".encode("latin-1"))
+    (row,) = SubmissionDataset(filepath=str(file)).load().to_dict("records")
+    assert row["file_name"] == "zelle ä.png" and pd.isna(row["p_änderung"])
+
+
+def test_a_submission_that_is_no_table_is_named_with_its_line(tmp_path):
+    file = tmp_path / "theirs.csv"
+    file.write_text("image_id,label\n1,a\n2,b,c\n")
+    with pytest.raises(DatasetError) as raised:
+        SubmissionDataset(filepath=str(file)).load()
+    assert re.match(r"submission: .*theirs\.csv is no table, see line 3", explain(raised.value))
 
 
 @pytest.mark.parametrize("content", [None, b"PAR1 no parquet"])

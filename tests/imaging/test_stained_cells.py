@@ -1,5 +1,6 @@
 """Every white cell of a field, on drawn fields and real ones."""
 
+import warnings
 from xml.etree import ElementTree
 
 import cv2
@@ -65,6 +66,17 @@ def test_black_at_the_edges_is_no_cell():
 @pytest.mark.parametrize("ground", [GROUND, (0, 0, 0), (255, 255, 255)])
 def test_without_a_white_cell_nothing_is_found(ground):
     assert stain_cells(np.full((90, 120, 3), ground, np.uint8)) == []
+
+
+def test_noise_of_a_few_pixels_is_no_cell_and_no_error():
+    random = np.random.default_rng(0)
+    sizes = random.integers(1, 8, (200, 2))
+    images = [random.integers(0, 256, (*size, 3), np.uint8) for size in sizes]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # means of nothing
+        for image in images:
+            for cell in stain_cells(image):
+                assert cell.mask.any()
 
 
 def test_a_share_out_of_range_is_an_error():

@@ -1,6 +1,7 @@
 """A saved network with a detector and a stain reference works after these are gone."""
 
 import json
+import os
 import shutil
 
 import cv2
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.keys import digest
 from wbc_pipeline.models import build_network, save_network
 from wbc_pipeline.models.portable import find_confidence, pack_network, portable_views
 from wbc_pipeline.training.classifier import Classifier
@@ -78,6 +80,23 @@ def test_a_detector_that_is_gone_is_told_by_its_place(trained, tmp_path):
     shutil.rmtree(home / "detector")
     with pytest.raises(UserError, match=f"detector_region reads {home}/detector, which is not"):
         pack_network(network, tmp_path / "packed")
+
+
+def test_of_several_limits_those_that_the_last_command_asked_for_are_taken(tmp_path):
+    training = tmp_path / "normal/source-0-abc"
+    training.mkdir(parents=True)
+    key = {"params": {"seed": 0}, "data": {}, "code": {}}
+    (training / "key.json").write_text(json.dumps(key))
+    folders = [tmp_path / f"confidence/normal/source-0-{name}" for name in ("old", "new", "other")]
+    for age, folder in enumerate(folders):
+        folder.mkdir(parents=True)
+        of = "another training" if folder.name.endswith("other") else digest(key)
+        (folder / "key.json").write_text(json.dumps({"data": {"training": of}}))
+        os.utime(folder / "key.json", (age, age))
+    assert find_confidence(training) == folders[1]
+    latest = {"normal/source-0": "normal/source-0-old"}
+    (tmp_path / "confidence/latest.json").write_text(json.dumps(latest))
+    assert find_confidence(training) == folders[0]
 
 
 def test_without_anything_fitted_there_is_no_confidence(trained):

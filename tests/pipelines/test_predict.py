@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 from types import SimpleNamespace
 from xml.etree import ElementTree
 
@@ -11,11 +12,22 @@ import numpy as np
 import pandas as pd
 import pytest
 import tifffile
+import torch
+import yaml
 from kept_results import result_of
 from PIL import Image
 
+from wbc_pipeline.datasets.image_files import ImageFiles
+from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.errors import explain
+from wbc_pipeline.models import build_network, save_network
+from wbc_pipeline.pipelines.predict import predicting
+from wbc_pipeline.pipelines.predict.nodes import write_page
+from wbc_pipeline.pipelines.predict.options import PredictOptions
+from wbc_pipeline.pipelines.predict.predicting import Asking
+from wbc_pipeline.tracking.saved_model import SavedModel
 
+PARAMETERS = Path(__file__).parents[2] / "conf/base/parameters_predict.yml"
 CLASSES = ["basophil", "lymphocyte", "seg_neutrophil"]
 TWO_CELLS = "BloodImage_00043"
 UNREADABLE = {
@@ -190,6 +202,59 @@ def test_limits_are_fitted_beside_the_training_and_reported(trained):
     assert scores["variant"].tolist() == ["mixed"]
     assert (reports / "coverage_risk.png").is_file()
     assert pd.read_csv(reports / "confidences.csv")["temperature"].gt(0).all()
+
+
+def test_a_file_on_which_the_model_s_steps_fail_is_listed_with_the_others(tmp_path, monkeypatch):
+    file = tmp_path / "dots.png"
+    cv2.imwrite(str(file), np.zeros((3, 3, 3), np.uint8))
+    asking = Asking.__new__(Asking)
+    asking._max_pixels = 100
+    monkeypatch.setattr(Asking, "show", lambda _, image: cv2.resize(image, (0, 0)))
+    done = asking.ask([(0, "dots.png", str(file))])
+    assert not done.rows and not done.tiles
+    assert done.unreadable[0]["image_id"] == "dots.png"
+    assert done.unreadable[0]["reason"].startswith("the model's steps fail on it: ")
+
+
+def test_the_page_says_that_a_network_has_no_map_for_grad_cam(tmp_path, monkeypatch):
+    def fail(*_, **__):
+        raise ValueError("the last map is not on the way to the class")
+
+    arguments = {"classes": 2, "image_size": 16, "filters": [4, 4], "dense": 8}
+    known = {"views": {"image": [{"resize": {"size": 16}}]}, "packed_size": 20}
+    known |= {"name": "normal_cnn", "arguments": arguments, "classes": ["a", "b"]}
+    save_network(tmp_path, build_network("normal_cnn", arguments, seed=0), known)
+    cv2.imwrite(str(tmp_path / "cell.png"), np.full((20, 20, 3), 200, np.uint8))
+    table = pd.DataFrame({"image_id": ["cell.png"], "path": [str(tmp_path / "cell.png")]})
+    options = PredictOptions(**yaml.safe_load(PARAMETERS.read_text())["predict"])
+    model = SavedModel("here", tmp_path, None)
+    told = {}
+    for name in ("map", "none"):
+        if name == "none":
+            monkeypatch.setattr(predicting, "grad_cam", fail)
+        folder = tmp_path / name
+        folder.mkdir()
+        predicting.predict_files(
+            folder,
+            files=table,
+            model=tmp_path,
+            confidence=None,
+            options=options,
+            max_pixels=1000,
+            device=torch.device("cpu"),
+        )
+        told[name] = write_page(
+            answers={"": Result(folder)},
+            files=ImageFiles("cell.png", "cell", table, []),
+            model=model,
+            command="kedro run",
+            cells=pd.read_parquet(folder / "cells.parquet"),
+            unreadable=pd.read_parquet(folder / "unreadable.parquet"),
+            options=options,
+            items={},
+        )
+    assert "Overlays show no Grad-CAM: normal_cnn has no map" in told["none"]
+    assert "show no Grad-CAM" not in told["map"]
 
 
 def test_a_command_without_images_says_what_to_write(run_pipeline, tmp_path):

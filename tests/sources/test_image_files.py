@@ -1,5 +1,7 @@
 """What `images=` may name."""
 
+import os
+
 import pytest
 
 from wbc_pipeline.sources.image_files import list_image_files
@@ -28,6 +30,29 @@ def test_a_folder_gives_what_may_be_an_image_and_says_what_it_left_out(home):
 
 def test_a_glob_reaches_any_depth_and_gives_every_file_that_fits(home):
     assert ids(list_image_files("slides/**/*.[tT]*", home)) == ["deep/b.TIFF", "notes.txt"]
+
+
+def test_brackets_in_the_name_of_the_project_s_folder_are_no_glob(tmp_path):
+    home = tmp_path / "films [new]"
+    (home / "slides").mkdir(parents=True)
+    (home / "slides/a.png").touch()
+    assert ids(list_image_files("slides/*.png", home)) == ["a.png"]
+    assert ids(list_image_files(f"{tmp_path}/films*/**/*.png", home)) == ["a.png"]
+
+
+def test_a_name_that_is_no_text_can_be_written_into_a_table(tmp_path):
+    try:
+        open(os.path.join(os.fsencode(tmp_path), b"cell\xff.png"), "wb").close()
+    except OSError:
+        pytest.skip("this file system wants UTF-8")
+    ((image_id, path),) = list_image_files(".", tmp_path)[0].to_numpy().tolist()
+    assert image_id == r"cell\xff.png" and os.path.isfile(path)
+
+
+def test_a_table_that_names_no_file_is_told(home):
+    (home / "list.csv").write_text("path,who\n,me\n")
+    with pytest.raises(MissingDataError, match="its column path is empty"):
+        list_image_files("list.csv", home)
 
 
 def test_one_file_is_taken_whatever_it_is_called(home):

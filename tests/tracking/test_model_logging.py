@@ -1,5 +1,7 @@
 import ast
+import json
 import os
+import shutil
 import subprocess
 import sys
 from importlib.metadata import packages_distributions
@@ -13,7 +15,14 @@ import pytest
 import torch
 from mlflow.utils.file_utils import local_file_uri_to_path
 
-from wbc_pipeline.models import NETWORKS, load_network, network_class
+from wbc_pipeline.models import (
+    NETWORK_FILES,
+    NETWORKS,
+    load_network,
+    network_class,
+    save_network,
+)
+from wbc_pipeline.tracking import served_code
 from wbc_pipeline.tracking.model_logging import served_modules
 from wbc_pipeline.tracking.served_code import reachable_files, requirements
 from wbc_pipeline.tracking.served_model import ImageClassifier
@@ -73,6 +82,17 @@ def test_requirements_have_all_that_the_code_beside_imports(network, are_require
 def test_a_network_of_torchvision_requires_torchvision():
     description = {"name": "imagenet_cnn", "views": {}}
     assert "torchvision" in names_of(requirements(reachable_files(served_modules(description))))
+
+
+def test_requirements_name_versions_that_an_index_has(monkeypatch):
+    monkeypatch.setattr(served_code, "version", lambda name: "2.11.0+cpu")
+    served_code._version.cache_clear()
+    try:
+        assert "numpy==2.11.0" in requirements(
+            [Path(served_code.__file__).with_name("served_model.py")]
+        )
+    finally:
+        served_code._version.cache_clear()
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -143,6 +163,30 @@ def test_a_model_answers_by_turns_and_corrects_the_prior_as_its_variant_does(
     expected = correct_prior(turned, [90, 10], power=0.5)
     assert not np.allclose(expected, plain, atol=1e-3)
     np.testing.assert_allclose(model.predict(images), expected, rtol=1e-6)
+
+
+def test_a_model_trained_on_a_gpu_answers_on_the_cpu(write_result, key, network, tmp_path):
+    result = write_result(key)
+    summary = json.loads((result.folder / "summary.json").read_text())
+    trained = {"device": "cuda", "precision": "bf16-mixed", "hardware": "NVIDIA H100 80GB HBM3"}
+    (result.folder / "summary.json").write_text(json.dumps(summary | trained))
+    plain, _ = load_network(result.folder)
+    there = plain.to("cuda" if torch.cuda.is_available() else "cpu")
+    save_network(result.folder, there, network)
+    images = np.random.default_rng(1).integers(0, 255, (3, 20, 30, 3), np.uint8)
+    alone = tmp_path / "alone"  # what answers depends on no other file
+    alone.mkdir()
+    for name in NETWORK_FILES:
+        shutil.copy(result.folder / name, alone)
+        assert b"cuda" not in (alone / name).read_bytes()
+    found = []
+    for folder in (result.folder, alone):
+        model = ImageClassifier()
+        model.load_context(SimpleNamespace(artifacts={"network": folder}))
+        assert {each.device.type for each in model._classifier.network.parameters()} == {"cpu"}
+        found.append(model.predict(images).to_numpy())
+    np.testing.assert_allclose(found[0].sum(axis=1), 1)
+    np.testing.assert_array_equal(*found)
 
 
 def test_a_model_has_a_signature_and_an_example(artifacts, tracker, monkeypatch):

@@ -1,11 +1,14 @@
 """What `model=` may name."""
 
 import json
+import shutil
 
 import pytest
 from kedro.io import DatasetError
 
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.keys import digest
+from wbc_pipeline.models.portable import pack_network
 from wbc_pipeline.tracking.saved_model import SavedModelDataset
 
 
@@ -19,7 +22,8 @@ def load(asked, home, uri="sqlite:///nothing.db"):
 
 def network(folder, **more):
     folder.mkdir(parents=True)
-    (folder / "network.json").write_text(json.dumps({"name": "normal_cnn", **more}))
+    described = {"name": "normal_cnn", "trained_as": {}, **more}
+    (folder / "network.json").write_text(json.dumps(described))
     return folder
 
 
@@ -58,8 +62,44 @@ def test_a_model_that_mlflow_does_not_have_is_told_with_its_store(tmp_path):
         load("runs:/0/model", tmp_path, uri)
 
 
-def test_what_it_was_trained_as_is_read_from_its_key(tmp_path):
-    folder = network(tmp_path / "normal", classes=["a"])
+@pytest.fixture
+def earlier(tmp_path):
+    """A training by an earlier version, which said less, among those of its paper."""
+    folder = tmp_path / "models/normal/source-0-123"
+    folder.mkdir(parents=True)
+    described = {"name": "normal_cnn", "classes": ["a"]}
+    (folder / "network.json").write_text(json.dumps(described))
     params = {"variant": "normal", "dataset": "demo", "stages": {}}
-    (folder / "key.json").write_text(json.dumps({"params": params, "data": {}, "code": {}}))
-    assert load("normal", tmp_path).training == {"dataset": "demo", "variant": "normal"}
+    key = {"params": params, "data": {}, "code": {}}
+    (folder / "key.json").write_text(json.dumps(key))
+    (tmp_path / "models/latest.json").write_text('{"normal/source-0": "normal/source-0-123"}')
+    return folder
+
+
+def test_what_it_was_trained_as_is_read_from_its_key(earlier):
+    found = load("models/normal", earlier.parents[2])
+    assert found.training == {"dataset": "demo", "variant": "normal"}
+
+
+def test_what_an_earlier_version_trained_is_refused_where_its_paper_has_restorers(earlier):
+    home = earlier.parents[2]
+    assert load("models/normal", home).folder == earlier
+    restorer = home / "models/restorers/unet/source-0-789"
+    restorer.mkdir(parents=True)
+    (restorer / "key.json").touch()
+    with pytest.raises(UserError, match=r"nothing there says whether it looks.*\"restorer\": null"):
+        load("models/normal", home)
+    fitted = home / "models/confidence/normal/source-0-456"
+    fitted.mkdir(parents=True)
+    key = json.loads((earlier / "key.json").read_text())
+    beside = {"params": {}, "data": {"training": digest(key)}, "code": {}}
+    (fitted / "key.json").write_text(json.dumps(beside))
+    assert load("models/normal", home).confidence == fitted
+
+
+def test_what_an_earlier_version_trained_and_somebody_moved_is_refused(earlier, tmp_path):
+    shutil.copytree(earlier, tmp_path / "elsewhere/alone")
+    with pytest.raises(UserError, match=r"nothing there says whether it looks"):
+        load("elsewhere", tmp_path)
+    pack_network(earlier, tmp_path / "packed", known={"restorer": None})
+    assert load("packed", tmp_path).folder == tmp_path / "packed"

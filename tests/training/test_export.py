@@ -114,6 +114,28 @@ def test_views_that_are_more_than_resized_images_are_not_among_the_resizes():
     assert json.loads(facts["views"]) == views
 
 
+@pytest.mark.parametrize("carried", [False, True])
+def test_what_chains_read_is_named_as_in_a_portable_folder(tmp_path, carried):
+    home = "files" if carried else str(tmp_path)
+    detector, stain = ("0-detector_region", "1-reinhard.png") if carried else ("light", "stain.png")
+    views = {
+        "image": [
+            {"full_resolution": {}},
+            {"detector_region": {"model": f"{home}/{detector}", "score": 0.3}},
+            {"reinhard": {"reference": f"{home}/{stain}"}},
+        ],
+        "plain": [{"reinhard": {"reference": "drawn"}}],
+    }
+    described = {"views": views, "packed_size": 40, "arguments": {"image_size": 16}}
+    facts = describe_export(described | ({"carried": True} if carried else {}), list(views))
+    found = json.loads(facts["views"])
+    assert found["image"][1:] == [
+        {"detector_region": {"model": "files/0-detector_region", "score": 0.3}},
+        {"reinhard": {"reference": "files/1-reinhard.png"}},
+    ]
+    assert found["plain"] == views["plain"] and str(tmp_path) not in "".join(facts.values())
+
+
 @pytest.fixture(scope="module")
 def exported(photographs, tmp_path_factory):
     """A model whose answers are turned and corrected, and the ONNX file that was made of it."""

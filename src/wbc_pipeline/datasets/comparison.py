@@ -10,6 +10,7 @@ from kedro.io import AbstractDataset, DatasetError
 
 from wbc_pipeline.datasets.results import KEY_FILE, LATEST_FILE, Result
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.keys import run_name
 from wbc_pipeline.models import DESCRIPTION_FILE
 from wbc_pipeline.processes import process_rank
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 _PREDICTIONS = "predictions.parquet"
+_RUNS = "runs"  # where a paper keeps the predictions of each training
 _REPORTS = ("published.csv", "runs.csv")  # written after the predictions
 
 
@@ -73,6 +75,15 @@ class PaperOutputs:
         found = [Result(place) for place in places.values() if (place / KEY_FILE).is_file()]
         return min(found, key=_seed_and_fold, default=None)
 
+    def prediction(self, training: Result) -> Result | None:
+        """Find what a training predicted for the last command; None where that is not there."""
+        folder = self.outputs / _RUNS
+        params = training.key["params"]
+        run = run_name(params["protocol"], params["seed"], params["fold"])
+        place = _read_json(folder / LATEST_FILE).get(f"{params['variant']}/{run}")
+        is_there = place is not None and (folder / place / KEY_FILE).is_file()
+        return Result(folder / place) if is_there else None
+
 
 @dataclass(frozen=True)
 class Outputs:
@@ -114,11 +125,16 @@ class Outputs:
         place = _read_json(self.images / LATEST_FILE).get("")
         if self.manifest is None or place is None or not (self.images / place).is_dir():
             return {}
-        packed, known = open_images(Result(self.images / place)), accepted(self.manifest)
-        if len(packed) != len(known):  # of another command
+        packed, files = Result(self.images / place), ["image_id", "sha256"]
+        shown, known = (
+            accepted(table)[files].to_numpy().tolist()
+            for table in (packed.table("outcome"), self.manifest)
+        )
+        if shown != known:  # another command has packed other files since
             return {}
-        rows = {name: row for row, name in enumerate(known["image_id"])}
-        return {name: packed.pixels[rows[name]] for name in names if name in rows}
+        pixels = open_images(packed).pixels
+        rows = {name: row for row, (name, _) in enumerate(shown)}
+        return {name: pixels[rows[name]] for name in names if name in rows}
 
 
 class OutputsDataset(AbstractDataset[None, Outputs]):
@@ -200,15 +216,14 @@ class SubmissionDataset(AbstractDataset[None, "pd.DataFrame | None"]):
                 f"submission: there is no file {self._file}. Name a CSV or parquet table of "
                 "predictions; a relative path begins in the project's folder."
             )
-        names = dict.fromkeys(("image_id", "file_name", "label", "protocol"), str)
+        if self._file.suffix != ".parquet":
+            return _read_csv(self._file)
         try:
-            if self._file.suffix == ".parquet":
-                return pd.read_parquet(self._file)
-            return pd.read_csv(self._file, dtype=names, keep_default_na=False, na_values=[""])
-        except (ValueError, OSError) as error:  # also what pandas and pyarrow raise
+            return pd.read_parquet(self._file)
+        except (ValueError, OSError) as error:  # also what pyarrow raises
             raise UserError(
-                f"submission: {self._file} cannot be read as a table ({error}). Write CSV with a "
-                "line of column names, or parquet."
+                f"submission: {self._file} cannot be read as a table ({error}). Write parquet, or "
+                "CSV with a line of column names."
             ) from error
 
     def save(self, data: None) -> None:
@@ -241,7 +256,8 @@ class TablesDataset(AbstractDataset[dict[str, "pd.DataFrame"], dict[str, "pd.Dat
         """Read all tables."""
         import pandas as pd
 
-        return {file.stem: pd.read_parquet(file) for file in sorted(self._folder.glob("[!.]*"))}
+        files = sorted(self._folder.glob("[!.]*.parquet"))
+        return {file.stem: pd.read_parquet(file) for file in files}
 
     def save(self, data: dict[str, "pd.DataFrame"]) -> None:
         """Write these tables."""
@@ -298,6 +314,21 @@ class BoardsDataset(AbstractDataset[None, dict[str, dict[str, "pd.DataFrame"]]])
 
     def _describe(self) -> dict:
         return {"filepath": str(self._folder), "tables": self._tables}
+
+
+def _read_csv(file: Path) -> "pd.DataFrame":
+    """Read a submission as users' other tables are read; empty cells are missing."""
+    import pandas as pd
+
+    from wbc_pipeline.sources.csv_rows import read_rows
+    from wbc_pipeline.sources.listing import LayoutError
+
+    try:
+        rows = read_rows(file)
+    except LayoutError as error:
+        raise UserError(f"submission: {error}") from error
+    table = pd.DataFrame([row.cells for row in rows], dtype=object)
+    return table.mask(table == "")
 
 
 def _seed_and_fold(training: Result) -> tuple[int, int]:

@@ -1,15 +1,19 @@
 """Folders of files beside a report, and models that are carried away or exported."""
 
+import errno
 import json
 import os
 import shutil
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from kedro.io import AbstractDataset
 
+from wbc_pipeline.datasets.results import PROVENANCE_FILE
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.models import DESCRIPTION_FILE
 from wbc_pipeline.processes import process_rank
 
 
@@ -30,12 +34,8 @@ class LinkedFolderDataset(AbstractDataset[Path, Path]):
         """Link every file, or copy it where the file system has no links."""
         if process_rank() > 0:
             return
-        beside = self._folder.with_name(f".{os.getpid()}.{self._folder.name}")
-        shutil.rmtree(beside, ignore_errors=True)
-        shutil.copytree(data, beside, copy_function=_link)
-        with suppress(FileNotFoundError):
-            shutil.rmtree(self._folder)
-        os.replace(beside, self._folder)
+        with replacing_folder(self._folder) as beside:
+            shutil.copytree(data, beside, copy_function=_link)
 
     def load(self) -> Path:
         """Give the folder."""
@@ -65,18 +65,13 @@ class CardDataset(AbstractDataset[dict[str, Any], None]):
         """Write the files."""
         if process_rank() > 0:
             return
-        beside = self._folder.with_name(f".{os.getpid()}.{self._folder.name}")
-        shutil.rmtree(beside, ignore_errors=True)
-        try:
-            if data:
-                beside.mkdir(parents=True)
+        if not data:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            return
+        with replacing_folder(self._folder) as beside:
+            beside.mkdir(parents=True)
             for name, content in data.items():
                 _write(beside / name, content)
-            shutil.rmtree(self._folder, ignore_errors=True)
-            if data:
-                os.replace(beside, self._folder)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
 
     def load(self) -> None:
         """Give nothing: it is read by people, and by MLflow."""
@@ -89,23 +84,26 @@ class CardDataset(AbstractDataset[dict[str, Any], None]):
 
 
 class PortableModelDataset(AbstractDataset[dict[str, Path], None]):
-    """A model that is carried away: saving says from where and whereto, or nothing."""
+    """A model that is carried away: saving says from where and whereto, or nothing.
+
+    A folder of an earlier model is replaced as a whole, so that nothing of that stays beside this
+    one; any other folder that is not empty is refused.
+    """
 
     def save(self, data: dict[str, Path]) -> None:
         """Copy network, confidence and all files that the network's views read."""
+        from wbc_pipeline.models import RESTORER
         from wbc_pipeline.models.confidence import CONFIDENCE_FILES
         from wbc_pipeline.models.portable import pack_network
 
         if not data or process_rank() > 0:
             return
         target, fitted = data["target"], data.get("confidence")
-        beside = target.with_name(f".{os.getpid()}.{target.name}")
-        try:
-            files = [fitted / name for name in CONFIDENCE_FILES] if fitted else []
-            pack_network(data["network"], beside, beside=files)
-            shutil.copytree(beside, target, dirs_exist_ok=True)
-        finally:
-            shutil.rmtree(beside, ignore_errors=True)
+        _refuse_foreign(target)
+        files = [fitted / name for name in CONFIDENCE_FILES] if fitted else []
+        with replacing_folder(target) as beside:
+            # It could be asked, and so no restorer stands before it.
+            pack_network(data["network"], beside, beside=files, known={RESTORER: None})
 
     def load(self) -> None:
         """Give nothing: it is for elsewhere."""
@@ -150,6 +148,42 @@ class OnnxDataset(AbstractDataset[Path, None]):
 
     def _describe(self) -> dict:
         return {"filepath": str(self._file)}
+
+
+@contextmanager
+def replacing_folder(target: Path) -> Iterator[Path]:
+    """Name a hidden folder beside the target, which takes its place if nothing fails."""
+    beside = target.with_name(f".{os.getpid()}.{target.name}")
+    before = beside.with_name(f"{beside.name}.old")
+    shutil.rmtree(beside, ignore_errors=True)
+    try:
+        yield beside
+        while True:
+            with suppress(FileNotFoundError):
+                os.rename(target, before)
+            try:
+                os.rename(beside, target)
+                break
+            except OSError as error:
+                if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                    raise  # else another command was faster: its folder goes, too
+            shutil.rmtree(before, ignore_errors=True)
+    finally:
+        shutil.rmtree(before, ignore_errors=True)
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _refuse_foreign(target: Path) -> None:
+    """Refuse a place that holds anything else than a model that was carried there."""
+    if not target.exists() or (target.is_dir() and not any(target.iterdir())):
+        return
+    is_model = (target / DESCRIPTION_FILE).is_file()
+    if not is_model or (target / PROVENANCE_FILE).is_file():
+        held = "a training" if is_model else "other files"
+        raise UserError(
+            f"predict.portable={target} holds {held}, which a model that is copied there would "
+            "replace: name a folder that does not exist yet, or one of an earlier portable model."
+        )
 
 
 def _write(file: Path, content: Any) -> None:

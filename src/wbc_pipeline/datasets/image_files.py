@@ -50,9 +50,15 @@ class ImageFilesDataset(AbstractDataset[None, ImageFiles]):
     def __init__(self, *, filepath: Any, home: str, name: str, metadata: dict | None = None):
         self._asked, self._home, self._name = filepath, Path(home), name
         self.metadata = metadata
+        self._found: ImageFiles | None = None
 
     def load(self) -> ImageFiles:
-        """List them."""
+        """List them, once: a command sees one list, whatever is added meanwhile."""
+        if self._found is None:
+            self._found = self._list()
+        return self._found
+
+    def _list(self) -> ImageFiles:
         from wbc_pipeline.sources.image_files import list_image_files
 
         if self._asked is None:
@@ -69,6 +75,9 @@ class ImageFilesDataset(AbstractDataset[None, ImageFiles]):
 
     def _exists(self) -> bool:
         return True
+
+    def _release(self) -> None:
+        self._found = None
 
     def _describe(self) -> dict:
         return {"filepath": self._asked}

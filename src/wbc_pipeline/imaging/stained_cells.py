@@ -101,6 +101,8 @@ def stain_cells(
     require_positive(faintest=faintest, reach=reach)
     image = _without_black(image)
     first = _find_nucleus(image, smallest, faintest)
+    if first is not None and not first.mask.any():  # a few pixels, none darker than the others
+        first = None
     cells = []
     if first is None or _fill(first.mask) < _FILLED:
         cells = _apart(_around_magenta(image, smallest, least))
@@ -141,7 +143,7 @@ def _around_magenta(image: np.ndarray, smallest: float, least: float) -> Iterato
     magenta, is_present = density[..., 1] - density[..., 0], density[..., 1] > PRESENT
     limit = _dark_limit(magenta, is_present)
     found = _darkest_object(magenta, limit, smallest)
-    if found is None:
+    if found is None or not found[0].any():
         return
     middle, spread = _red_cells(magenta, is_present & (magenta < limit), found[0])
     for nucleus, _ in _every_nucleus(*found, least):

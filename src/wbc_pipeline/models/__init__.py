@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 WEIGHTS_FILE = "weights.safetensors"
 DESCRIPTION_FILE = "network.json"
 NETWORK_FILES = (WEIGHTS_FILE, DESCRIPTION_FILE)
+# In the description of a classifier: what tells its training from others, and which restorer stands
+# before it, if one does. Earlier versions wrote neither.
+TRAINED_AS, RESTORER = "trained_as", "restorer"
 
 NETWORKS: Registry = {
     "normal_cnn": "wbc_pipeline.models.normal_cnn:NormalCNN",

@@ -7,9 +7,10 @@ itself.
 
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from pkgutil import resolve_name
+from types import MappingProxyType
 
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION
@@ -22,9 +23,16 @@ from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE
 CARRIED = "carried"  # in network.json: whether files are named relative to its folder
 CARRIED_FOLDER = "files"
 KEY_FILE = "key.json"  # what the training depended on: variant, protocol, data set
+LATEST_FILE = "latest.json"  # which results the paper's last command asked for
 
 
-def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> None:
+def pack_network(
+    folder: Path,
+    target: Path,
+    *,
+    beside: Iterable[Path] = (),
+    known: Mapping[str, object] = MappingProxyType({}),
+) -> None:
     """Copy a saved network with all that its views need to a folder that works anywhere.
 
     Parameters
@@ -35,6 +43,8 @@ def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> 
         The folder to write, which may exist.
     beside
         Further files to copy, such as those of a `Confidence`.
+    known
+        What ``network.json`` should say where that of an earlier version does not.
 
     Raises
     ------
@@ -47,14 +57,33 @@ def pack_network(folder: Path, target: Path, *, beside: Iterable[Path] = ()) -> 
         if file.is_file():
             shutil.copyfile(file, target / file.name)
     description = json.loads((folder / DESCRIPTION_FILE).read_text())
-    views = portable_views(description, folder)
-    files = {}
-    carried = {
-        name: [_carry(step, target, files) for step in steps] for name, steps in views.items()
-    }
+    views, files = carried_views(portable_views(description, folder))
+    told = {**known, **description}
+    for place, name in files.items():
+        _carry(place, target / name)
     if files:
-        description |= {"views": carried, CARRIED: True}
-        (target / DESCRIPTION_FILE).write_text(json.dumps(description, indent=2))
+        told |= {"views": views, CARRIED: True}
+    if told != description:
+        (target / DESCRIPTION_FILE).write_text(json.dumps(told, indent=2))
+
+
+def carried_views(views: dict[str, list[dict]]) -> tuple[dict[str, list[dict]], dict[Path, str]]:
+    """Name what chains read as it is named in a portable folder.
+
+    Parameters
+    ----------
+    views
+        Of `portable_views`.
+
+    Returns
+    -------
+    views
+        The same, with names relative to a portable folder.
+    files
+        These names, by the files and folders that are read.
+    """
+    files: dict[Path, str] = {}
+    return {name: [_rename(step, files) for step in steps] for name, steps in views.items()}, files
 
 
 def portable_views(description: dict, folder: Path) -> dict[str, list[dict]]:
@@ -90,27 +119,29 @@ def _settle(step: dict, folder: Path) -> dict:
     return {name: parameters | {each: str(folder / parameters[each]) for each in step_files(step)}}
 
 
-def _carry(step: dict, target: Path, files: dict[Path, str]) -> dict:
-    """Copy what a step reads below the target, once; give the step that reads it there."""
+def _rename(step: dict, files: dict[Path, str]) -> dict:
+    """Name what a step reads by the step, and add that to the names of the steps before."""
     name, parameters = parse_step(step)
     for parameter, place in step_files(step).items():
-        if not place.exists():
-            raise UserError(
-                f"The step {name} reads {place}, which is not there: a network that looks through "
-                "it cannot be carried away or asked without it. Bring it back, or name the folder "
-                "of a model that has its files with it."
-            )
-        if place not in files:
-            files[place] = f"{CARRIED_FOLDER}/{len(files)}-{name}{place.suffix}"
-            copy = target / files[place]
-            copy.parent.mkdir(exist_ok=True)
-            if place.is_dir():
-                _refuse_deeper(place)
-                pack_network(place, copy)
-            else:
-                shutil.copyfile(place, copy)
-        parameters[parameter] = files[place]
+        files.setdefault(place, f"{CARRIED_FOLDER}/{len(files)}-{name}{place.suffix}")
+        parameters |= {parameter: files[place]}
     return {name: parameters}
+
+
+def _carry(place: Path, copy: Path) -> None:
+    if not place.exists():
+        step = copy.stem.partition("-")[2]
+        raise UserError(
+            f"The step {step} reads {place}, which is not there: a network that looks through it "
+            "cannot be carried away or asked without it. Bring it back, or name the folder of a "
+            "model that has its files with it."
+        )
+    copy.parent.mkdir(exist_ok=True)
+    if place.is_dir():
+        _refuse_deeper(place)
+        pack_network(place, copy)
+    else:
+        shutil.copyfile(place, copy)
 
 
 def _refuse_deeper(folder: Path) -> None:
@@ -141,17 +172,22 @@ def find_confidence(folder: Path) -> Path | None:
     Returns
     -------
     Path or None
-        Of several the newest; None if nothing was fitted.
+        Of several, as of other limits, that which the paper's last command asked for, else the
+        newest; None if nothing was fitted.
     """
     if all((folder / name).is_file() for name in CONFIDENCE_FILES):
         return folder
     if not (folder / KEY_FILE).is_file():
         return None
     training = digest(json.loads((folder / KEY_FILE).read_text()))
-    beside = folder.parent.parent / "confidence" / folder.parent.name
+    home = folder.parent.parent / "confidence"
     found = [
         key
-        for key in beside.glob(f"[!.]*/{KEY_FILE}")
+        for key in (home / folder.parent.name).glob(f"[!.]*/{KEY_FILE}")
         if json.loads(key.read_text())["data"].get("training") == training
     ]
-    return max(found, key=lambda key: key.stat().st_mtime).parent if found else None
+    latest = home / LATEST_FILE
+    asked = json.loads(latest.read_text()).values() if latest.is_file() else ()
+    places = {home / place for place in asked}
+    best = max(found, key=lambda key: (key.parent in places, key.stat().st_mtime), default=None)
+    return None if best is None else best.parent

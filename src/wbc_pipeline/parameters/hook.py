@@ -96,9 +96,9 @@ def _refuse_unreadable(catalog: CatalogProtocol) -> None:
     """End with an error, after all else is written, where files could not be read."""
     unreadable = catalog.load(UNREADABLE)
     if len(unreadable):
-        first = unreadable.iloc[0]
+        first, ending = unreadable.iloc[0], "s" if len(unreadable) > 1 else ""
         raise click.ClickException(
-            f"{len(unreadable)} files could not be read, such as {first['image_id']} "
+            f"{len(unreadable)} file{ending} could not be read, such as {first['image_id']} "
             f"({first['reason']}); all others are predicted. "
             f"{catalog[UNREADABLE]._describe()['filepath']} lists them."
         )

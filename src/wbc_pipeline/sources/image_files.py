@@ -28,7 +28,8 @@ def list_image_files(asked: str, home: Path) -> tuple[pd.DataFrame, list[str]]:
     Returns
     -------
     table
-        ``image_id`` (path relative to what was named, posix) and ``path`` (absolute), a row a file:
+        ``image_id`` (path relative to what was named, posix; see `printable`) and ``path``
+        (absolute), a row a file:
         of a folder only what is called as images are, or has no suffix at all; else everything,
         since it was named. No file is opened, and one of a CSV may be missing.
     left_out
@@ -37,7 +38,7 @@ def list_image_files(asked: str, home: Path) -> tuple[pd.DataFrame, list[str]]:
     Raises
     ------
     MissingDataError
-        If nothing is there under that name.
+        If nothing is there under that name, or a CSV names no file.
     LayoutError
         If the CSV is no table with a column ``path``.
     """
@@ -47,12 +48,15 @@ def list_image_files(asked: str, home: Path) -> tuple[pd.DataFrame, list[str]]:
     if place.suffix.lower() == ".csv" and place.is_file():
         rows = read_rows(place, [PATH_COLUMN])
         named = [row.cells[PATH_COLUMN].strip().replace("\\", "/") for row in rows]
+        if not any(named):
+            raise _nothing(asked, place, f"its column {PATH_COLUMN} is empty")
         return _table({name: place.parent / name for name in named if name}), []
     if place.is_file():
         return _table({place.name: place}), []
     if not any(sign in asked for sign in _MAGIC):
         raise _nothing(asked, place, "there is no such file or folder")
-    found = [Path(each) for each in sorted(glob.glob(str(place), recursive=True))]
+    pattern = os.path.join(glob.escape(str(home.absolute())), Path(asked).expanduser())
+    found = [Path(os.path.abspath(each)) for each in sorted(glob.glob(pattern, recursive=True))]
     found = [each for each in found if each.is_file()]
     if not found:
         raise _nothing(asked, place, "no file fits")
@@ -66,12 +70,17 @@ def _in_folder(asked: str, folder: Path) -> tuple[pd.DataFrame, list[str]]:
     if not taken:
         reason = f"of the {len(files)} files in it none is called as images are"
         raise _nothing(asked, folder, reason)
-    left_out = [file for file in files if not _may_be_image(file)]
+    left_out = [printable(file) for file in files if not _may_be_image(file)]
     return _table({file: folder / file for file in taken}), left_out
 
 
+def printable(name: str) -> str:
+    r"""Write what is no UTF-8 in a file's name as ``\xff``, as tables and pages take it."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def _table(files: Mapping[str, Path]) -> pd.DataFrame:
-    rows = [{"image_id": image_id, "path": str(path)} for image_id, path in files.items()]
+    rows = [{"image_id": printable(name), "path": str(path)} for name, path in files.items()]
     return pd.DataFrame(rows, columns=["image_id", "path"], dtype=object)
 
 

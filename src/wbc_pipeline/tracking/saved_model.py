@@ -10,7 +10,7 @@ from kedro.io import AbstractDataset
 
 from wbc_pipeline.datasets.results import KEY_FILE
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.models import DESCRIPTION_FILE
+from wbc_pipeline.models import DESCRIPTION_FILE, TRAINED_AS
 from wbc_pipeline.tracking.settings import MLFLOW_SETTINGS, store_uri
 
 SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
@@ -40,7 +40,7 @@ class SavedModel:
         """What it was trained as, as far as that is known: paper, variant, data set, protocol."""
         described = json.loads((self.folder / DESCRIPTION_FILE).read_text())
         file = self.folder / KEY_FILE  # of trainings by earlier versions
-        params = described.get("trained_as")
+        params = described.get(TRAINED_AS)
         if params is None:
             params = json.loads(file.read_text())["params"] if file.is_file() else {}
         names = ("dataset", "paper", "variant", "protocol", "seed", "fold")
@@ -64,9 +64,15 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
     def __init__(self, *, filepath: Any, home: str, uri: str, metadata: dict | None = None):
         self._asked, self._home, self._uri = filepath, Path(home), uri
         self.metadata = metadata
+        self._found: SavedModel | None = None
 
     def load(self) -> SavedModel:
-        """Find it, and fetch it where it is not on this machine."""
+        """Find it, once, and fetch it where it is not on this machine."""
+        if self._found is None:
+            self._found = self._find()
+        return self._found
+
+    def _find(self) -> SavedModel:
         if self._asked is None:
             raise UserError(
                 'Nothing says which model to ask: --params="images=…,model=runs:/<id>/model" takes '
@@ -77,7 +83,8 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
         is_logged = asked.startswith(SCHEMES)
         folder = self._fetch(asked) if is_logged else self._home / Path(asked).expanduser()
         network = _network_folder(folder, asked)
-        _refuse_restored(network)
+        if not is_logged:  # what stands behind a restorer was never logged
+            _refuse_restored(network)
         from wbc_pipeline.models.portable import find_confidence
 
         return SavedModel(asked, network, find_confidence(network))
@@ -108,13 +115,18 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
     def _exists(self) -> bool:
         return True
 
+    def _release(self) -> None:
+        self._found = None
+
     def _describe(self) -> dict:
         return {"filepath": self._asked}
 
 
 def _refuse_restored(folder: Path) -> None:
     """Refuse a network that looks at restored images: its restorer is not saved with it."""
-    restorer = json.loads((folder / DESCRIPTION_FILE).read_text()).get("restorer")
+    from wbc_pipeline.models.restored import find_restorer
+
+    restorer = find_restorer(folder)
     if restorer is not None:
         raise UserError(
             f"The network in {folder} looks at images that the restorer {restorer} has restored, "

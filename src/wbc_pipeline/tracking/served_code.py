@@ -40,7 +40,10 @@ def reachable_files(modules: frozenset[str]) -> frozenset[Path]:
 
 
 def requirements(files: Iterable[Path]) -> list[str]:
-    """List the installed packages that files import, each pinned to its version here."""
+    """List the installed packages that files import, each pinned to its version here.
+
+    Without the label of a build, such as ``+cpu``, which package indexes do not have.
+    """
     imported = {name.partition(".")[0] for file in files for name in _imported(file)}
     others = imported - sys.stdlib_module_names - {PACKAGE}
     names = {_distributions()[name] for name in others if name in _distributions()}
@@ -50,7 +53,7 @@ def requirements(files: Iterable[Path]) -> list[str]:
 
 @cache
 def _version(name: str) -> str:
-    return version(name)
+    return version(name).partition("+")[0]
 
 
 @cache

@@ -4,7 +4,8 @@ MLflow runs this file when it loads a model ("models from code"), so no code is 
 """
 
 import base64
-from collections.abc import Iterable, Iterator
+import binascii
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
+from mlflow.exceptions import MlflowException
 
 
 class ImageClassifier(mlflow.pyfunc.PythonModel):
@@ -50,15 +52,27 @@ class ImageClassifier(mlflow.pyfunc.PythonModel):
         return pd.DataFrame(answers.probabilities, columns=self._classifier.classes)
 
 
-def _read(files: Iterable[str]) -> Iterator[np.ndarray]:
-    """Read image files in base64 as ingestion reads them; each is a file for a moment."""
-    from wbc_pipeline.imaging.reading import read_image
+def _read(files: Sequence[str]) -> Iterator[np.ndarray]:
+    """Read image files in base64 as ingestion reads them; each is a file for a moment.
+
+    Raises
+    ------
+    MlflowException
+        Naming the first that cannot be read, by its place; the server answers 400.
+    """
+    from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
 
     with TemporaryDirectory() as folder:
         file = Path(folder, "image")
-        for text in files:
-            file.write_bytes(base64.b64decode(text, validate=True))
-            yield read_image(file).pixels
+        for place, text in enumerate(files, start=1):
+            try:
+                file.write_bytes(base64.b64decode(text, validate=True))
+                yield read_image(file).pixels
+            except (binascii.Error, UnreadableImageError) as error:
+                raise MlflowException.invalid_parameter_value(
+                    f"files: number {place} of {len(files)} cannot be read ({error}). Send image "
+                    "files as text in base64, without line breaks."
+                ) from error
 
 
 mlflow.models.set_model(ImageClassifier())

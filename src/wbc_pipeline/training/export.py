@@ -12,14 +12,14 @@ from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.arrays import unfinished
 from wbc_pipeline.imaging.registry import FULL_RESOLUTION
 from wbc_pipeline.imaging.steps import parse_step
-from wbc_pipeline.models import load_network
+from wbc_pipeline.models import TRAINED_AS, load_network
 from wbc_pipeline.models.joint import as_classifier
+from wbc_pipeline.models.portable import CARRIED, carried_views
 from wbc_pipeline.training.predict import SMALLEST_PROBABILITY
 from wbc_pipeline.training.turns import Turned
 
 # Of network.json, what goes with the file beside `resizes` and `image_size`, each as JSON.
 FACTS = ("classes", "views", "packed_size", "turns", "prior_correction", "class_counts")
-IDENTITY = "trained_as"
 
 
 class Answering(nn.Module):
@@ -58,7 +58,7 @@ def export_onnx(folder: Path, target: Path) -> None:
     Its inputs are the network's views by name, uint8 [B, S, S, 3], RGB, of any batch size; its
     output ``probabilities`` is float32 [B, C], classes in the order of ``classes``. Scaling, turns
     and the correction of the prior are inside; a joint network's masks are left out. The metadata
-    of the file are `FACTS` of ``network.json``, `IDENTITY`, the side S as ``image_size`` and, of
+    of the file are `FACTS` of ``network.json``, `TRAINED_AS`, the side S as ``image_size`` and, of
     each view that is made by resizing alone, the sides through which it goes as ``resizes``: all
     of them as JSON.
 
@@ -101,7 +101,7 @@ def export_onnx(folder: Path, target: Path) -> None:
 
 
 def describe_export(description: dict, views: list[str] | tuple[str, ...]) -> dict[str, str]:
-    """Say what whoever runs the file has to know.
+    """Say what whoever runs the file has to know, with no path of this machine in it.
 
     Parameters
     ----------
@@ -113,11 +113,14 @@ def describe_export(description: dict, views: list[str] | tuple[str, ...]) -> di
     Returns
     -------
     dict of str to str
-        JSON by name; see `export_onnx`.
+        JSON by name; see `export_onnx`. What chains read is named as in a portable folder.
     """
     chains = description.get("views") or {}
+    if not description.get(CARRIED):  # else they are named so already
+        chains, _ = carried_views(chains)
     sides = {name: _sides(chains.get(name, []), description["packed_size"]) for name in views}
-    facts = {name: description[name] for name in (*FACTS, IDENTITY) if name in description}
+    described = description | ({"views": chains} if "views" in description else {})
+    facts = {name: described[name] for name in (*FACTS, TRAINED_AS) if name in described}
     facts["image_size"] = description["arguments"]["image_size"]
     facts["resizes"] = {name: found for name, found in sides.items() if found is not None}
     return {name: json.dumps(value) for name, value in facts.items()}

@@ -171,3 +171,10 @@ def test_an_empty_map_has_no_share():
 def test_maps_of_another_size_than_the_masks_are_refused():
     with pytest.raises(ValueError, match="resize"):
         share_inside(np.zeros((1, 2, 2)), np.zeros((1, 4, 4), np.uint8))
+
+
+def test_what_else_fails_is_not_blamed_on_the_layer(images, monkeypatch):
+    network = build()
+    monkeypatch.setattr(type(network), "forward", lambda *_: torch.zeros(1).view(2))
+    with pytest.raises(RuntimeError, match="invalid for input"):
+        grad_cam(network, [images])

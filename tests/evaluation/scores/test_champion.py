@@ -11,7 +11,11 @@ from wbc_pipeline.evaluation.scores.champion import (
 )
 from wbc_pipeline.evaluation.scores.per_class import per_class_scores
 
-NETWORKS = {("blend", "normal"), ("blend", "blend"), ("saliency", "fusion")}
+NETWORKS = {
+    (*network, protocol)
+    for network in (("blend", "normal"), ("blend", "blend"), ("saliency", "fusion"))
+    for protocol in ("source", "domain", "random", "published")
+}
 
 
 def board(*rows):
@@ -89,7 +93,7 @@ def test_the_surest_mistakes_come_from_each_class_in_turn_and_show_an_image_once
 
 def test_classes_that_are_taken_for_others_are_counted(answers):
     found = count_mistakes(answers)
-    assert found[["label", "answered", "images"]].to_numpy().tolist() == [
+    assert found[["label", "answered", "times"]].to_numpy().tolist() == [
         ["a", "b", 4],
         ["b", "c", 2],
     ]

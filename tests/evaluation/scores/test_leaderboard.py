@@ -117,6 +117,7 @@ def test_models_of_other_classes_have_places_of_their_own_and_meet_in_no_test():
     }
     board = boards.leaderboard(predictions, make_costs(), AREAS.iloc[:0], **OPTIONS)
     assert board.set_index("variant")["place"].to_dict() == {"good": 1, "poor": 2, "other": 1}
+    assert board["variant"].tolist() == ["good", "poor", "other"]  # of three classes, then of two
     named = boards.name_models(predictions)
     manifest = pd.DataFrame({"image_id": ["0.png"], "domain": [None]})
     tests = boards.compare_leaders(named, board, manifest, most=3, resamples=50)

@@ -33,6 +33,13 @@ def test_a_block_is_a_seed_and_fold_that_all_models_have_answered():
     assert scores.loc[(3, 0), "y"] == pytest.approx(expected)
 
 
+def test_a_model_of_one_seed_takes_no_block_from_the_others():
+    answers = make_answers("wxyz", seeds=4)
+    one = answers[(answers["variant"] != "w") | (answers["seed"] == 0)]
+    scores = scores_by_block(one)
+    assert list(scores) == ["x", "y", "z"] and len(scores) == 4
+
+
 def test_ranks_are_friedman_s_and_differences_nemenyi_s():
     scores = scores_by_block(make_answers("xyz", seeds=6))
     found = compare_ranks(scores)

@@ -52,6 +52,10 @@ def test_a_table_of_probabilities_becomes_predictions_of_the_test_part():
     assert read_outcomes(found).classes == ["blast", "healthy"]
 
 
+def test_a_table_without_a_row_is_refused():
+    refuse(make().head(0), "has no row")
+
+
 def test_labels_become_probabilities_of_one():
     table = pd.DataFrame({"image_id": TESTED, "label": ["blast", "blast", "healthy"]})
     found = check(table, training_data="all of the others")

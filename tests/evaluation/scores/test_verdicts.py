@@ -34,10 +34,42 @@ def test_a_number_that_the_leak_alone_gives_does_not_survive():
     )
 
 
+@pytest.mark.parametrize("under", ["domain", "dataset"])
+def test_what_another_laboratory_costs_is_not_blamed_on_the_leak(under):
+    ours = {"reproduced": (0.99, 0.98, 0.995), "leak_free_protocol": under}
+    verdict, finding = judge(make_table(leak_free=(0.6, 0.5, 0.7), **ours))
+    assert verdict == "undecided" and "only source tells what the leak alone" in finding
+    assert judge(make_table(leak_free=(0.98, 0.96, 0.992), **ours))[0] == "survives"
+
+
+def test_a_published_split_is_marked_as_not_checked():
+    table = make_table(reproduced=(0.99, 0.98, 0.995), leak_free=(0.8, 0.7, 0.9))
+    verdict, finding = judge(table, protocol="published")
+    assert verdict == "does not survive" and "under published (not checked)" in finding
+
+
 def test_a_number_that_the_leak_free_interval_reaches_survives():
     table = make_table(reproduced=(0.99, 0.98, 0.995), leak_free=(0.985, 0.97, 0.992))
     verdict, finding = judge(table)
     assert verdict == "survives" and "98.5 [97.0, 99.2] % with no cell on two sides" in finding
+
+
+def test_an_interval_that_holds_far_worse_scores_too_confirms_no_number():
+    table = make_table(reproduced=(0.99, 0.98, 0.995), leak_free=(0.7, 0.4, 1.0))
+    assert judge(table) == (
+        "undecided",
+        "99.06 % accuracy of mixed is not refuted, and not confirmed: 70.0 [40.0, 100.0] % with no "
+        "cell on two sides (source) is an interval of 60.0 points, too wide to tell.",
+    )
+    above = make_table("0.60", leak_free=(0.8, 0.65, 0.95))
+    assert judge(above)[0] == "survives"
+
+
+def test_a_leak_is_blamed_for_no_number_that_a_wide_interval_alone_reaches():
+    table = make_table(reproduced=(0.8, 0.6, 1.0), leak_free=(0.7, 0.5, 0.9))
+    verdict, finding = judge(table)
+    assert verdict == "undecided"
+    assert "80.0 [60.0, 100.0] % under random (LEAKS) is an interval of 40.0 points" in finding
 
 
 def test_what_the_paper_s_own_protocol_does_not_reach_is_not_blamed_on_the_leak():

@@ -74,7 +74,7 @@ def leading_models(
 @drawn(
     heading="Ranks over seeds and folds",
     caption="Critical differences: mean ranks by macro F1, the best on the left; models under one "
-    "bar do not differ by Nemenyi's test at 5 %.",
+    "bar are not told apart by Nemenyi's test at 5 %.",
 )
 def critical_differences(tests: Mapping[tuple[str, str], RankTest], *, dataset: str = "") -> Figure:
     """Critical-difference diagrams after Demšar, one for each protocol.

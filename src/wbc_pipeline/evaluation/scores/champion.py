@@ -10,12 +10,13 @@ import pandas as pd
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.scores.confusion import ConfusionScore, confusion_intervals
 from wbc_pipeline.evaluation.scores.intervals import resampling_units
+from wbc_pipeline.evaluation.scores.leaderboard import MODEL
 from wbc_pipeline.evaluation.scores.metrics import read_outcomes
 from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE, leak_free_protocol
 
 
 def choose_champion(
-    board: pd.DataFrame, networks: Collection[tuple[str, str]]
+    board: pd.DataFrame, networks: Collection[tuple[str, str, str]]
 ) -> dict[str, object] | None:
     """Choose the network of the highest macro-F1 without a leak.
 
@@ -28,15 +29,15 @@ def choose_champion(
     board
         Of ``leaderboard.leaderboard``.
     networks
-        Paper and variant of the models that are single networks and can be served.
+        Paper, variant and protocol of the models that are single networks and can be served.
 
     Returns
     -------
     dict or None
         A row of the leaderboard; None where no such network was run.
     """
-    names = pd.MultiIndex.from_frame(board[["paper", "variant"]])
-    known = board[names.isin(list(networks)) & board["protocol"].isin(LEAK_FREE)]
+    are_known = [name in networks for name in board[MODEL].itertuples(index=False, name=None)]
+    known = board[board["protocol"].isin(LEAK_FREE) & np.array(are_known, bool)]
     if known.empty:
         return None
     peers = known[known["protocol"] == leak_free_protocol(known["protocol"])]
@@ -132,8 +133,8 @@ def count_mistakes(answers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        ``label``, ``answered``, ``images`` (answers of all seeds) and ``share`` of those of the
-        label.
+        ``label``, ``answered``, ``times`` (over all seeds) and ``share`` of the answers to images
+        of the label.
     """
     outcomes = read_outcomes(answers)
     classes = np.array(outcomes.classes, object)
@@ -142,12 +143,12 @@ def count_mistakes(answers: pd.DataFrame) -> pd.DataFrame:
         {
             "label": classes.repeat(len(classes)),
             "answered": np.tile(classes, len(classes)),
-            "images": confusion.ravel(),
+            "times": confusion.ravel(),
             "share": (confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)).ravel(),
         }
     )
-    wrong = pairs[(pairs["label"] != pairs["answered"]) & (pairs["images"] > 0)]
-    return wrong.sort_values("images", ascending=False, kind="stable", ignore_index=True)
+    wrong = pairs[(pairs["label"] != pairs["answered"]) & (pairs["times"] > 0)]
+    return wrong.sort_values("times", ascending=False, kind="stable", ignore_index=True)
 
 
 def _of_class(score: ConfusionScore, place: int) -> ConfusionScore:

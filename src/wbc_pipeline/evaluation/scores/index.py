@@ -6,8 +6,9 @@ import pandas as pd
 
 from wbc_pipeline.evaluation.report.described import described
 from wbc_pipeline.evaluation.report.page import Link
-from wbc_pipeline.evaluation.scores.leaderboard import SUBMISSIONS
-from wbc_pipeline.evaluation.scores.protocols import leak_of
+from wbc_pipeline.evaluation.scores.leaderboard import SUBMISSIONS, leaders
+from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE, leak_of
+from wbc_pipeline.evaluation.scores.ranks import RankTest, compare_ranks, keep_complete
 
 SHOWN = ("macro_f1", "accuracy")
 Boards = Mapping[str, Mapping[str, pd.DataFrame]]
@@ -61,3 +62,62 @@ def list_verdicts(boards: Boards) -> pd.DataFrame:
     if not tables:
         return pd.DataFrame()
     return pd.concat(tables, ignore_index=True)[["data_set", "paper", "verdict", "finding"]]
+
+
+def rank_models(boards: Boards, most: int) -> dict[str, RankTest]:
+    """Rank models over data sets by macro F1, which is compared within each data set alone.
+
+    Parameters
+    ----------
+    boards
+        Those of single data sets, as for `list_boards`.
+    most
+        Taken are models that lead a data set, this many of each protocol, and every submission.
+
+    Returns
+    -------
+    dict
+        By leak-free protocol; one is left out where fewer than three models, or three data sets
+        that all of them were tested on, are left. Of each data set counted are models that tell
+        its most classes apart.
+    """
+    known = []
+    for name, tables in boards.items():
+        board = tables["leaderboard"]
+        board = board[board["protocol"].isin(LEAK_FREE)]
+        board = board[board["classes"] == board.groupby("protocol")["classes"].transform("max")]
+        model = board["paper"] + "/" + board["variant"].astype(str)
+        is_leader = board.index.isin(leaders(board, most).index)
+        known.append(board.assign(data_set=name, model=model, is_leader=is_leader))
+    found = {}
+    for protocol, own in pd.concat(known).groupby("protocol", sort=False) if known else ():
+        leading = own[own["model"].isin(own.loc[own["is_leader"], "model"])]
+        scores = leading.pivot(index="data_set", columns="model", values="macro_f1")
+        if (test := compare_ranks(keep_complete(scores))) is not None:
+            found[protocol] = test
+    return found
+
+
+@described(
+    heading="Ranks over data sets",
+    caption="Mean rank by macro F1, 1 is best, of models that lead a data set, over the data sets "
+    "that all of them were tested on under a protocol; combined data sets are left out. Friedman's "
+    "test asks whether any differ, Nemenyi's whether a model differs from the first. Data sets "
+    "that share images are counted as if they did not.",
+)
+def list_ranks(tests: Mapping[str, RankTest]) -> pd.DataFrame:
+    """List the mean ranks of models by protocol, and their p values against the first."""
+    return pd.DataFrame(
+        [
+            {
+                "protocol": protocol,
+                "model": model,
+                "mean_rank": rank,
+                "data_sets": test.blocks,
+                "p_friedman": test.p_value,
+                "p_nemenyi": test.differences.loc[test.ranks.index[0], model],
+            }
+            for protocol, test in tests.items()
+            for model, rank in test.ranks.items()
+        ]
+    )

@@ -46,6 +46,8 @@ OWN_TRAINING = "training part of the split"
 @described(
     heading="Leaderboard",
     caption="Models by macro F1 within each protocol: means over seeds with intervals over cells. "
+    "A place compares scores as they are, also of models that were tested on other images or seeds "
+    "of the protocol, which the last columns count. "
     "Under a protocol that LEAKS, one cell may stand in training and test. noise area: area under "
     "the accuracy as noise is added, as a share of a constant accuracy of 1. Costs are in a table "
     "of their own, and all of it in leaderboard.csv.",
@@ -73,7 +75,7 @@ def leaderboard(
         A row per paper, variant and protocol, `LEADERBOARD`: ``leak`` says whether the protocol
         leaks, ``place`` is by macro F1 among models of one protocol and set of classes. ``auc``
         and ``ece`` are NaN for answers without probabilities, and what was not measured is NaN.
-        Leak-free protocols come first.
+        Leak-free protocols come first, within each the models that tell the most classes apart.
     """
     tables = [_score_paper(paper, answers, **options) for paper, answers in predictions.items()]
     board = pd.concat(tables, ignore_index=True).merge(costs, on=MODEL, how="left")
@@ -90,7 +92,10 @@ def leaderboard(
     board["leak"] = board["protocol"].map(leak_of)
     board["order"] = board["protocol"].map(protocol_rank)
     board = board.sort_values(
-        ["order", "classes", "class_names", "place"], kind="stable", ignore_index=True
+        ["order", "classes", "class_names", "place"],
+        ascending=[True, False, True, True],  # the most classes first, as of the champion
+        kind="stable",
+        ignore_index=True,
     )
     return board.reindex(columns=LEADERBOARD)
 
@@ -182,7 +187,7 @@ def answers_of(
     "submission, on the images and seeds that both have answered. The gain in macro F1 has a "
     "bootstrap interval over cells. p_sources: permutation test that exchanges both answers cell "
     "by cell; p_seeds: paired t test over seeds; _holm: corrected after Holm over the models of a "
-    "protocol and fold.",
+    "protocol and fold. The leader was chosen by the same scores, which flatters its gains.",
 )
 def compare_leaders(
     predictions: Mapping[str, pd.DataFrame],

@@ -37,7 +37,8 @@ def scores_by_block(answers: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        A row per seed and fold that all models have answered, a column per model.
+        A row per seed and fold that all models have answered, a column per model. Models of fewer
+        than `FEWEST_BLOCKS` seeds and folds are left out: they would leave none to the others.
     """
     rows = []
     for keys, _, outcomes in each_run(answers, ["variant", *BLOCK]):
@@ -46,7 +47,18 @@ def scores_by_block(answers: pd.DataFrame) -> pd.DataFrame:
         matrix = np.bincount(cells, minlength=classes**2).reshape(classes, classes)
         rows.append(keys | {"score": float(macro_f1(matrix.astype(float)))})
     table = pd.DataFrame(rows).pivot(index=BLOCK, columns="variant", values="score")
-    return table.dropna()[list(dict.fromkeys(answers["variant"]))]
+    return keep_complete(table[list(dict.fromkeys(answers["variant"]))])
+
+
+def keep_complete(scores: pd.DataFrame) -> pd.DataFrame:
+    """Keep models of `FEWEST_BLOCKS` blocks or more, and of the blocks those that all of them have.
+
+    Parameters
+    ----------
+    scores
+        A row per block and a column per model; NaN where a model lacks a block.
+    """
+    return scores.dropna(axis="columns", thresh=FEWEST_BLOCKS).dropna()
 
 
 def compare_ranks(scores: pd.DataFrame) -> RankTest | None:
@@ -92,8 +104,9 @@ def compare_ranks(scores: pd.DataFrame) -> RankTest | None:
 
 @described(
     heading="Ranks over seeds and folds",
-    caption="Mean rank of the leading models by macro F1, 1 is best. Friedman's test asks whether "
-    "any differ. Seeds and folds of one data set share images, so that the p value is a "
+    caption="Mean rank of the leading models by macro F1, 1 is best, over the seeds and folds that "
+    "all of them have answered; models of fewer than three are left out. Friedman's test asks "
+    "whether any differ. Seeds and folds of one data set share images, so that the p value is a "
     "description, and no proof.",
 )
 def rank_table(tests: Mapping[tuple[str, str], RankTest]) -> pd.DataFrame:

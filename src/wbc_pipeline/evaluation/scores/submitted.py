@@ -37,8 +37,10 @@ def name_runs(table: pd.DataFrame, protocols: Sequence[str]) -> pd.DataFrame:
     Raises
     ------
     UserError
-        Naming a protocol that is not known, or what is no seed.
+        If the table has no row, or naming a protocol that is not known, or what is no seed.
     """
+    if table.empty:
+        raise UserError("The submission has no row: write one for each image of the test part.")
     protocol = table.get("protocol", DEFAULT_PROTOCOL)
     table = table.assign(protocol=protocol, seed=_whole(table, "seed"))
     for name in table["protocol"].unique():

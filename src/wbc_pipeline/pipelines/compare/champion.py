@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import lazy_loader as lazy
 
-from wbc_pipeline.datasets.comparison import Outputs
+from wbc_pipeline.datasets.comparison import Outputs, PaperOutputs
+from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.errors import UserError
 from wbc_pipeline.pipelines.compare.costs import Facts, compared_papers
 from wbc_pipeline.pipelines.compare.options import CompareOptions
 
 pd = lazy.load("pandas")
+_log = logging.getLogger(__name__)
 
 CARD_FILE, PICTURE = "README.md", "failures.png"
 MISTAKES = 24  # on the picture
 CONFUSIONS = 10  # of classes, on the card
 METRICS = ("accuracy", "macro_f1", "balanced_accuracy", "auc", "ece")
 ENDS = ("", "_low", "_high")
+ANSWERS = {"turns": False, "prior_correction": 0}  # what is changed of a network's answers
 OF_BOARD = ("protocol", "macro_f1", "macro_f1_low", "macro_f1_high")
 
 
@@ -26,6 +31,7 @@ def choose_champion(
     """Choose the best leak-free network of a data set by macro-F1.
 
     Ensembles, submissions and networks behind a restorer are not served, and have no part in it.
+    Neither has a network that would answer otherwise than where it was scored: the log says so.
 
     Returns
     -------
@@ -40,19 +46,12 @@ def choose_champion(
     sets = set_names(dataset)
     if "demo" in sets and len(sets) > 1:
         return {}
-    served = {
-        (paper, variant): outputs.papers[paper]
-        for paper in compared_papers(outputs, facts)
-        for variant, network in outputs.papers[paper].networks.items()
-        if "classes" in network and "restorer" not in network
-    }
+    served = _find_served(outputs, leaderboard, facts)
     row = champion.choose_champion(leaderboard, served.keys())
     if row is None:
         return {}
     paper, variant = row["paper"], row["variant"]
-    training = served[paper, variant].training(variant, row["protocol"])
-    if training is None:
-        return {}
+    training = served[paper, variant, row["protocol"]]
     params = training.key["params"]
     return {
         "name": f"wbc_{dataset}",
@@ -64,6 +63,65 @@ def choose_champion(
         "key": training.digest,
         "folder": str(training.folder.relative_to(outputs.data)),
     }
+
+
+def _find_served(
+    outputs: Outputs, leaderboard: pd.DataFrame, facts: Facts
+) -> dict[tuple[str, str, str], Result]:
+    """Find the trainings whose networks answer as the leaderboard scores them, leak-free ones.
+
+    Returns
+    -------
+    dict
+        By paper, variant and protocol.
+    """
+    from wbc_pipeline.evaluation.scores.leaderboard import MODEL
+    from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE
+
+    found = {}
+    rows = leaderboard.loc[leaderboard["protocol"].isin(LEAK_FREE), MODEL]
+    for model in rows.itertuples(index=False, name=None):
+        name, variant, protocol = model
+        paper = outputs.papers[name] if name in compared_papers(outputs, facts) else None
+        training = paper and paper.training(variant, protocol)
+        if training is None or "classes" not in training.json("network"):
+            continue  # a submission, or an ensemble
+        if reason := _why_not_served(paper, training):
+            _log.warning("%s/%s under %s cannot be the champion: %s", *model, reason)
+        else:
+            found[model] = training
+    return found
+
+
+def _why_not_served(paper: PaperOutputs, training: Result) -> str | None:
+    """Say why a training's network would not answer as it was scored; None if it would."""
+    from wbc_pipeline.models.restored import find_restorer
+
+    try:
+        restorer = find_restorer(training.folder)
+    except UserError as error:
+        return str(error)
+    if restorer is not None:
+        return f"the restorer {restorer} stands before it, which is not served."
+    scored = paper.prediction(training)
+    if scored is None or scored.key["data"].get("training") != training.digest:
+        return (
+            "its scores are not of its last training. Run the paper's pipeline to its end, with "
+            "the same parameters."
+        )
+    own, network = scored.key["params"], training.json("network")
+    own = own | {name: own["refine"][name] for name in ANSWERS if own.get("refine", {}).get(name)}
+    unlike = [
+        f"{name} is {own.get(name, off)} in its scores and {network.get(name, off)} in its network"
+        for name, off in ANSWERS.items()
+        if own.get(name, off) != network.get(name, off)
+    ]
+    if not unlike:
+        return None
+    return (
+        f"{', '.join(unlike)}, which was trained before. Delete {training.folder} and run the "
+        "paper's pipeline again, or switch that back."
+    )
 
 
 def describe_champion(
@@ -125,13 +183,12 @@ def _only(table: pd.DataFrame, champion: dict[str, Any], names: list[str]) -> pd
 def _describe_network(
     champion: dict[str, Any], network: dict[str, Any], row: pd.Series
 ) -> dict[str, object]:
-    answers = ("turns", "prior_correction")
     return {
         "paper, variant": f"`{champion['paper']}`, `{champion['variant']}`",
         "network": f"`{network['name']}`, {row['parameters']:,.0f} parameters",
         "looks at": f"{', '.join(network['views'])}; the chains are in `network.json`",
         "training": f"seed {champion['seed']}, fold {champion['fold']}, key {champion['key']}",
-        **{name.replace("_", " "): network[name] for name in answers if name in network},
+        **{name.replace("_", " "): network[name] for name in ANSWERS if name in network},
     }
 
 

@@ -82,9 +82,11 @@ def write_leaderboard(
 
 
 def write_index(
+    *,
     boards: dict[str, dict[str, pd.DataFrame]],
     leaderboard: pd.DataFrame,
     verdicts: pd.DataFrame,
+    options: CompareOptions,
     dataset: str,
     command: str,
 ) -> str:
@@ -96,7 +98,7 @@ def write_index(
         ``leaderboard`` and ``verdicts`` of each data set whose papers have been compared.
     leaderboard, verdicts
         Of this command's data set.
-    dataset, command
+    options, dataset, command
         Of this command.
     """
     from wbc_pipeline.evaluation.report.described import describe
@@ -108,6 +110,8 @@ def write_index(
     demo = [name for name in boards if "demo" in set_names(name)]
     real = {name: tables for name, tables in boards.items() if name not in demo}
     items = {"leaderboards": index.list_boards(real), "verdicts": index.list_verdicts(real)}
+    single = {name: tables for name, tables in real.items() if len(set_names(name)) == 1}
+    items["ranks"] = index.list_ranks(index.rank_models(single, options.leading))
     drawn = {name: boards[name] for name in demo}
     items["demo"] = describe(index.list_boards(drawn), DEMO, "These scores say that all runs.")
     made = describe_command(dataset, command, {})

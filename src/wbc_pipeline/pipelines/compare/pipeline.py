@@ -124,6 +124,7 @@ def create_pipeline() -> Pipeline:
                     "boards": "compare.boards",
                     "leaderboard": f"{report}.leaderboard",
                     "verdicts": f"{report}.verdicts",
+                    "options": options,
                     "dataset": "params:dataset",
                     "command": "command",
                 },

@@ -16,7 +16,13 @@ from wbc_pipeline.datasets.results import Task
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.imaging.packing import independent_sources
 from wbc_pipeline.keys import Key, code_digest, digest
-from wbc_pipeline.models import build_network, network_class, save_network
+from wbc_pipeline.models import (
+    RESTORER,
+    TRAINED_AS,
+    build_network,
+    network_class,
+    save_network,
+)
 from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.models.pretrained import published_digest, weights_digest
 from wbc_pipeline.pipelines.experiment.composites import Composites
@@ -359,8 +365,8 @@ class ClassifierTraining(Training):
         trained = self.labels[self.run.rows["train"]]
         return {
             **super().description(),
-            **({"restorer": self.restorer} if self.restorer else {}),
-            "trained_as": {**self.identity, **self.run.key},
+            **({RESTORER: self.restorer} if self.restorer else {}),
+            TRAINED_AS: {**self.identity, **self.run.key},
             "classes": self.classes,
             CLASS_COUNTS: np.bincount(trained, minlength=len(self.classes)).tolist(),
             "packed_size": self.packed.pixels.shape[1],

@@ -11,16 +11,12 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.image_files import ImageFiles
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.pipelines.predict.options import PredictOptions
+from wbc_pipeline.pipelines.predict.options import ABSTAINS, NO_CELL, UNLIKE, PredictOptions
 from wbc_pipeline.tracking.saved_model import SavedModel
 
 pd = lazy.load("pandas")
 
-FLAGS = {
-    "no_cell_found": "no cell found",
-    "unlike": "unlike the training data",
-    "abstains": "abstains",
-}
+FLAGS = {"no_cell_found": NO_CELL, "unlike": UNLIKE, "abstains": ABSTAINS}  # by their columns
 SHOWN = 8  # overlays on the page
 NOTES = (
     "Not for clinical use: a research model's answers, which nobody has checked on these images.",
@@ -29,8 +25,15 @@ NOTES = (
 )
 
 
-def carry_model(model: SavedModel, options: PredictOptions) -> dict[str, Path]:
+def carry_model(model: SavedModel, options: PredictOptions, home: str) -> dict[str, Path]:
     """Say which folders are copied where, so that the model answers on another machine.
+
+    Parameters
+    ----------
+    model, options
+        What is copied, and where to.
+    home
+        What a relative folder begins from.
 
     Returns
     -------
@@ -40,7 +43,8 @@ def carry_model(model: SavedModel, options: PredictOptions) -> dict[str, Path]:
     if options.portable is None:
         return {}
     beside = {} if model.confidence is None else {"confidence": model.confidence}
-    return {"network": model.folder, **beside, "target": Path(options.portable).expanduser()}
+    target = (Path(home) / Path(options.portable).expanduser()).resolve()
+    return {"network": model.folder, **beside, "target": target}
 
 
 def export_model(model: SavedModel) -> Path:
@@ -124,6 +128,7 @@ def summarise(answers: dict[str, Result], cells: pd.DataFrame, files: ImageFiles
 
 def write_page(
     *,
+    answers: dict[str, Result],
     files: ImageFiles,
     model: SavedModel,
     command: str,
@@ -138,6 +143,7 @@ def write_page(
     from wbc_pipeline.evaluation.scores.differential import without_probabilities
     from wbc_pipeline.pipelines.reporting.nodes import describe_command
 
+    (result,) = answers.values()
     facts = {
         "model": model.asked,
         "trained as": model.training or "not known",
@@ -160,7 +166,12 @@ def write_page(
                 "The probabilities of all classes are in cells.csv, and the overlays beside it.",
             ),
         },
-        notes=[*NOTES, *_explain_limits(model), *_explain_left_out(files)],
+        notes=[
+            *NOTES,
+            *_explain_limits(model),
+            *_explain_maps(result.json("model"), options),
+            *_explain_left_out(files),
+        ],
     )
 
 
@@ -233,6 +244,17 @@ def _explain_limits(model: SavedModel) -> list[str]:
         "Nothing was fitted beside this model, as an earlier version trained it: confidences are "
         "not calibrated, it never abstains, and nothing is held against its training data. Run the "
         "paper's pipeline again, which trains nothing anew, and ask the training's folder."
+    ]
+
+
+def _explain_maps(described: dict[str, Any], options: PredictOptions) -> list[str]:
+    """Say why overlays lack what was asked for."""
+    is_asked = options.grad_cam and options.overlays != 0
+    if not is_asked or described.get("explained", True):
+        return []
+    return [
+        f"Overlays show no Grad-CAM: {described['network']} has no map of the image on the way to "
+        "its answer, which that would need."
     ]
 
 

@@ -6,6 +6,9 @@ from pydantic import Field, field_validator
 
 from wbc_pipeline.options import Options, split_text
 
+# What speaks against an answer.
+NO_CELL, UNLIKE, ABSTAINS = "no cell found", "unlike the training data", "abstains"
+
 
 class ConfidenceOptions(Options):
     """What is fitted beside every training, on parts of its own split.

@@ -51,7 +51,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.carry_model,
-                {"model": "predict.model", **shared},
+                {"model": "predict.model", "home": "predict.home", **shared},
                 "predict.portable",
                 name="carry_model",
                 namespace="predict",
@@ -86,6 +86,7 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.write_page,
                 {
+                    "answers": "predict.answers",
                     "files": "predict.files",
                     "model": "predict.model",
                     "command": "command",

@@ -16,7 +16,7 @@ import torch
 
 from wbc_pipeline.evaluation.localization.grad_cam import grad_cam
 from wbc_pipeline.imaging.arrays import map_chunks, split_rows
-from wbc_pipeline.imaging.reading import UnreadableImageError, read_image
+from wbc_pipeline.imaging.reading import FileImage, UnreadableImageError, read_image
 from wbc_pipeline.imaging.roi import Region
 from wbc_pipeline.imaging.stained_cells import Cell
 from wbc_pipeline.imaging.steps import Frame, parse_step
@@ -24,7 +24,7 @@ from wbc_pipeline.models.confidence import load_confidence
 from wbc_pipeline.models.detect import _detector
 from wbc_pipeline.models.fields import cut_out, find_field, is_image_of_one
 from wbc_pipeline.models.portable import portable_views
-from wbc_pipeline.pipelines.predict.options import PredictOptions
+from wbc_pipeline.pipelines.predict.options import ABSTAINS, NO_CELL, UNLIKE, PredictOptions
 from wbc_pipeline.pipelines.predict.outputs import (
     UNREADABLE_SCHEMA,
     Samples,
@@ -32,10 +32,10 @@ from wbc_pipeline.pipelines.predict.outputs import (
     cell_schema,
 )
 from wbc_pipeline.pipelines.predict.overlays import Drawn, draw_overlay, draw_tile, shrink
+from wbc_pipeline.sources.image_files import printable
 from wbc_pipeline.training.classifier import Classifier
 
 CHUNK = 16  # files at a time, for each thread
-NO_CELL, UNLIKE, ABSTAINS = "no cell found", "unlike the training data", "abstains"
 CELLS, UNREADABLE, OVERLAYS = "cells", "unreadable", "overlays"
 _DETECTOR = "detector_region"
 _DETECTOR_SCORE = 0.5  # the step's own default
@@ -124,15 +124,16 @@ class Asking:
         shown, known, unreadable = [], [], []
         for number, image_id, path in files:
             try:
-                read = read_image(path, max_pixels=self._max_pixels)
-            except UnreadableImageError as reason:
-                unreadable.append({"image_id": image_id, "path": path, "reason": str(reason)})
+                read, looks = self._read(path)
+            except UnreadableImageError as error:
+                row = {"image_id": image_id, "path": printable(path), "reason": str(error)}
+                unreadable.append(row)
                 continue
             height, width = read.pixels.shape[:2]
             file = _File(image_id, number, height, width, read.warning)
             if self._draws(number):
                 file.small, file.scale = shrink(read.pixels)
-            shown += [each._replace(file=len(known)) for each in self.show(read.pixels)]
+            shown += [each._replace(file=len(known)) for each in looks]
             known.append(file)
         if not shown:
             return _Done([], unreadable, [])
@@ -141,6 +142,14 @@ class Asking:
         for file in known:
             self._draw(file)
         return _Done(rows, unreadable, tiles)
+
+    def _read(self, path: str) -> tuple[FileImage, list[_Shown]]:
+        read = read_image(path, max_pixels=self._max_pixels)
+        try:
+            return read, self.show(read.pixels)
+        except (cv2.error, ValueError) as error:  # such as of a step, on very few pixels
+            reason = f"the model's steps fail on it: {str(error).strip()}"
+            raise UnreadableImageError(reason) from error
 
     def show(self, image: np.ndarray) -> list[_Shown]:
         """Find the cells of a photograph, and make the network's views of each."""
@@ -336,6 +345,7 @@ def predict_files(
     described = {
         "classes": asking.classifier.classes,
         "network": asking.classifier.description["name"],
+        "explained": asking.classifier.maps is not None,  # as far as it was tried
     }
     (folder / "model.json").write_text(json.dumps(described))
 
