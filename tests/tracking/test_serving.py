@@ -25,7 +25,7 @@ from mlflow.utils.file_utils import local_file_uri_to_path
 from wbc_pipeline.tracking.served_model import ImageClassifier
 
 PROJECT = Path(__file__).parents[2]
-SECONDS = 120  # for a server to start
+SECONDS = 300  # for a server to start, on a busy machine from code that nobody has compiled
 
 
 @pytest.fixture
