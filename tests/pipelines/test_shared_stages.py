@@ -3,7 +3,9 @@
 import pytest
 import torch
 
-from wbc_pipeline.pipelines.experiment.shared_stages import SharedStages
+from wbc_pipeline.datasets.results import interrupted_folders
+from wbc_pipeline.keys import Key
+from wbc_pipeline.pipelines.experiment.shared_stages import SharedStages, beginning_of
 from wbc_pipeline.training.fit import checkpoint_files
 
 PLAIN = {"head": "h", "all": "ha"}
@@ -39,7 +41,7 @@ def test_a_training_takes_the_stages_that_an_earlier_one_has_finished(begin):
     assert shared.bring(OTHER, other) == {"head": "plain"}
     assert shared.bring(LONGER, longer) == {"head": "plain", "all": "plain"}
     state, best = (torch.load(file) for file in checkpoint_files(longer, "all"))
-    assert state == {"callbacks": {"at": "all"}}
+    assert state == {"callbacks": {"at": "all"}, "shared_by": "plain"}
     assert best["state_dict"]["w"].tolist() == [1, 1]
 
 
@@ -49,9 +51,9 @@ def test_what_a_training_has_begun_itself_stays(begin):
     finish(plain, PLAIN, weights={})
     shared.keep(PLAIN, plain, "plain")
     state, _ = checkpoint_files(longer, "head")
-    state.write_text("own")
+    torch.save({"callbacks": "own"}, state)
     assert shared.bring(LONGER, longer) == {}
-    assert state.read_text() == "own"
+    assert torch.load(state) == {"callbacks": "own"}
 
 
 def test_nothing_is_kept_that_no_other_training_waits_for(begin, tmp_path):
@@ -71,3 +73,56 @@ def test_stages_that_were_removed_meanwhile_are_trained(begin, tmp_path):
     for file in tmp_path.rglob(".stages-*/*"):
         file.unlink()
     assert shared.bring(LONGER, begin("longer")) == {}
+
+
+def test_a_training_that_goes_on_in_another_command_still_tells_whose_stages_it_took(begin):
+    shared = SharedStages([PLAIN, LONGER])
+    finish(plain := begin("plain"), PLAIN, weights={})
+    shared.keep(PLAIN, plain, "plain")
+    taken = shared.bring(LONGER, longer := begin("longer"))
+    assert (
+        SharedStages([LONGER]).bring(LONGER, longer) == taken == {"head": "plain", "all": "plain"}
+    )
+
+
+def test_a_stage_without_its_best_weights_is_trained(begin, tmp_path):
+    shared = SharedStages([PLAIN, LONGER])
+    finish(plain := begin("plain"), PLAIN, weights={})
+    shared.keep(PLAIN, plain, "plain")
+    for file in tmp_path.rglob(".stages-*/*.best.ckpt"):
+        file.unlink()
+    assert shared.bring(LONGER, longer := begin("longer")) == {}
+    assert not checkpoint_files(longer, "head")[0].exists()
+
+
+def test_kept_stages_are_left_alone_by_prune_while_the_command_lives(begin, tmp_path):
+    shared = SharedStages([PLAIN, LONGER])
+    finish(plain := begin("plain"), PLAIN, weights={})
+    shared.keep(PLAIN, plain, "plain")
+    (place,) = tmp_path.rglob(".stages-*.making")
+    assert place not in interrupted_folders(tmp_path)
+    del shared
+    assert not [*tmp_path.rglob(".stages-*")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"params": {"seed": 1}},
+        {"data": {"rows": "others"}},
+        {"data": {"weights": "others"}},
+        {"code": {"a.py": "other"}},
+    ],
+)
+def test_what_differs_in_more_than_name_and_later_stages_shares_nothing(other):
+    stages = {"head": {"epochs": 2}, "all": {"epochs": 1}}
+    known = {
+        "params": {"variant": "plain", "seed": 0, "stages": stages},
+        "data": {"rows": "own", "weights": "own"},
+        "code": {"a.py": "own"},
+    }
+    changed = {part: {**values, **other.get(part, {})} for part, values in known.items()}
+    one, another = (beginning_of(Key(**key), stages) for key in (known, changed))
+    assert not set(one.values()) & set(another.values())
+    turned = dict(reversed(stages.items()))
+    assert not set(one.values()) & set(beginning_of(Key(**known), turned).values())

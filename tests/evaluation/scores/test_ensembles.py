@@ -152,6 +152,14 @@ def test_members_of_other_images_are_named(members):
         combine(lacking, "mean")
 
 
+def test_an_image_that_a_member_predicted_twice_is_refused(members):
+    own = members.index[members["variant"] == "soft_mask"]
+    doubled = members.drop(own[8])
+    doubled = pd.concat([doubled, members.loc[own[[7, 8, 8]]].iloc[1:]])
+    with pytest.raises(ValueError, match="'together' predicted an image a different number"):
+        combine(doubled, "mean")
+
+
 def test_weights_without_validation_rows_are_refused(members):
     lacking = members[~((members["part"] == "validation") & (members["seed"] == 1))]
     with pytest.raises(ValueError, match=r"'validation' for protocol=source, seed=1, fold=0"):

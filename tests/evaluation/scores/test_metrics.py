@@ -210,6 +210,8 @@ def test_scores_of_a_run_with_one_fold_are_taken_from_the_pooled_ones():
     pooled = score_predictions(folds, resamples=9)
     table = score_by_fold(folds, manifest, pooled=pooled, resamples=9)
     pd.testing.assert_frame_equal(table, score_by_fold(folds, manifest, resamples=9))
+    marked = score_by_fold(folds, manifest, pooled=pooled.assign(accuracy=-1.0), resamples=9)
+    assert ((marked["accuracy"] == -1) == (marked["variant"] != "blend")).all()
 
 
 def test_a_fold_is_named_after_the_domain_or_data_set_that_it_tests():

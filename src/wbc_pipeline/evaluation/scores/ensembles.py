@@ -16,6 +16,7 @@ protocol, seed and fold.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -261,55 +262,82 @@ def _each_class(weights: np.ndarray, probability: np.ndarray) -> np.ndarray:
 
 
 class _Aligned:
-    """What `_align` gives, once for all ensembles of the same members."""
+    """Predictions of the members of ensembles, in one order; once for all with the same members."""
 
     def __init__(self, predictions: pd.DataFrame):
         self._predictions = predictions.reset_index(drop=True)
-        self._images = predictions.groupby(IMAGE_KEYS, sort=False, observed=True).ngroup()
         self._found: dict[tuple[str, ...], tuple] = {}
 
+    @cached_property
+    def _images(self) -> np.ndarray:
+        """Number what each row shows."""
+        groups = self._predictions.groupby(IMAGE_KEYS, sort=False, observed=True)
+        return groups.ngroup().to_numpy()
+
+    @cached_property
+    def _rows(self) -> dict[str, np.ndarray]:
+        return self._predictions.groupby("variant", observed=True).indices
+
+    @cached_property
+    def _probability(self) -> np.ndarray:
+        columns = [f"p_{label}" for label in class_names(self._predictions)]
+        return self._predictions[columns].to_numpy(float)
+
     def of(self, name: str, members: Sequence[str]) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-        """Align the members of an ensemble."""
+        """Give the rows that all members of an ensemble share, as of the first one.
+
+        Returns
+        -------
+        rows
+            ``IMAGE_KEYS``, ``dataset``, ``source_id`` and ``label``.
+        probability, times
+            Of the members, [members, N, C] and [members, N].
+
+        Raises
+        ------
+        ValueError
+            If a member has no predictions, or not of the same images.
+        """
         key = tuple(members)
         if key not in self._found:
-            self._found[key] = _align(self._predictions, self._images.to_numpy(), name, members)
+            self._found[key] = self._align(name, members)
         return self._found[key]
 
-
-def _align(
-    predictions: pd.DataFrame, images: np.ndarray, name: str, members: Sequence[str]
-) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
-    """Rows that all members share, their probabilities [members, N, C] and times [members, N].
-
-    ``images`` numbers what each row of the predictions shows, [rows], as of ``IMAGE_KEYS``.
-    """
-    rows_of = {member: rows for member, rows in predictions.groupby("variant").indices.items()}
-    for member in members:
-        if member not in rows_of:
-            raise ValueError(
-                f"member {member!r} of ensemble {name!r} has no predictions, only "
-                f"{', '.join(predictions['variant'].unique())} have: correct its name, or run it "
-                "too"
-            )
-    first = rows_of[members[0]]
-    place = np.argsort(np.argsort(images[first]))  # of each of its images among them in order
-    aligned = [first]
-    for member in members[1:]:
-        rows = rows_of[member]
-        apart = np.setxor1d(images[first], images[rows])
-        if len(apart):
-            row = predictions.loc[images == apart[0], IMAGE_KEYS].iloc[0]
-            raise ValueError(
-                f"{members[0]!r} and {member!r} of ensemble {name!r} did not predict the same "
-                f"images: {len(apart)} were predicted by one alone, the first with "
-                f"{_named(row.to_dict())}: run all members on the same splits and conditions"
-            )
-        aligned.append(rows[np.argsort(images[rows])][place])
-    columns = [f"p_{label}" for label in class_names(predictions)]
-    shared = predictions.loc[first, [*IMAGE_KEYS, "dataset", "source_id", "label"]]
-    probability, times = predictions[columns].to_numpy(float), predictions["inference_ms"]
-    rows = np.stack(aligned)  # [members, N]
-    return shared.reset_index(drop=True), probability[rows], times.to_numpy(float)[rows]
+    def _align(
+        self, name: str, members: Sequence[str]
+    ) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
+        for member in members:
+            if member not in self._rows:
+                raise ValueError(
+                    f"member {member!r} of ensemble {name!r} has no predictions, only "
+                    f"{', '.join(self._predictions['variant'].unique())} have: correct its name, "
+                    "or run it too"
+                )
+        first = self._rows[members[0]]
+        in_order = np.argsort(self._images[first])
+        shown, place = self._images[first][in_order], np.argsort(in_order)
+        aligned = [first]
+        for member in members[1:]:
+            rows = self._rows[member]
+            rows = rows[np.argsort(self._images[rows])]
+            apart = np.setxor1d(shown, self._images[rows])
+            if len(apart):
+                row = self._predictions.loc[self._images == apart[0], IMAGE_KEYS].iloc[0]
+                raise ValueError(
+                    f"{members[0]!r} and {member!r} of ensemble {name!r} did not predict the same "
+                    f"images: {len(apart)} were predicted by one alone, the first with "
+                    f"{_named(row.to_dict())}: run all members on the same splits and conditions"
+                )
+            if not np.array_equal(shown, self._images[rows]):
+                raise ValueError(
+                    f"{members[0]!r} and {member!r} of ensemble {name!r} predicted an image a "
+                    "different number of times: predict each image once"
+                )
+            aligned.append(rows[place])
+        known = self._predictions.loc[first, [*IMAGE_KEYS, "dataset", "source_id", "label"]]
+        rows = np.stack(aligned)  # [members, N]
+        times = self._predictions["inference_ms"].to_numpy(float)[rows]
+        return known.reset_index(drop=True), self._probability[rows], times
 
 
 def _log_mixture(weights: np.ndarray, probability: np.ndarray) -> np.ndarray:

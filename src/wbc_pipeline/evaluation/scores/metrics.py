@@ -163,7 +163,11 @@ def score_runs(
         outcomes.truth,
         outcomes.predicted,
         units,
-        {name: METRICS[name].of_confusion for name in metrics if METRICS[name].of_confusion},
+        {
+            name: metric.of_confusion
+            for name, metric in METRICS.items()
+            if metric.of_confusion and name in metrics
+        },
         classes=len(outcomes.classes),
         runs=runs,
         level=level,

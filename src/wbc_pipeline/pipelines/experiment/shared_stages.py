@@ -9,9 +9,12 @@ from tempfile import mkdtemp
 from weakref import finalize
 
 import torch
+from filelock import FileLock
 
 from wbc_pipeline.keys import Key, digest
 from wbc_pipeline.training.fit import checkpoint_files
+
+_VARIANT = "shared_by"  # entry of a kept state: whose training it was
 
 
 def beginning_of(key: Key, stages: Iterable[str]) -> dict[str, str]:
@@ -61,7 +64,7 @@ class SharedStages:
 
     def __init__(self, beginnings: Iterable[Mapping[str, str]]):
         self._waiting = Counter(stage for stages in beginnings for stage in stages.values())
-        self._variants: dict[str, str] = {}
+        self._has_best: dict[str, bool] = {}  # of each stage that is kept
         self._place: Path | None = None
 
     def bring(self, beginning: Mapping[str, str], folder: Path) -> dict[str, str]:
@@ -82,14 +85,12 @@ class SharedStages:
         taken = {}
         for stage, known in beginning.items():
             state, best = checkpoint_files(folder, stage)
-            if state.exists() or known not in self._variants:
+            if not (state.exists() or self._bring(known, state, best)):
                 break
-            kept_state, kept_best = self._files(known)
-            if kept_best.exists():
-                _link(kept_best, best)
-            if not _link(kept_state, state):  # last, as it says that the stage is finished
+            variant = _read(state).get(_VARIANT)  # an interrupted command may have brought it
+            if variant is None:
                 break
-            taken[stage] = self._variants[known]
+            taken[stage] = variant
         return taken
 
     def keep(self, beginning: Mapping[str, str], folder: Path, variant: str) -> None:
@@ -106,24 +107,33 @@ class SharedStages:
             self._waiting[known] -= 1
             if self._waiting[known] <= 0:
                 self._forget(known)
-            elif known not in self._variants:
-                self._keep(known, *checkpoint_files(folder, stage))
-                self._variants[known] = variant
+            elif known not in self._has_best:
+                self._keep(known, *checkpoint_files(folder, stage), variant)
 
-    def _keep(self, known: str, state: Path, best: Path) -> None:
-        if self._place is None:  # `prune` finds it, should the command be killed
-            place = mkdtemp(dir=state.parents[2], prefix=".stages-", suffix=".making")
-            finalize(self, shutil.rmtree, place, ignore_errors=True)
-            self._place = Path(place)
+    def _bring(self, known: str, state: Path, best: Path) -> bool:
+        """Put a kept stage in place; False if none is kept, or somebody has removed it."""
+        if known not in self._has_best:
+            return False
+        kept_state, kept_best = self._files(known)
+        if self._has_best[known] and not _link(kept_best, best):
+            return False
+        return _link(kept_state, state)  # last, as it says that the stage is finished
+
+    def _keep(self, known: str, state: Path, best: Path, variant: str) -> None:
+        if self._place is None:
+            self._place, lock = _own_place(state.parents[2])
+            finalize(self, _clear, self._place, lock)
         kept_state, kept_best = self._files(known)
         kept_state.parent.mkdir(exist_ok=True)
         has_best = best.exists() and _link(best, kept_best)
-        saved = torch.load(state, map_location="cpu", weights_only=True, mmap=True)
+        saved = _read(state)
         needed = ("callbacks",) if has_best else ("callbacks", "state_dict")  # no optimizer
-        torch.save({name: saved[name] for name in needed}, kept_state)
+        kept = {name: saved[name] for name in needed}
+        torch.save({**kept, _VARIANT: saved.get(_VARIANT, variant)}, kept_state)
+        self._has_best[known] = has_best
 
     def _forget(self, known: str) -> None:
-        if self._variants.pop(known, None) is not None:
+        if self._has_best.pop(known, None) is not None:
             for file in self._files(known):
                 file.unlink(missing_ok=True)
 
@@ -131,12 +141,33 @@ class SharedStages:
         return checkpoint_files(self._place, known)
 
 
+def _own_place(parent: Path) -> tuple[Path, FileLock]:
+    """Make a folder that `prune` finds should the command be killed, and no sooner."""
+    place = Path(mkdtemp(dir=parent, prefix=".stages-", suffix=".making"))
+    lock = FileLock(place.with_suffix(".lock"))
+    lock.acquire()
+    return place, lock
+
+
+def _clear(place: Path, lock: FileLock) -> None:
+    shutil.rmtree(place, ignore_errors=True)
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _read(state: Path) -> dict:
+    return torch.load(state, map_location="cpu", weights_only=True, mmap=True)
+
+
 def _link(file: Path, link: Path) -> bool:
     """Link a file, or copy it where the file system has no links; False if it is gone."""
+    partial = link.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
     try:
-        os.link(file, link)
+        os.link(file, partial)
     except FileNotFoundError:
         return False
     except OSError:
-        shutil.copy(file, link)
+        shutil.copy(file, partial)
+    os.replace(partial, link)
     return True

@@ -171,7 +171,7 @@ class Training:
             instead=self.key_with_weights(),
         )
 
-    @property
+    @cached_property
     def beginning(self) -> dict[str, str]:
         """What each stage's outcome depends on, for `SharedStages`."""
         return beginning_of(self.key, self.stages)
@@ -206,15 +206,15 @@ class Training:
 
     def fit(self, folder: Path, *, shared: SharedStages | None = None) -> None:
         """Train, tracked, and write what it leaves behind into the folder; resumes there."""
-        key, beginning = self.key, self.beginning
+        key = self.key
         with track_run(key.as_dict()) as tracked:
             network = build_network(self.network, self.arguments, seed=self.run.seed)
             if self.weights is not None:
                 network.load_pretrained(self.weights)
-            taken = shared.bring(beginning, folder) if shared else {}
+            taken = shared.bring(self.beginning, folder) if shared else {}
             fitted = self.learn(network, folder, tracked.logger)
             if shared:
-                shared.keep(beginning, folder, self.identity["variant"])
+                shared.keep(self.beginning, folder, self.identity["variant"])
             save_network(folder, network, self.description())
             fitted.history.to_parquet(folder / "history.parquet")
             fitted.paths.to_parquet(folder / "paths.parquet")
