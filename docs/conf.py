@@ -1,14 +1,25 @@
 """Sphinx: how the documentation is built, without a network."""
 
+import sys
+from pathlib import Path
+
 from wbc_pipeline import __version__
+
+sys.path.insert(0, str(Path(__file__).parent / "_extensions"))
 
 project = html_title = "wbc_pipeline"
 author = "The wbc_pipeline authors"
 copyright = f"2026, {author}"
 release = __version__
 
-extensions = ["myst_parser", "numpydoc", "sphinx.ext.autodoc", "sphinx.ext.autosummary"]
-exclude_patterns = ["_build"]
+extensions = [
+    "myst_parser",
+    "numpydoc",
+    "results_table",
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+]
+exclude_patterns = ["_build", "_extensions"]
 templates_path = ["_templates"]
 html_theme = "pydata_sphinx_theme"
 html_sidebars = {"index": [], "tutorials/*": [], "explanation/*": []}  # single pages
