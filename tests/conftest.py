@@ -7,6 +7,9 @@ import pytest
 
 PROJECT = Path(__file__).parents[1]
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # else each worker's threads wait for the others'
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
