@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from figure_texts import check
 from kept_results import write_times
 from mlflow.utils.file_utils import local_file_uri_to_path
 
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.pipelines.compare.options import CompareOptions
+from wbc_pipeline.pipelines.compare.pages import compare_datasets
 from wbc_pipeline.pipelines.papers import PAPERS
+from wbc_pipeline.pipelines.reporting.options import ScoreOptions
 from wbc_pipeline.tracking.saved_model import SavedModelDataset
 
 VARIANTS = {"normal", "blend", "learnable_canny", "soft_mask", "adaptive_blend"}
@@ -89,6 +93,20 @@ def test_the_index_leads_to_the_leaderboard_and_keeps_demo_data_apart(compared):
     index = (compared / "08_reporting/index.html").read_text()
     assert '<a href="demo/compare/report.html">demo</a>' in index
     assert "DEMO DATA" in index and 'id="table-leaderboards"' not in index
+
+
+def test_models_are_ranked_over_real_data_sets_that_share_them(compared):
+    tables = {
+        name: pd.read_csv(reports_of(compared) / f"{name}.csv")
+        for name in ("leaderboard", "verdicts")
+    }
+    score = ScoreOptions(bins=15, resamples=100, level=0.95)
+    how = {"options": CompareOptions(score=score, leading=5, shown=5), "dataset": "demo"}
+    shared = compare_datasets(dict.fromkeys(["lisc", "pbc", "all_idb2"], tables), **tables, **how)
+    assert list(shared) == ["leaderboards", "verdicts", "ranks", "critical_differences", "demo"]
+    check(shared["critical_differences"], "protocol: source", "3 data sets, Friedman p = ")
+    shared = compare_datasets(dict.fromkeys(["lisc", "pbc"], tables), **tables, **how)
+    assert list(shared) == ["leaderboards", "verdicts", "demo"]
 
 
 def test_the_best_leak_free_network_is_the_champion_of_the_registry(compared, monkeypatch):

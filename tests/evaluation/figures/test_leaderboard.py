@@ -32,7 +32,7 @@ def test_the_leaders_of_each_protocol_and_every_submission_are_drawn(board):
 def test_ranks_are_drawn_with_the_number_of_blocks(board):
     random = np.random.default_rng(0)
     scores = pd.DataFrame({name: random.random(5) + place for place, name in enumerate("abcd")})
-    figure = critical_differences({("source", "a + b"): compare_ranks(scores)}, dataset="lisc")
+    figure = critical_differences([("source", compare_ranks(scores))], dataset="lisc")
     check(figure, "5 seeds and folds", "Friedman p = ", "d (1)", "(4) a")
 
 

@@ -1,6 +1,6 @@
 """Figures of the leaderboard: the leaders of each protocol, and their ranks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -72,26 +72,33 @@ def leading_models(
 
 
 @drawn(
-    heading="Ranks over seeds and folds",
-    caption="Critical differences: mean ranks by macro F1, the best on the left; models under one "
-    "bar are not told apart by Nemenyi's test at 5 %.",
+    heading="Critical differences",
+    caption="Mean ranks by macro F1, the best on the left; models under one bar are not told apart "
+    "by Nemenyi's test at 5 %.",
 )
-def critical_differences(tests: Mapping[tuple[str, str], RankTest], *, dataset: str = "") -> Figure:
-    """Critical-difference diagrams after Demšar, one for each protocol.
+def critical_differences(
+    tests: Iterable[tuple[str, RankTest]], *, blocks: str = "seeds and folds", dataset: str = ""
+) -> Figure:
+    """Critical-difference diagrams after Demšar, below each other.
 
     Parameters
     ----------
     tests
-        By protocol and names of classes.
+        Each with its protocol.
+    blocks
+        What models were ranked over.
+    dataset
+        See ``style``.
     """
     from scikit_posthocs import critical_difference_diagram
 
-    rows = [len(test.ranks) for test in tests.values()]
+    tests = list(tests)
+    rows = [len(test.ranks) for _, test in tests]
     figure = new_figure(
         "Ranks of the leading models", dataset, 1.0 + sum(0.9 + 0.3 * n for n in rows)
     )
     panels = figure.subplots(len(tests), squeeze=False, gridspec_kw={"height_ratios": rows})
-    for axes, ((protocol, _), test) in zip(panels[:, 0], tests.items(), strict=True):
+    for axes, (protocol, test) in zip(panels[:, 0], tests, strict=True):
         axes.grid(visible=False)
         critical_difference_diagram(
             test.ranks,
@@ -102,7 +109,7 @@ def critical_differences(tests: Mapping[tuple[str, str], RankTest], *, dataset: 
             label_fmt_right=" ({rank:.2g}) {label}",
         )
         axes.set_title(
-            f"protocol: {protocol} ({leak_of(protocol)}), {test.blocks} seeds and folds, "
+            f"protocol: {protocol} ({leak_of(protocol)}), {test.blocks} {blocks}, "
             f"Friedman p = {test.p_value:.2g}"
         )
     return figure

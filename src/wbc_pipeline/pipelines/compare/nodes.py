@@ -217,7 +217,8 @@ def compare_leaders(
     items = {"leaders": tested} if len(tested) else {}
     if found:
         items["ranks"] = ranks.rank_table(found)
-        items["critical_differences"] = critical_differences(found, dataset=dataset)
+        shown = ((protocol, test) for (protocol, _), test in found.items())
+        items["critical_differences"] = critical_differences(shown, dataset=dataset)
     return items
 
 

@@ -81,16 +81,14 @@ def write_leaderboard(
     )
 
 
-def write_index(
-    *,
+def compare_datasets(
     boards: dict[str, dict[str, pd.DataFrame]],
     leaderboard: pd.DataFrame,
     verdicts: pd.DataFrame,
     options: CompareOptions,
     dataset: str,
-    command: str,
-) -> str:
-    """Write one page that leads to the leaderboard of each data set; demo and real stand apart.
+) -> dict[str, Any]:
+    """List the data sets whose papers have been compared, demo and real ones apart.
 
     Parameters
     ----------
@@ -98,29 +96,44 @@ def write_index(
         ``leaderboard`` and ``verdicts`` of each data set whose papers have been compared.
     leaderboard, verdicts
         Of this command's data set.
-    options, dataset, command
+    options, dataset
         Of this command.
+
+    Returns
+    -------
+    items
+        ``leaderboards`` and ``verdicts``; ``ranks`` and ``critical_differences`` where three models
+        or more share three data sets or more; ``demo``.
     """
+    from wbc_pipeline.evaluation.figures.leaderboard import critical_differences
     from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.report.page import DEMO, render_report
+    from wbc_pipeline.evaluation.report.page import DEMO
     from wbc_pipeline.evaluation.scores import index
     from wbc_pipeline.sources.combined import set_names
 
     boards = boards | {dataset: {"leaderboard": leaderboard, "verdicts": verdicts}}
-    demo = [name for name in boards if "demo" in set_names(name)]
+    demo = {name: tables for name, tables in boards.items() if "demo" in set_names(name)}
     real = {name: tables for name, tables in boards.items() if name not in demo}
     items = {"leaderboards": index.list_boards(real), "verdicts": index.list_verdicts(real)}
     single = {name: tables for name, tables in real.items() if len(set_names(name)) == 1}
-    items["ranks"] = index.list_ranks(index.rank_models(single, options.leading))
-    drawn = {name: boards[name] for name in demo}
-    items["demo"] = describe(index.list_boards(drawn), DEMO, "These scores say that all runs.")
+    if ranked := index.rank_models(single, options.leading):
+        items["ranks"] = index.list_ranks(ranked)
+        items["critical_differences"] = critical_differences(ranked.items(), blocks="data sets")
+    items["demo"] = describe(index.list_boards(demo), DEMO, "These scores say that all runs.")
+    return {name: item for name, item in items.items() if not getattr(item, "empty", False)}
+
+
+def write_index(items: dict[str, Any], boards: dict[str, Any], dataset: str, command: str) -> str:
+    """Write one page that leads to the leaderboard of each data set; see `compare_datasets`."""
+    from wbc_pipeline.evaluation.report.page import render_report
+
     made = describe_command(dataset, command, {})
     return render_report(
         title="Leaderboards of all data sets",
-        dataset=", ".join(boards),
+        dataset=", ".join(dict.fromkeys([*boards, dataset])),
         is_demo=False,
         summary={name: fact for name, fact in made.items() if name != "data set"},
-        items={name: table for name, table in items.items() if len(table)},
+        items=items,
     )
 
 

@@ -119,15 +119,19 @@ def create_pipeline() -> Pipeline:
                 tags="registry",
             ),
             step(
-                pages.write_index,
+                pages.compare_datasets,
                 {
                     "boards": "compare.boards",
                     "leaderboard": f"{report}.leaderboard",
                     "verdicts": f"{report}.verdicts",
                     "options": options,
                     "dataset": "params:dataset",
-                    "command": "command",
                 },
+                "compare.index_items",
+            ),
+            step(
+                pages.write_index,
+                ["compare.index_items", "compare.boards", "params:dataset", "command"],
                 "compare.index",
             ),
         ],
