@@ -20,7 +20,7 @@ def test_the_notebook_runs_from_top_to_bottom_and_leaves_the_project_alone(
     before = files_of_the_project()
     notebook = nbformat.read(path, as_version=4)
     where = {"metadata": {"path": str(FOLDER)}}
-    nbclient.NotebookClient(notebook, timeout=300, resources=where).execute()
+    nbclient.NotebookClient(notebook, timeout=900, resources=where).execute()
     assert files_of_the_project() == before
 
 

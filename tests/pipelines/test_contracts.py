@@ -92,9 +92,10 @@ def test_a_training_leaves_weights_without_code_and_what_rebuilds_the_network(bl
     for folder in folders:
         assert {path.name for path in folder.iterdir()} == TRAINED
         _, description = load_network(folder)
-        assert {"name", "arguments", "views", "classes", "class_counts", "packed_size"} == set(
-            description
-        )
+        assert set(description) == {
+            *("name", "arguments", "views", "classes", "class_counts", "packed_size"),
+            "trained_as",
+        }
         assert set(description["views"]) <= {"image", "foreground"}
 
 
