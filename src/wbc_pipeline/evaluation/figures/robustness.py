@@ -47,8 +47,8 @@ def robustness_curves(
 ) -> Figure:
     """Lines of accuracy over the amount of degradation, a column of panels per protocol.
 
-    Of more than ``MOST_VARIANTS`` those are shown whose mean accuracy is the highest, each in a
-    colour of its own; the title says so.
+    Of more than ``MOST_VARIANTS`` the first one is shown, and those whose mean accuracy is the
+    highest, each in a colour of its own; the title says so.
 
     Curves over the same amounts share a panel, told apart by their dashes, as long as it has no
     more than ``MOST_LINES`` lines.
@@ -66,10 +66,11 @@ def robustness_curves(
     """
     title = "Accuracy on degraded images"
     if (every := scores["variant"].nunique()) > MOST_VARIANTS:
-        means = scores.groupby("variant", sort=False)["accuracy"].mean()
-        best, variants = means.nlargest(len(PALETTE)).index, None
-        scores = scores[scores["variant"].isin(best)]
-        title = f"{title} ({len(best)} best of {every} variants)"
+        first, *others = distinct(scores["variant"], variants)
+        means = scores.groupby("variant", sort=False)["accuracy"].mean()[others]
+        best = means.nlargest(len(PALETTE) - 1).index
+        scores, variants = scores[scores["variant"].isin([first, *best])], [first]
+        title = f"{title} ({with_spaces(first)} and the {len(best)} best of {every - 1} others)"
     colours, protocols = variant_colours(scores, variants), distinct(scores["protocol"])
     panels = _share_panels(scores)
     styles = _line_styles(panels, colours)
