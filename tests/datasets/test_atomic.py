@@ -111,6 +111,17 @@ def test_groups_of_report_items_share_a_folder(tmp_path):
     assert list(reporting(tmp_path, "audit").load()) == ["leaks"]
 
 
+def test_files_of_items_that_are_no_longer_reported_go(tmp_path):
+    audit = {"curve": items()["curve"], "leaks": describe(pd.DataFrame({"b": [3]}), "Leaks")}
+    reporting(tmp_path).save(items())
+    reporting(tmp_path, "audit").save(audit)
+    (tmp_path / "leaderboard.csv").touch()
+    reporting(tmp_path).save({})
+    names = {path.name for path in tmp_path.iterdir() if not path.name.startswith(".")}
+    assert names == {"curve.png", "leaks.csv", "leaderboard.csv"}
+    assert reporting(tmp_path).load() == {}
+
+
 def test_a_report_shows_what_its_command_saved_whoever_replaces_the_files(tmp_path):
     mine, theirs = reporting(tmp_path), reporting(tmp_path)
     mine.save(items())

@@ -133,7 +133,7 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     """Tables and figures of a report by name, with heading and caption, as files of one folder.
 
     A table becomes ``<name>.csv``, a figure ``<name>.png``, which loads as a `Picture`: a report
-    shows what is on disk.
+    shows what is on disk. Files of items that an earlier command had, and this one has not, go.
 
     Parameters
     ----------
@@ -165,7 +165,9 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
             }
             for name, item in data.items()
         }
+        earlier = self._listed(self._index)
         self._replace(self._index, json.dumps(index, indent=2).encode())
+        self._remove(earlier)
         self._saved = saved
 
     def load(self) -> dict[str, Any]:
@@ -176,6 +178,22 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
             name: self._read(name, **entry)
             for name, entry in json.loads(self._index.read_text()).items()
         }
+
+    def _listed(self, index: Path) -> set[Path]:
+        if not index.is_file():
+            return set()
+        suffixes = {"table": ".csv", "figure": ".png"}
+        entries = json.loads(index.read_text()).items()
+        return {self._folder / f"{name}{suffixes[entry['kind']]}" for name, entry in entries}
+
+    def _remove(self, earlier: set[Path]) -> None:
+        """Remove files that no group of the folder lists any more."""
+        if process_rank() > 0 or not earlier:
+            return
+        for group in self._folder.glob(".*.json"):
+            earlier -= self._listed(group)
+        for file in earlier:
+            file.unlink(missing_ok=True)
 
     def _write(self, name: str, item: Any) -> Any:
         from wbc_pipeline.evaluation.report.described import caption_of, heading_of
