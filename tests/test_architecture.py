@@ -20,7 +20,7 @@ ALLOWED = {
     "datasets": LIBRARY,
     "tracking": LIBRARY | {"datasets"},
     "pipelines": LIBRARY | {"datasets", "tracking"},
-    "parameters": LIBRARY | {"datasets", "pipelines"},
+    "parameters": LIBRARY | {"datasets", "pipelines", "tracking"},
 }
 
 

@@ -159,6 +159,11 @@ def test_a_newcomer_s_mistake_costs_one_line(refused, words, parameters, message
     assert message in refused(*words, **parameters)
 
 
+def test_the_option_of_all_our_pages_is_not_called_deprecated(refused, recwarn):
+    refused("--pipeline=blend", dataset="leukemia5")
+    assert not [each for each in recwarn if "--pipeline" in str(each.message)]
+
+
 def test_an_error_that_is_no_user_s_keeps_its_traceback(monkeypatch):
     def fail(**_):
         raise KeyError("label")

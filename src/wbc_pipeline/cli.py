@@ -51,7 +51,7 @@ def run(**options: Any) -> dict[str, Any]:
     _check_runner(options["runner"])
     logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_advice)
     try:
-        return kedro_run.callback(**options)
+        return kedro_run.callback(**_without_deprecated(options))
     except click.ClickException:
         raise
     except (MissingConfigException, YAMLError) as error:
@@ -64,6 +64,13 @@ def run(**options: Any) -> dict[str, Any]:
         if message is None:
             raise
         raise click.ClickException(message) from None
+
+
+def _without_deprecated(options: dict[str, Any]) -> dict[str, Any]:
+    """Hand ``--pipeline`` over as ``--pipelines``, which Kedro 1 prefers with a warning."""
+    if not options["pipeline"] or options["pipelines"]:
+        return options
+    return options | {"pipeline": None, "pipelines": [options["pipeline"]]}
 
 
 def _check_runner(name: str | None) -> None:

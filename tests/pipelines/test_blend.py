@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -148,7 +149,9 @@ def test_two_data_sets_do_not_overwrite_each_other(run_pipeline, tmp_path, blend
         sources={"image_folder": {"folder": str(images)}},
         protocols=["random"],
     )
-    assert (tmp_path / "08_reporting/image_folder/blend/report.html").is_file()
+    page = (tmp_path / "08_reporting/image_folder/blend/report.html").read_text()
+    headings = re.findall("<h2>(.*)</h2>", page)  # on the user's images, the user's scores first
+    assert (headings[0], headings[-1]) == ("Published, reproduced, leak-free", "Printed numbers")
     assert not (tmp_path / "08_reporting/demo").exists()
 
 

@@ -12,6 +12,7 @@ from wbc_pipeline.config import WITHOUT_DATASET
 from wbc_pipeline.datasets.results import Policy, current_policy
 from wbc_pipeline.options import split_text
 from wbc_pipeline.processes import FirstProcess, is_launched, process_rank, share_folder
+from wbc_pipeline.tracking.settings import viewing_command
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from wbc_pipeline.planning import Plan
 
 SHOWN_SCORES = ("accuracy", "macro_f1")
+ASKED = "predict.report.report"
 UNREADABLE = "predict.unreadable"
 EXPORTED = "predict.onnx"
 UNPLANNED = {"__default__", "prune", *WITHOUT_DATASET}  # the last keep what a command asked for
@@ -75,7 +77,7 @@ class ParameterHook:
         if process_rank() == 0:
             for name in sorted(pipeline.all_outputs()):
                 if name.endswith(".report.report"):
-                    click.echo(_say(catalog, name))
+                    click.echo(_say(catalog, name, self._viewer()))
             if EXPORTED in pipeline.all_outputs():
                 click.echo(f"\nModel: {catalog[EXPORTED]._describe()['filepath']}")
             if UNREADABLE in pipeline.all_outputs():
@@ -85,6 +87,10 @@ class ParameterHook:
     def on_pipeline_error(self) -> None:
         """Give no more signs of life to the other processes of a job."""
         self._stop()
+
+    def _viewer(self) -> str | None:
+        tracking = self._parameters["tracking"]
+        return viewing_command(tracking["uri"]) if tracking["enabled"] else None
 
     def _stop(self) -> None:
         if self._first is not None and process_rank() == 0:
@@ -124,7 +130,7 @@ def _plan_all(catalog: CatalogProtocol) -> "Plan":
     return plan_pipelines(every.values(), catalog)
 
 
-def _say(catalog: CatalogProtocol, name: str) -> str:
+def _say(catalog: CatalogProtocol, name: str, viewer: str | None) -> str:
     report = catalog[name]._describe()["filepath"]
     lines = [f"\nReport: {report}"]
     metrics = name.removesuffix("report") + "metrics"
@@ -132,8 +138,9 @@ def _say(catalog: CatalogProtocol, name: str) -> str:
         scores = catalog.load(metrics)
         if {"variant", "protocol", *SHOWN_SCORES} <= set(scores):
             lines.insert(0, _table(scores[scores["condition"] == "clean"]))
-    lines.append("Next: open it in a browser; `mlflow ui` compares runs, `kedro viz run` shows the")
-    lines.append("pipeline.")
+    lines.append("Next: open it in a browser; `kedro viz run` shows the pipeline.")
+    if viewer and name != ASKED:
+        lines.append(f"Runs side by side: {viewer}")
     return "\n".join(lines)
 
 

@@ -11,7 +11,7 @@ from kedro.io import AbstractDataset
 from wbc_pipeline.datasets.results import KEY_FILE
 from wbc_pipeline.errors import UserError
 from wbc_pipeline.models import DESCRIPTION_FILE, TRAINED_AS
-from wbc_pipeline.tracking.settings import MLFLOW_SETTINGS, store_uri
+from wbc_pipeline.tracking.settings import MLFLOW_SETTINGS, store_uri, viewing_command
 
 SCHEMES = ("runs:/", "models:/", "mlflow-artifacts:/")
 _SHOWN = 3
@@ -107,9 +107,9 @@ class SavedModelDataset(AbstractDataset[None, SavedModel]):
                 return Path(mlflow.artifacts.download_artifacts(artifact_uri=asked))
         except (MlflowException, OSError) as error:
             raise UserError(
-                f"No model {asked} in MLflow's store {uri} ({error}). `mlflow ui` lists the models "
-                "of each run; with data=… the store lies in that folder, and tracking.uri or "
-                "MLFLOW_TRACKING_URI name another one."
+                f"No model {asked} in MLflow's store {uri} ({error}). `{viewing_command(uri)}` "
+                "lists the models of each run; with data=… the store lies in that folder, and "
+                "tracking.uri or MLFLOW_TRACKING_URI name another one."
             ) from None
 
     def _exists(self) -> bool:

@@ -1,6 +1,8 @@
 """How MLflow is talked to; imports nothing of it."""
 
 import os
+import re
+import shlex
 from pathlib import Path
 
 # MLflow's own defaults let a dead server hold a run up for minutes, and talk much.
@@ -18,3 +20,13 @@ def store_uri(said: str) -> str:
     if not uri.startswith("sqlite:///"):
         return uri
     return f"sqlite:///{Path(uri.removeprefix('sqlite:///')).resolve()}"
+
+
+def viewing_command(said: str) -> str:
+    """Give what shows the store in a browser: a server's address, or a command."""
+    uri = re.sub("//[^/@]*@", "//…@", store_uri(said))  # never a password
+    if uri.startswith(("http://", "https://")):
+        return uri
+    if uri == store_uri(f"sqlite:///{Path.cwd() / 'mlflow.db'}"):
+        return "mlflow ui"
+    return f"mlflow ui --backend-store-uri {shlex.quote(uri)}"

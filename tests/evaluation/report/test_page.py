@@ -80,6 +80,14 @@ def test_page_is_well_formed_and_its_contents_lead_somewhere():
     assert {link.removeprefix("#") for link in page.links} <= set(page.ids)
 
 
+def test_contents_are_in_the_order_of_the_page():
+    page = _Balance()
+    page.feed(_report())
+    linked = [link.removeprefix("#") for link in page.links]
+    assert linked == [name for name in page.ids if name in linked]
+    assert linked.index("notes") == 2  # after the summary and the first heading
+
+
 def test_page_needs_nothing_from_outside():
     page = _report()
     assert "data:image/png;base64," in page

@@ -22,6 +22,7 @@ def render_card(
     picture: str | None,
     caveats: Sequence[str],
     licences: Mapping[str, str],
+    asking: str,
     command: str,
 ) -> str:
     """Render a card.
@@ -46,6 +47,8 @@ def render_card(
         What has to be known of the data.
     licences
         By data set: the download, whose page says more, and the licence of its images.
+    asking
+        The command that asks the model about images.
     command
         That made it.
 
@@ -75,6 +78,7 @@ def render_card(
         picture=picture,
         caveats=caveats,
         licences=licences,
+        asking=asking,
         command=command,
     )
 

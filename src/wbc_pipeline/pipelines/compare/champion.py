@@ -10,6 +10,7 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.comparison import Outputs, PaperOutputs
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.errors import UserError
+from wbc_pipeline.pipelines.compare.commands import command_for
 from wbc_pipeline.pipelines.compare.costs import Facts, compared_papers
 from wbc_pipeline.pipelines.compare.options import CompareOptions
 
@@ -170,6 +171,13 @@ def describe_champion(
         picture=PICTURE if pictured else None,
         caveats=caveats(dataset),
         licences=licences(dataset),
+        asking=command_for(
+            "predict",
+            command,
+            data=str(outputs.data),
+            images="~/slides",
+            model=f"models:/{champion['name']}@champion",
+        ),
         command=command,
     )
     return {"champion.json": champion, CARD_FILE: card, "class_scores.csv": by_class} | pictured

@@ -3,6 +3,7 @@
 import shlex
 
 _PIPELINE = ("--pipeline", "--pipelines", "-p")
+_PLACES = {"image_folder": "sources.image_folder.folder", "table": "sources.table.file"}
 _OWN = ("submission", "compare.")  # parameters that other pipelines have no use for
 
 
@@ -44,3 +45,19 @@ def command_for(pipeline: str, command: str, *, data: str, **parameters: str) ->
     given = {name: value for name, value in given.items() if not name.startswith(_OWN)} | parameters
     said = ",".join(f"{name}={value}" for name, value in given.items())
     return shlex.join([*kept, f"--pipeline={pipeline}", f"--params={said}"])
+
+
+def lacking_places(command: str, dataset: str) -> list[str]:
+    """Name the parameters that say where a user's own images lie, and that a command lacks.
+
+    Nothing that a paper leaves says where its images were.
+
+    Examples
+    --------
+    >>> lacking_places("kedro run --pipeline=compare --params=dataset=image_folder", "image_folder")
+    ['sources.image_folder.folder']
+    >>> lacking_places("kedro run --params=sources.table.file=cells.csv", "lisc+table")
+    []
+    """
+    own = [_PLACES[name] for name in dataset.split("+") if name in _PLACES]
+    return [place for place in own if f"{place}=" not in command]

@@ -10,7 +10,7 @@ import lazy_loader as lazy
 from wbc_pipeline.datasets.comparison import Outputs
 from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.pipelines.compare.commands import command_for
+from wbc_pipeline.pipelines.compare.commands import command_for, lacking_places
 from wbc_pipeline.pipelines.compare.costs import (
     OF_TRAININGS,
     Facts,
@@ -165,10 +165,12 @@ def judge_papers(
             lacking.append(found | {"command": advise(paper, protocols=asked)})
     items = {}
     if lacking:
+        places = " and ".join(lacking_places(command, dataset))
         items["not_run"] = describe(
             pd.DataFrame(lacking),
             "Not run on this data set",
-            "What the leaderboard lacks, and the command that adds it.",
+            "What the leaderboard lacks, and the command that adds it."
+            + (f" Say {places} in it as well, as for the papers above." if places else ""),
         )
     return published, verdicts.judge_papers(published, facts, dataset), items
 

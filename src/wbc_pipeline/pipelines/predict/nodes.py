@@ -17,6 +17,7 @@ from wbc_pipeline.tracking.saved_model import SavedModel
 pd = lazy.load("pandas")
 
 FLAGS = {"no_cell_found": NO_CELL, "unlike": UNLIKE, "abstains": ABSTAINS}  # by their columns
+GUESSED = 0.1  # of the way from a guess to certainty, up to which an answer is one
 SHOWN = 8  # overlays on the page
 NOTES = (
     "Not for clinical use: a research model's answers, which nobody has checked on these images.",
@@ -168,6 +169,7 @@ def write_page(
         },
         notes=[
             *NOTES,
+            *explain_confidence(cells["confidence"], result.json("model")["classes"]),
             *_explain_limits(model),
             *_explain_maps(result.json("model"), options),
             *_explain_left_out(files),
@@ -235,6 +237,28 @@ def check_likeness(
     sets |= {likeness.RED_CELLS: crops, likeness.NOISE: likeness.noise_images(len(known))}
     found = {name: likeness.unlikeness(asking, images) for name, images in sets.items()}
     return likeness.compare_likeness(found)
+
+
+def explain_confidence(confidence: pd.Series, classes: list[str]) -> list[str]:
+    """Say so where no answer is much surer than a guess among the classes.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> (said,) = explain_confidence(pd.Series([0.35, 0.38]), ["a", "b", "c"])
+    >>> said.partition(":")[0]
+    'No answer is surer than 38 %, where a guess among 3 classes is 33 %'
+    >>> explain_confidence(pd.Series([0.35, 0.9]), ["a", "b", "c"])
+    []
+    """
+    guess = 1 / len(classes)
+    if not len(confidence) or confidence.max() > guess + GUESSED * (1 - guess):
+        return []
+    return [
+        f"No answer is surer than {100 * confidence.max():.0f} %, where a guess among "
+        f"{len(classes)} classes is {100 * guess:.0f} %: this model hardly tells them apart. Flags "
+        "do not say so, as they compare an answer with those for its own validation images."
+    ]
 
 
 def _explain_limits(model: SavedModel) -> list[str]:

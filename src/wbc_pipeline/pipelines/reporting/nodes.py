@@ -258,6 +258,8 @@ def write_report(
     from wbc_pipeline.sources.combined import caveats, set_names
 
     own = {name: item for group in items.values() for name, item in group.items()}
+    printed = {"printed_numbers": own.pop("printed_numbers")}
+    is_demo = "demo" in set_names(dataset)
     trainings = [runs, *(own[name] for name in ("trained_detectors",) if name in own)]
     facts = {
         "protocols": sorted(splits["protocol"].unique()),
@@ -269,16 +271,17 @@ def write_report(
     return render_report(
         title=paper.title,
         dataset=dataset,
-        is_demo="demo" in set_names(dataset),
+        is_demo=is_demo,
         summary=describe_command(dataset, command, facts),
         items=_by_heading(
             {
-                "printed_numbers": own["printed_numbers"],  # before what is reproduced
+                **(printed if is_demo or dataset in paper.datasets.values() else {}),
                 "published": published,
                 "metrics": metrics,
                 **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
                 **own,
                 "runs": describe(runs, "Trainings", "The trainings behind the scores."),
+                **printed,  # last, where nothing on the page can reproduce them
             }
         ),
         notes=[
