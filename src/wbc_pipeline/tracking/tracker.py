@@ -199,13 +199,13 @@ class Tracker:
             Its key names the training.
         """
         run = self._find(paper, result.key["data"]["training"])
-        models = run.outputs.model_outputs if run is not None and run.outputs else []
-        if not models or run.data.tags.get(CONFIDENCE) == result.digest:
+        model_id = _last_model(run)
+        if model_id is None or run.data.tags.get(CONFIDENCE) == result.digest:
             return
         from wbc_pipeline.models.confidence import CONFIDENCE_FILES
         from wbc_pipeline.tracking.model_logging import log_beside
 
-        log_beside(result.folder, CONFIDENCE_FILES, model_id=models[-1].model_id, uri=self.uri)
+        log_beside(result.folder, CONFIDENCE_FILES, model_id=model_id, uri=self.uri)
         self._set_tags(run.info.run_id, {CONFIDENCE: result.digest})
 
     @_never_fails
@@ -263,9 +263,8 @@ class Tracker:
             ``name`` of the registered model, ``dataset``, ``paper``, and the ``key`` of its
             training; the card lies in ``<reports>/<dataset>/compare/champion``.
         """
-        run = self._find(champion["paper"], champion["key"])
-        models = run.outputs.model_outputs if run is not None and run.outputs else []
-        if not models:
+        model_id = _last_model(self._find(champion["paper"], champion["key"]))
+        if model_id is None:
             _log.warning(
                 "%s is not registered, as MLflow at %s has no model of its training: run %s once "
                 "more, which enters it and trains nothing anew.",
@@ -277,7 +276,7 @@ class Tracker:
         from wbc_pipeline.tracking.registry import crown
 
         card = self._reports / champion["dataset"] / "compare" / "champion"
-        crown(champion["name"], model_id=models[-1].model_id, card=card, uri=self.uri)
+        crown(champion["name"], model_id=model_id, card=card, uri=self.uri)
 
     @_never_fails
     def log_figures(self, paper: str, figures: dict[str, Any], runs: pd.DataFrame) -> None:
@@ -437,6 +436,12 @@ class Tracker:
             max_results=1,
         )
         return found[0] if found else None
+
+
+def _last_model(run: Run | None) -> str | None:
+    """Give the ID of the model that a run logged last; None if there is none."""
+    models = run.outputs.model_outputs if run is not None and run.outputs else []
+    return models[-1].model_id if models else None
 
 
 class TrackedRun:
