@@ -182,9 +182,8 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     def _listed(self, index: Path) -> set[Path]:
         if not index.is_file():
             return set()
-        suffixes = {"table": ".csv", "figure": ".png"}
         entries = json.loads(index.read_text()).items()
-        return {self._folder / f"{name}{suffixes[entry['kind']]}" for name, entry in entries}
+        return {self._file(name, entry["kind"]) for name, entry in entries}
 
     def _remove(self, earlier: set[Path]) -> None:
         """Remove files that no group of the folder lists any more."""
@@ -195,24 +194,28 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         for file in earlier:
             file.unlink(missing_ok=True)
 
+    def _file(self, name: str, kind: str) -> Path:
+        return self._folder / f"{name}{'.csv' if kind == 'table' else '.png'}"
+
     def _write(self, name: str, item: Any) -> Any:
         from wbc_pipeline.evaluation.report.described import caption_of, heading_of
         from wbc_pipeline.evaluation.report.page import Picture
 
         if isinstance(item, pd.DataFrame):
-            self._replace(self._folder / f"{name}.csv", item.to_csv(index=False).encode())
+            self._replace(self._file(name, "table"), item.to_csv(index=False).encode())
             return item
         png = _as_png(item, self._dpi)
-        self._replace(self._folder / f"{name}.png", png)
+        self._replace(self._file(name, "figure"), png)
         return Picture(png, heading_of(item), caption_of(item))
 
     def _read(self, name: str, kind: str, heading: str, caption: str) -> Any:
         from wbc_pipeline.evaluation.report.described import describe
         from wbc_pipeline.evaluation.report.page import Picture
 
+        file = self._file(name, kind)
         if kind == "figure":
-            return Picture((self._folder / f"{name}.png").read_bytes(), heading, caption)
-        return describe(pd.read_csv(self._folder / f"{name}.csv"), heading, caption)
+            return Picture(file.read_bytes(), heading, caption)
+        return describe(pd.read_csv(file), heading, caption)
 
     def _replace(self, target: Path, content: bytes) -> None:
         if process_rank() > 0:
