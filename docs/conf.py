@@ -15,6 +15,7 @@ release = __version__
 extensions = [
     "myst_parser",
     "numpydoc",
+    "results_run",
     "results_table",
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
