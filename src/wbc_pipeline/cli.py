@@ -49,6 +49,7 @@ def _options() -> list[click.Parameter]:
 def run(**options: Any) -> dict[str, Any]:
     """Run pipelines as Kedro does."""
     _check_runner(options["runner"])
+    click.echo("Importing packages and checking parameters …", err=True)
     logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_advice)
     try:
         return kedro_run.callback(**_without_deprecated(options))

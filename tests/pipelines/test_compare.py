@@ -137,6 +137,7 @@ def test_the_card_says_what_the_champion_is_worth_and_where_it_fails(compared):
     text = (card / "README.md").read_text()
     assert "kedro run --pipeline=predict" in text and f"data={compared}" in text
     assert "images=~/slides,model=models:/wbc_demo@champion" in text
+    assert "dataset=" not in text.partition("## Use")[2].partition("## Model")[0]
     assert "DEMO DATA" in text and "Not for clinical use" in text and "Licence" in text
     by_class = pd.read_csv(card / "class_scores.csv")
     for row in by_class.to_dict("records"):

@@ -109,6 +109,7 @@ def test_the_command_ends_with_an_error_after_everything_is_written(predicted):
     assert str(predicted.folder / "unreadable.csv") in predicted.said
     page = (predicted.folder / "report.html").read_text()
     assert "more than one picture in the file" in page and "notes.txt" in page
+    assert "below a confidence of" in page
     assert (predicted.folder / "contact_sheet.png").is_file()
 
 

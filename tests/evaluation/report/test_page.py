@@ -118,7 +118,7 @@ def test_items_stand_in_their_order_and_notes_after_the_first():
     ids = ("table-published", "notes", "table-metrics", "figure-training_curves")
     places = [page.index(f'id="{name}"') for name in ids]
     assert places == sorted(places)
-    assert "0.953 [0.941, 0.964]" in page
+    assert '0.953 <span class="interval">[0.941, 0.964]</span>' in page
 
 
 def test_items_carry_their_headings_and_captions_and_else_are_headed_by_their_names():

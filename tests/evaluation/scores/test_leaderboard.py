@@ -104,6 +104,13 @@ def test_costs_and_the_area_under_noise_stand_beside_the_scores_where_they_are_k
     assert others[["parameters", "noise_area", "iou_cell"]].isna().all(axis=None)
 
 
+def test_a_page_shows_scores_first_and_what_they_rest_on_beside_them(board):
+    scores, tested = boards.split_columns(board)
+    assert {"place", "macro_f1", "macro_f1_low"} <= {*scores} and len(scores) == len(board)
+    assert [*tested][:3] == boards.MODEL and {"noise_area", "images", "seeds"} <= {*tested}
+    assert not {*scores, *tested} & {*boards.COSTS, "iou_cell", "class_names"}
+
+
 def test_labels_without_probabilities_have_no_score_of_probabilities(board):
     row = board[board["paper"] == "submission"].iloc[0]
     assert np.isnan(row["auc"]) and np.isnan(row["ece_low"]) and not np.isnan(row["macro_f1"])

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from wbc_pipeline.evaluation.report.described import described
+from wbc_pipeline.evaluation.report.described import describe, described
 from wbc_pipeline.evaluation.scores.comparison import summarise_seeds
 from wbc_pipeline.evaluation.scores.hypotheses import COLUMNS, paired_tests
 from wbc_pipeline.evaluation.scores.metrics import class_names
@@ -31,6 +31,7 @@ OF_PROBABILITIES = ("auc", "ece")
 COSTS = ["parameters", "flops", "training_seconds", "inference_ms"]
 NOISE = "noise"  # the curve whose area the leaderboard shows
 PLACE = ["protocol", "leak", "place", "paper", "variant"]
+SHOWN = ("accuracy", "macro_f1", "balanced_accuracy", "auc", "ece")  # on the page's first table
 MODEL = ["paper", "variant", "protocol"]
 LEADERBOARD = [
     *PLACE,
@@ -47,10 +48,9 @@ OWN_TRAINING = "training part of the split"
     heading="Leaderboard",
     caption="Models by macro F1 within each protocol: means over seeds with intervals over cells. "
     "A place compares scores as they are, also of models that were tested on other images or seeds "
-    "of the protocol, which the last columns count. "
-    "Under a protocol that LEAKS, one cell may stand in training and test. noise area: area under "
-    "the accuracy as noise is added, as a share of a constant accuracy of 1. Costs are in a table "
-    "of their own, and all of it in leaderboard.csv.",
+    "of the protocol. "
+    "Under a protocol that LEAKS, one cell may stand in training and test. What was tested, masks "
+    "and costs are in tables of their own, and all of it in leaderboard.csv.",
 )
 def leaderboard(
     predictions: Mapping[str, pd.DataFrame], costs: pd.DataFrame, areas: pd.DataFrame, **options
@@ -125,6 +125,33 @@ def _score_paper(paper: str, answers: pd.DataFrame, **options) -> pd.DataFrame:
     return table.reset_index().assign(
         paper=paper, classes=len(names), class_names=" + ".join(names)
     )
+
+
+def split_columns(board: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Split a leaderboard for a page, on which all its columns side by side find no room.
+
+    Parameters
+    ----------
+    board
+        Of `leaderboard`.
+
+    Returns
+    -------
+    scores
+        `PLACE` and the scores of `SHOWN`.
+    tested
+        `MODEL`, the other scores, and what was tested. Both without costs, and without columns
+        that are empty.
+    """
+    named = board.dropna(axis="columns", how="all").drop(columns="class_names")
+    ends = [f"{name}{end}" for name in SHOWN for end in ("", "_low", "_high")]
+    scores = named[[name for name in (*PLACE, *ends) if name in named]]
+    others = [name for name in named if name not in {*PLACE, *ends, *COSTS}]
+    caption = (
+        "What the places rest on, and scores that not all models have. noise area: area under the "
+        "accuracy as noise is added, as a share of a constant accuracy of 1."
+    )
+    return scores, describe(named[[*MODEL, *others]], "What was tested", caption)
 
 
 def leaders(board: pd.DataFrame, most: int) -> pd.DataFrame:

@@ -175,6 +175,7 @@ def describe_champion(
             "predict",
             command,
             data=str(outputs.data),
+            dataset=None,
             images="~/slides",
             model=f"models:/{champion['name']}@champion",
         ),

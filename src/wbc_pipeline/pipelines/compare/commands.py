@@ -7,7 +7,7 @@ _PLACES = {"image_folder": "sources.image_folder.folder", "table": "sources.tabl
 _OWN = ("submission", "compare.")  # parameters that other pipelines have no use for
 
 
-def command_for(pipeline: str, command: str, *, data: str, **parameters: str) -> str:
+def command_for(pipeline: str, command: str, *, data: str, **parameters: str | None) -> str:
     """Write the command that runs another pipeline on the same data, environment and folder.
 
     Parameters
@@ -19,7 +19,8 @@ def command_for(pipeline: str, command: str, *, data: str, **parameters: str) ->
     data
         The data folder, said where the command is none of ``kedro run``.
     **parameters
-        What ``--params`` says beside what the command says, such as ``dataset``.
+        What ``--params`` says beside what the command says, such as ``dataset``; None takes back
+        what it says.
 
     Examples
     --------
@@ -43,7 +44,7 @@ def command_for(pipeline: str, command: str, *, data: str, **parameters: str) ->
             if option == "--params":
                 given |= dict(pair.partition("=")[::2] for pair in said.split(","))
     given = {name: value for name, value in given.items() if not name.startswith(_OWN)} | parameters
-    said = ",".join(f"{name}={value}" for name, value in given.items())
+    said = ",".join(f"{name}={value}" for name, value in given.items() if value is not None)
     return shlex.join([*kept, f"--pipeline={pipeline}", f"--params={said}"])
 
 

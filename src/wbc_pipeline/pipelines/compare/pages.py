@@ -54,9 +54,7 @@ def write_leaderboard(
 
     papers = [name for name in facts if name in set(leaderboard["paper"])]
     submitted = leaderboard.loc[leaderboard["paper"] == board.SUBMISSIONS, "variant"].unique()
-    scores = leaderboard.drop(columns=[*board.COSTS, "class_names"]).dropna(
-        axis="columns", how="all"
-    )
+    scores, tested_on = board.split_columns(leaderboard)
     counted = {"papers": f"{len(papers)} of {len(facts)}: {', '.join(papers) or 'none'}"}
     if len(submitted):
         counted["submissions"] = sorted(submitted)
@@ -73,6 +71,7 @@ def write_leaderboard(
             **lacking,
             **drawn,
             "leaderboard": scores,
+            "tested_on": tested_on,
             "published": published,
             **tested,
             **scored,

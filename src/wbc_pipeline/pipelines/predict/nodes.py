@@ -151,6 +151,7 @@ def write_page(
         "files": len(files.table),
         "not readable": len(unreadable),
         "framing": options.framing,
+        **_describe_limit(model),
     }
     failed = describe(unreadable, "Files that could not be read", "Not predicted, and why.")
     return render_report(
@@ -259,6 +260,16 @@ def explain_confidence(confidence: pd.Series, classes: list[str]) -> list[str]:
         f"{len(classes)} classes is {100 * guess:.0f} %: this model hardly tells them apart. Flags "
         "do not say so, as they compare an answer with those for its own validation images."
     ]
+
+
+def _describe_limit(model: SavedModel) -> dict[str, str]:
+    """Say below which confidence it abstains; nothing where that was not fitted."""
+    from wbc_pipeline.models.confidence import load_confidence
+
+    if model.confidence is None:
+        return {}
+    confidence, _ = load_confidence(model.confidence)
+    return {"abstains": f"below a confidence of {100 * confidence.least_confidence:.0f} %"}
 
 
 def _explain_limits(model: SavedModel) -> list[str]:
