@@ -35,13 +35,15 @@ def collect(report: Path, target: Path, tables: list[str], command: str) -> None
         If the report lacks one of the tables.
     """
     target.mkdir(parents=True, exist_ok=True)
+    read = {}
     for name in dict.fromkeys([*tables, "runs"]):
         file = report / TABLE.format(name)
         if not file.exists():
             there = ", ".join(sorted(each.stem for each in report.glob(TABLE.format("*"))))
             raise SystemExit(f"{file} is not there. There are: {there}.")
-        pd.read_csv(file).round(DIGITS).to_csv(target / file.name, index=False)
-    runs = pd.read_csv(report / TABLE.format("runs"))
+        read[name] = pd.read_csv(file)
+        read[name].round(DIGITS).to_csv(target / file.name, index=False)
+    runs = read["runs"]
     facts = {
         "command": command,
         "first": runs["made"].min()[:10],

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace
+from sphinx_page import EXTENSIONS, build_page
 
 DOCS = Path(__file__).parents[1] / "docs"
 RUNS = {
@@ -55,20 +54,8 @@ def test_a_table_that_is_not_there_is_named_with_those_that_are(report):
 
 def test_a_page_says_by_which_command_when_and_on_what(report, monkeypatch):
     target, _ = collect(report, "metrics")
-    monkeypatch.syspath_prepend(DOCS / "_extensions")
-    pages = target.parent
-    (pages / "index.md").write_text("# Runs\n\n```{results-run} blend\n```\n")
-    with docutils_namespace():
-        Sphinx(
-            pages,
-            None,
-            pages / "built",
-            pages / "read",
-            "text",
-            confoverrides={"extensions": ["myst_parser", "results_run"]},
-            status=None,
-            warningiserror=True,
-        ).build()
-    page = " ".join((pages / "built" / "index.txt").read_text().split())
+    monkeypatch.syspath_prepend(EXTENSIONS)
+    page = build_page(target.parent, "# Runs\n\n```{results-run} blend\n```\n", "results_run")
+    page = " ".join(page.split())
     assert "kedro run --pipeline=blend" in page
     assert "a CPU, 1 cores, on cpu, 2026-11-27 to 2026-11-28: 2 trainings, 2.0 hours in all" in page

@@ -1,13 +1,9 @@
 """Tables of the documentation are made from the CSVs of runs when it is built."""
 
-from pathlib import Path
-
 import pytest
-from sphinx.application import Sphinx
 from sphinx.errors import SphinxWarning
-from sphinx.util.docutils import docutils_namespace
+from sphinx_page import EXTENSIONS, build_page
 
-EXTENSIONS = Path(__file__).parents[1] / "docs" / "_extensions"
 CSV = "variant,part,accuracy,low\nblend,test,0.9,0.8\nnormal,test,0.75,\nnormal,train,1,1\n"
 
 
@@ -17,22 +13,8 @@ def built(tmp_path, monkeypatch):
     (tmp_path / "runs.csv").write_text(CSV)
 
     def build(lines: str) -> str:
-        (tmp_path / "index.md").write_text(
-            f"# Runs\n\n```{{results-table}} runs.csv\n{lines}\n```\n"
-        )
-        with docutils_namespace():
-            Sphinx(
-                tmp_path,
-                None,
-                tmp_path / "built",
-                tmp_path / "read",
-                "text",
-                confoverrides={"extensions": ["myst_parser", "results_table"]},
-                status=None,
-                warningiserror=True,
-                exception_on_warning=True,
-            ).build()
-        return (tmp_path / "built" / "index.txt").read_text()
+        page = f"# Runs\n\n```{{results-table}} runs.csv\n{lines}\n```\n"
+        return build_page(tmp_path, page, "results_table")
 
     return build
 
