@@ -28,6 +28,14 @@ def test_importing_the_package_loads_nothing_heavy():
     assert run(f"import wbc_pipeline; {REPORT}") == [""]
 
 
+def test_waiting_threads_sleep_unless_the_user_says_otherwise(monkeypatch):
+    shown = "import os, wbc_pipeline; print(os.environ['OMP_WAIT_POLICY'])"
+    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    assert run(shown) == ["PASSIVE"]
+    monkeypatch.setenv("OMP_WAIT_POLICY", "ACTIVE")
+    assert run(shown) == ["ACTIVE"]
+
+
 @pytest.mark.parametrize("words", [["registry", "list"], ["--help"]])
 def test_kedro_loads_nothing_heavy(words):
     code = f"""
