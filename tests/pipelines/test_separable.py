@@ -1,11 +1,13 @@
 import json
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
-from kept_results import result_of, variants_of
+from kept_results import result_of, shipped, variants_of
 from sklearn.metrics import accuracy_score
 
+from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.models import load_network
 
 TABLES = (
@@ -29,7 +31,7 @@ def separated(run_pipeline, tmp_path_factory):
     run_pipeline(
         "separable",
         data,
-        variants="mixed+equal_16+compact",
+        variants="mixed+mixed_masked+mixed_unpadded+equal_16+compact",
         splitting={"folds": 2},
         tracking={"enabled": False},
     )
@@ -125,4 +127,32 @@ def test_only_chosen_variants_are_trained(separated):
     trained = {
         path.parent.parent.name for path in separated.glob("06_models/demo/separable/*/*/key.json")
     }
-    assert trained == {"mixed", "equal_16", "compact"} < set(variants_of("separable"))
+    chosen = {"mixed", "mixed_masked", "mixed_unpadded", "equal_16", "compact"}
+    assert trained == chosen
+    assert set(variants_of("separable")) - chosen
+
+
+@pytest.fixture
+def seen():
+    """What the paper's views are of a violet cell on bright ground, at the file's own size."""
+    photograph = cv2.circle(np.full((120, 160, 3), 225, np.uint8), (70, 60), 20, (110, 80, 190), -1)
+    views = shipped("separable")["views"]
+    return {name: build_chain(views[name][:-1]).run(photograph) for name in views}
+
+
+def test_the_isolated_cell_is_the_crop_of_the_paper_without_its_background(seen):
+    photograph, isolated = (seen[name] for name in ("image", "masked"))
+    assert np.abs(np.subtract(photograph.region, isolated.region)).max() <= 1
+    (left, top, right, bottom, _), pixels = isolated.region, isolated.image
+    ground = pixels[top:bottom, left:right].max(axis=2) == 0
+    assert ground[[0, 0, -1, -1], [0, -1, 0, -1]].all()
+    assert 1 - ground.mean() == pytest.approx(np.pi / 4 / 1.2**2, abs=0.08)  # a disc, padded
+    centre = (60, 70)
+    assert (pixels[centre] == photograph.image[centre]).all()
+
+
+def test_the_crop_without_padding_ends_where_the_violet_ends(seen):
+    left, top, right, bottom, found = seen["unpadded"].region
+    assert found and np.allclose([left, top, right, bottom], [50, 40, 91, 81], atol=1)
+    padded = seen["image"].region
+    assert np.allclose([left - padded.xmin, padded.ymax - bottom], 0.1 * 41, atol=1)
