@@ -10,6 +10,7 @@ from sklearn.metrics import accuracy_score
 from wbc_pipeline.imaging.chain import build_chain
 from wbc_pipeline.models import load_network
 
+TRAIN_IMAGES = 5
 TABLES = (
     *("metrics", "metrics_by_fold", "published"),
     *("protocols", "recalls", "literature", "layers", "by_source"),
@@ -32,7 +33,7 @@ def separated(run_pipeline, tmp_path_factory):
         "separable",
         data,
         variants="mixed+mixed_masked+mixed_unpadded+equal_16+compact",
-        splitting={"folds": 2},
+        splitting={"folds": 2, "train_images": TRAIN_IMAGES},
         tracking={"enabled": False},
     )
     return data
@@ -81,12 +82,22 @@ def test_every_cell_is_tested_once_by_a_network_that_has_not_seen_it(separated):
     splits = pd.read_parquet(data).merge(
         pd.read_parquet(separated / "02_intermediate/demo/manifest.parquet"), on="image_id"
     )
-    by_source = splits[splits["protocol"] == "source"]
+    by_source = splits.query("protocol == 'source' and part != 'unused'")
     assert (by_source.groupby(["fold", "source_group"])["part"].nunique() == 1).all()
     predictions = pd.read_parquet(separated / "07_model_output/demo/separable/predictions.parquet")
     tested = predictions.query("protocol == 'source' and part == 'test'")
     assert (tested.groupby("variant")["image_id"].nunique() == splits["image_id"].nunique()).all()
     assert not tested.duplicated(["variant", "image_id"]).any()
+
+
+def test_every_protocol_and_fold_learns_from_equally_many_images_and_the_report_says_so(separated):
+    models = separated / "06_models/demo/separable"
+    for run in ("random-0", "source-0", "source-0-fold1"):
+        _, description = load_network(result_of(models, f"mixed/{run}"))
+        assert sum(description["class_counts"]) == TRAIN_IMAGES
+    page = (separated / "08_reporting/demo/separable/report.html").read_text()
+    for protocol in ("random", "source"):
+        assert f"Under the {protocol} protocol {TRAIN_IMAGES} images train in every split" in page
 
 
 def test_a_cross_validated_score_is_that_of_all_folds_together(separated, report):

@@ -254,6 +254,7 @@ def write_report(
         describe_absent_classes,
         describe_left_out,
         describe_moved_parts,
+        describe_unused,
     )
     from wbc_pipeline.sources.combined import caveats, set_names
 
@@ -291,6 +292,7 @@ def write_report(
             *describe_shift(shift, dataset),
             *describe_moved_parts(splits, manifest),
             *describe_left_out(splits, manifest),
+            *describe_unused(splits),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),

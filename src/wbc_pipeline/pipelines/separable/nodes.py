@@ -16,6 +16,7 @@ from wbc_pipeline.pipelines.reporting.options import (
     ScoreOptions,
 )
 from wbc_pipeline.pipelines.separable.options import ShownOptions
+from wbc_pipeline.pipelines.splitting.options import UNUSED
 
 pd = lazy.load("pandas")
 
@@ -85,7 +86,11 @@ def examine_sources(
 
     test = tested(predictions)
     protocols = by_source.protocol_summary(
-        test, manifest, level=score.level, resamples=score.resamples
+        test,
+        manifest,
+        unused=splits[splits["part"] == UNUSED],
+        level=score.level,
+        resamples=score.resamples,
     )
     failing = by_source.accuracy_by_source(test)
     worst = _worst_sources(failing, shown)
