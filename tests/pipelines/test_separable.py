@@ -13,7 +13,7 @@ from wbc_pipeline.models import load_network
 TRAIN_IMAGES = 5
 TABLES = (
     *("metrics", "metrics_by_fold", "published"),
-    *("protocols", "recalls", "literature", "layers", "by_source"),
+    *("protocols", "recalls", "other_methods", "layers", "by_source"),
 )
 FIGURES = (
     "accuracy_by_protocol",
@@ -69,6 +69,21 @@ def test_f1_of_every_row_of_table_2_stands_beside_ours_as_its_accuracy_does(repo
         assert rows["published"].notna().sum() == 9
         assert rows["published"].loc[[*printed]].astype(str).to_dict() == printed
         assert rows.loc[["mixed", "equal_16"], ["reproduced", "leak_free"]].notna().all(axis=None)
+
+
+def test_table_3_stands_above_ours_with_who_cuts_the_cell_out(report, separated):
+    table = report("other_methods").set_index("method")
+    printed = table[table["published"].notna()]
+    assert len(printed) == 11 and [*table.index[:11]] == [*printed.index]
+    assert printed.index[printed["segmentation"].astype(str) == "True"].tolist() == [
+        *("MobileNet [20]", "Op-YOLOv8 [23]", "DAFFNet [24]", "Mix CNN")
+    ]
+    assert printed.loc["AlexNet, GoogLeNet, ResNet-50 [1]", "published"] == 0.9795
+    assert printed.loc["CNN and RNN [22]", "published"] == 0.9589
+    ours = table.loc[["ours, mixed"]]
+    assert set(ours["split"]) == {"random", "source"} and ours["accuracy"].notna().all()
+    page = (separated / "08_reporting/demo/separable/report.html").read_text()
+    assert "DAFFNet of Table 3 was measured on six data sets" in page
 
 
 def test_the_report_says_that_the_random_split_is_an_inference_and_what_supports_it(separated):
