@@ -24,6 +24,6 @@ def variants_of(paper):
     return shipped(paper)["variants"]
 
 
-def shipped(paper):
-    """Everything that ``conf/base`` says under the name of a paper, as it is written."""
-    return yaml.safe_load((PROJECT / f"conf/base/parameters_{paper}.yml").read_text())[paper]
+def shipped(paper, env="base"):
+    """Everything that an environment says under the name of a paper, as it is written."""
+    return yaml.safe_load((PROJECT / f"conf/{env}/parameters_{paper}.yml").read_text())[paper]
