@@ -21,5 +21,9 @@ def write_times(data, pattern):
 
 def variants_of(paper):
     """Variants of a paper as ``conf/base`` names them."""
-    text = (PROJECT / f"conf/base/parameters_{paper}.yml").read_text()
-    return yaml.safe_load(text)[paper]["variants"]
+    return shipped(paper)["variants"]
+
+
+def shipped(paper, env="base"):
+    """Everything that an environment says under the name of a paper, as it is written."""
+    return yaml.safe_load((PROJECT / f"conf/{env}/parameters_{paper}.yml").read_text())[paper]

@@ -7,15 +7,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from wbc_pipeline.datasets.results import ResultsDataset
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.keys import code_digest, explain_change
+from wbc_pipeline.pipelines.experiment.runs import iterate_runs
 from wbc_pipeline.pipelines.splitting.absent_classes import (
     describe_absent_classes,
     describe_moved_parts,
+    describe_unused,
 )
 from wbc_pipeline.pipelines.splitting.nodes import (
     SplitError,
     check_splits,
     collect_splits,
     deal_splits,
+    limit_training,
     split_images,
 )
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
@@ -413,6 +418,123 @@ def test_splits_that_are_put_together_are_checked_for_leaks(tmp_path):
     dealt = keep(tmp_path, images)
     with pytest.raises(SplitError, match="leaks"):
         collect_splits(dealt, images.assign(source_group="one cell"))
+
+
+PROTOCOLS = ["random", "published", "source"]
+
+
+def limited(images, *protocols, train_images=40, folds=3, seeds=1):
+    options = OPTIONS.model_copy(update={"train_images": train_images, "folds": folds})
+    whole = split(images, *protocols, seeds=seeds, options=options)
+    return whole, pd.concat(
+        limit_training(each, images, train_images)
+        for _, each in whole.groupby(["protocol", "seed"], sort=False)
+    )
+
+
+def uneven_classes():
+    """Classes of 24, 60 and 120 images, with a published test part."""
+    images = manifest(cells=40)
+    cells = images["source_id"].str.split("_").str[1].astype(int)
+    images = images[cells < images["label"].map({"class0": 8, "class1": 20, "class2": 40})]
+    parts = np.where(np.arange(len(images)) % 3 == 0, "test", "train")
+    return images.assign(published_part=parts).reset_index(drop=True)
+
+
+@settings(deadline=None, max_examples=20)
+@given(count=st.integers(3, 90), folds=st.integers(3, 5))
+def test_every_protocol_and_fold_trains_on_the_number_of_images_that_is_asked_for(count, folds):
+    images = uneven_classes()
+    whole, few = limited(images, *PROTOCOLS, train_images=count, folds=folds, seeds=2)
+    check_splits(few, images)
+    run = ["protocol", "seed", "fold"]
+    assert few.query("part == 'train'").groupby(run).size().eq(count).all()
+    assert len(few.groupby(run)) == 2 * (1 + 1 + folds)
+    kept = few["part"].isin(["validation", "test"])
+    pd.testing.assert_frame_equal(few[kept], whole[whole["part"].isin(["validation", "test"])])
+    assert (whole.loc[~kept.to_numpy(), "part"] == "train").all()
+
+
+def test_fewer_training_images_are_drawn_in_the_shares_of_the_classes():
+    images = uneven_classes()
+    whole, few = (table.merge(images) for table in limited(images, *PROTOCOLS, train_images=50))
+    size = ["protocol", "fold", "label"]
+    before, after = (t.query("part == 'train'").groupby(size).size() for t in (whole, few))
+    share = 50 / before.groupby(["protocol", "fold"]).transform("sum")
+    assert (after - before * share).abs().max() < 1
+
+
+def test_a_class_of_one_image_still_trains_where_fewer_images_do():
+    images = manifest()
+    rare = manifest(1, 1, 1).assign(label="rare", image_id="r", source_id="r", source_group="r")
+    images = pd.concat([images, rare], ignore_index=True)
+    _, few = limited(images, "random", train_images=10)
+    assert few.set_index("image_id").loc["r", "part"] == "train"
+
+
+def test_no_cell_of_a_smaller_training_part_stands_on_two_sides():
+    images = uneven_classes()
+    _, few = limited(images, "source", seeds=3)
+    used = few[few["part"] != "unused"].merge(images, on="image_id")
+    assert (used.groupby(["seed", "fold", "source_group"])["part"].nunique() == 1).all()
+
+
+def test_the_seed_draws_the_images_that_train():
+    images = uneven_classes()
+    (_, one), (_, again) = (limited(images, *PROTOCOLS, seeds=2) for _ in range(2))
+    pd.testing.assert_frame_equal(one, again)
+    published = one[one["protocol"] == "published"].groupby("seed")["part"].agg(list)
+    assert published[0] != published[1]
+
+
+def test_more_training_images_than_a_part_has_are_an_error_that_says_how_many_it_has():
+    images = uneven_classes()
+    whole, _ = limited(images, "source")
+    found = whole.query("part == 'train' and fold == 0")
+    with pytest.raises(UserError) as error:
+        limited(images, "source", train_images=1000)
+    assert str(error.value) == (
+        f"`splitting.train_images` is 1000, but the source split of seed 0 has {len(found)} "
+        "training images in fold 0. Lower `splitting.train_images`, or raise `splitting.folds` "
+        "where that is the source protocol."
+    )
+
+
+def test_a_smaller_training_part_is_dealt_apart_and_its_absence_leaves_keys_as_they_were(tmp_path):
+    images = manifest()
+    few = OPTIONS.model_copy(update={"train_images": 40})
+    (plain,), (smaller,) = (
+        deal_splits(images, Protocols(["source"]), 1, options).values()
+        for options in (OPTIONS, few)
+    )
+    assert explain_change(plain.key.as_dict(), smaller.key.as_dict())[0] == (
+        "splitting.train_images none → 40"
+    )
+    assert "train_images" not in plain.key.params["splitting"]
+    assert plain.key.code == code_digest(split_images) != smaller.key.code
+    kept = keep(tmp_path, images, few)
+    assert kept["source-0"].table("splits")["part"].eq("train").sum() == 40
+
+
+def test_images_that_a_smaller_training_part_leaves_unused_are_counted(tmp_path, caplog):
+    images = manifest()
+    dealt = keep(tmp_path, images, OPTIONS.model_copy(update={"train_images": 100}))
+    splits = collect_splits(dealt, images)
+    unused = splits.query("part == 'unused'").groupby(["protocol", "seed"]).size()
+    assert unused["random"].nunique() == 1
+    assert (
+        "Under the random protocol 100 images train in every split, as splitting.train_images "
+        f"says, and {unused['random', 0]} images of the training part are not used."
+    ) in caplog.messages
+    assert describe_unused(split(images, "random", "source")) == []
+
+
+def test_a_run_sees_no_image_that_is_not_used():
+    images = manifest()
+    _, few = limited(images, "source", train_images=60)
+    for run in iterate_runs(few, images):
+        assert set(run.rows) == set(PARTS)
+        assert len(run.rows["train"]) == 60
 
 
 def test_protocols_may_be_written_with_a_plus():

@@ -167,6 +167,16 @@ def test_images_leak_where_their_cell_is_tested_in_another_fold():
     assert protocol_summary(by_cell, images, resamples=20)["images_leaked"].item() == 0
 
 
+def test_nothing_leaks_from_images_that_no_part_has():
+    run = predict(("a", "blast", "blast"), ("a", "blast", "blast"), ("b", "monocyte", "blast"))
+    images, tested = list_images(run), run.drop(index=1)
+    unused = run.loc[[1], ["image_id", "protocol", "seed", "fold"]]
+    assert protocol_summary(tested, images, resamples=20)["images_leaked"].item() == 0.5
+    for left, leaked in ((unused, 0), (unused.assign(fold=1), 0.5)):
+        table = protocol_summary(tested, images, unused=left, resamples=20)
+        assert table["images_leaked"].item() == leaked
+
+
 def test_a_class_that_a_seed_does_not_test_is_the_fewest():
     first = predict(("a", "blast", "blast"), ("b", "monocyte", "blast"), ("c", "basophil", "blast"))
     second = first[first["label"] != "monocyte"].assign(seed=1)

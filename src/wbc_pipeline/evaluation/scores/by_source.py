@@ -21,6 +21,7 @@ from wbc_pipeline.evaluation.scores.metrics import Outcomes, class_names, each_r
 from wbc_pipeline.imaging.packing import accepted
 
 PROTOCOL_KEYS = ["variant", "protocol"]
+FOLD_KEYS = ["protocol", "seed", "fold"]
 SUMMARISED = ("accuracy", "macro_f1")
 
 
@@ -123,6 +124,7 @@ def protocol_summary(
     predictions: pd.DataFrame,
     manifest: pd.DataFrame,
     *,
+    unused: pd.DataFrame | None = None,
     level: float = 0.95,
     resamples: int = 1000,
     seed: int = 0,
@@ -138,6 +140,8 @@ def protocol_summary(
         One row per image and run.
     manifest
         Of the same data set: which images show one cell (``source_group``).
+    unused
+        Rows of ``splits`` of images that no part has, from which nothing leaks; None for none.
     level, resamples, seed
         Of the bootstrap; see ``comparison.summarise_seeds``.
 
@@ -169,7 +173,11 @@ def protocol_summary(
     classes = class_names(clean)
     # a class that was left out is in no part, so that nothing of it leaks
     sizes = images[images["label"].isin(classes)].groupby("source_group").size()
-    tests = clean.assign(source_group=clean["image_id"].map(images["source_group"]))
+    groups = images["source_group"]
+    tests = clean.assign(source_group=clean["image_id"].map(groups))
+    left = pd.DataFrame(columns=["image_id", *FOLD_KEYS]) if unused is None else unused
+    left = left.assign(source_group=left["image_id"].map(groups))
+    unseen = left.groupby([*FOLD_KEYS, "source_group"]).size()
 
     rows = []
     for (variant, protocol), run in tests.groupby(PROTOCOL_KEYS, sort=False, observed=True):
@@ -177,7 +185,7 @@ def protocol_summary(
         row = {"variant": variant, "protocol": protocol, "seeds": run["seed"].nunique()}
         for name, score in of_metric.items():
             row |= interval_columns(name, score)
-        row |= pd.DataFrame(_count_tests(run, sizes)).mean().to_dict()
+        row |= pd.DataFrame(_count_tests(run, sizes, unseen)).mean().to_dict()
         row |= _fewest_sources(run, classes)
         rows.append(row | {"interval_unit": of_metric["accuracy"]["interval_unit"]})
     return pd.DataFrame(rows).astype({"fewest_test_sources": "Int64"})
@@ -210,12 +218,13 @@ def _recall_of_run(rows: pd.DataFrame, outcomes: Outcomes, level: float) -> pd.D
     return pd.DataFrame(found)
 
 
-def _count_tests(run: pd.DataFrame, sizes: pd.Series) -> Iterator[dict]:
+def _count_tests(run: pd.DataFrame, sizes: pd.Series, unseen: pd.Series) -> Iterator[dict]:
     """Count images and cells of each seed's test part, and the share that training has seen."""
     for _, test in run.groupby("seed"):
-        known = test[["fold", "source_group"]].dropna(subset="source_group")
+        known = test[[*FOLD_KEYS, "source_group"]].dropna(subset="source_group")
         tested = known.groupby(["fold", "source_group"])["fold"].transform("size")
         in_all = sizes.reindex(known["source_group"]).to_numpy()
+        in_all = in_all - unseen.reindex(pd.MultiIndex.from_frame(known), fill_value=0).to_numpy()
         yield {
             "test_images": len(test),
             "test_sources": known["source_group"].nunique() or np.nan,

@@ -17,6 +17,7 @@ from wbc_pipeline.keys import run_name
 from wbc_pipeline.models import load_network, network_class
 from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.pipelines.experiment.options import Variant
+from wbc_pipeline.pipelines.splitting.options import UNUSED
 from wbc_pipeline.sources.combined import unique_source_ids
 from wbc_pipeline.training.devices import describe_hardware
 from wbc_pipeline.training.predict import correct_prior, predict_parts
@@ -53,12 +54,13 @@ def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
     Parameters
     ----------
     splits
-        See ``design``: splits.
+        See ``design``: splits; of images that are not used nothing is seen.
     images
         The manifest's ``ok`` rows, in the order of the arrays.
     """
     row_of = pd.Series(np.arange(len(images)), index=images["image_id"])
-    for (protocol, seed, fold), split in splits.groupby(RUN, sort=False):
+    used = splits[splits["part"] != UNUSED]
+    for (protocol, seed, fold), split in used.groupby(RUN, sort=False):
         parts = split.groupby("part")["image_id"]
         rows = {part: row_of[ids].to_numpy() for part, ids in parts}
         yield Run(str(protocol), int(seed), int(fold), rows)

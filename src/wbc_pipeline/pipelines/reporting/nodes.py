@@ -12,6 +12,7 @@ from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.predict.options import PredictOptions
 from wbc_pipeline.pipelines.preprocessing.options import ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import (
+    OtherMethods,
     PaperOptions,
     PrintedOptions,
     Published,
@@ -166,6 +167,29 @@ def compare_with_paper(
     return compared, {"paired": comparison.paired_differences(test, reference, **bootstrap)}
 
 
+def list_other_methods(
+    predictions: pd.DataFrame,
+    manifest: pd.DataFrame,
+    others: OtherMethods,
+    paper: PaperOptions,
+    score: ScoreOptions,
+) -> dict[str, pd.DataFrame]:
+    """Put what a paper prints of other people's methods above ours; an own node of some papers."""
+    from wbc_pipeline.evaluation.scores.metrics import tested
+    from wbc_pipeline.evaluation.scores.printed.beside import others_beside
+    from wbc_pipeline.imaging.packing import accepted
+
+    table = others_beside(
+        tested(predictions),
+        others.model_dump(),
+        images=int(accepted(manifest)["label"].notna().sum()),
+        paper_protocol=paper.protocol,
+        resamples=score.resamples,
+        level=score.level,
+    )
+    return {"other_methods": table}
+
+
 def score_abstention(
     predictions: pd.DataFrame, options: PredictOptions, dataset: str
 ) -> dict[str, Any]:
@@ -254,6 +278,7 @@ def write_report(
         describe_absent_classes,
         describe_left_out,
         describe_moved_parts,
+        describe_unused,
     )
     from wbc_pipeline.sources.combined import caveats, set_names
 
@@ -291,6 +316,7 @@ def write_report(
             *describe_shift(shift, dataset),
             *describe_moved_parts(splits, manifest),
             *describe_left_out(splits, manifest),
+            *describe_unused(splits),
             *describe_absent_classes(splits, manifest),
             *explain_kept(),
             *caveats(dataset),

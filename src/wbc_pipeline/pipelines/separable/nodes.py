@@ -16,6 +16,7 @@ from wbc_pipeline.pipelines.reporting.options import (
     ScoreOptions,
 )
 from wbc_pipeline.pipelines.separable.options import ShownOptions
+from wbc_pipeline.pipelines.splitting.options import UNUSED
 
 pd = lazy.load("pandas")
 
@@ -48,24 +49,6 @@ def describe_layers(
     return {"layers": describe(table, "The network", caption)}
 
 
-def list_literature(
-    metrics: pd.DataFrame, literature: list[dict[str, Any]]
-) -> dict[str, pd.DataFrame]:
-    """Put what other methods report on the same images beside ours, with what their split was."""
-    from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.scores.comparison import published_values
-
-    others = pd.DataFrame(literature)
-    others["accuracy"] = [published_values(printed)[0] for printed in others["accuracy"]]
-    clean = metrics[metrics["condition"] == "clean"]
-    ours = clean.groupby(["variant", "protocol"], sort=False)["accuracy"].mean().reset_index()
-    ours = ours.rename(columns={"protocol": "split"})
-    ours.insert(0, "method", "ours, " + ours.pop("variant"))
-    caption = "What other methods report on the same images, and ours beside."
-    both = pd.concat([others, ours], ignore_index=True)
-    return {"literature": describe(both, "Other methods", caption)}
-
-
 def examine_sources(
     *,
     manifest: pd.DataFrame,
@@ -85,7 +68,11 @@ def examine_sources(
 
     test = tested(predictions)
     protocols = by_source.protocol_summary(
-        test, manifest, level=score.level, resamples=score.resamples
+        test,
+        manifest,
+        unused=splits[splits["part"] == UNUSED],
+        level=score.level,
+        resamples=score.resamples,
     )
     failing = by_source.accuracy_by_source(test)
     worst = _worst_sources(failing, shown)

@@ -4,7 +4,6 @@ from pydantic import Field
 
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.experiment.options import PaperParameters
-from wbc_pipeline.pipelines.reporting.options import Printed
 from wbc_pipeline.pipelines.splitting.options import Protocol
 
 
@@ -25,14 +24,6 @@ class ShownOptions(Options):
     tiles: int = Field(gt=0)
 
 
-class LiteratureOptions(Options):
-    """A method of other people on the same images, and what is known of its split."""
-
-    method: str
-    accuracy: Printed
-    split: str
-
-
 class SeparableOptions(PaperParameters):
     """Everything under ``separable`` in the parameters.
 
@@ -42,10 +33,7 @@ class SeparableOptions(PaperParameters):
         Whose failures are drawn.
     layers
         Numbers of parameters as Table 1 prints them.
-    literature
-        Table 3.
     """
 
     shown: ShownOptions
     layers: dict[str, int]
-    literature: list[LiteratureOptions]

@@ -1,8 +1,10 @@
-"""Which classes a split leaves out of a part, and which parts are not as published, in words."""
+"""What a reader must know of a split: absent classes, moved parts, images not used; in words."""
 
 from __future__ import annotations
 
 import lazy_loader as lazy
+
+from wbc_pipeline.pipelines.splitting.options import UNUSED
 
 pd = lazy.load("pandas")
 
@@ -109,6 +111,42 @@ def describe_left_out(splits: pd.DataFrame, manifest: pd.DataFrame) -> list[str]
         f"as {left_out['image_id'].iloc[0]!r}, stand in no part: they show cells or patients of "
         "images that are validated or tested, which a network must not have seen."
     ]
+
+
+def describe_unused(splits: pd.DataFrame) -> list[str]:
+    """Say how many images of each protocol's training parts `splitting.train_images` leaves unused.
+
+    Parameters
+    ----------
+    splits
+        See ``design``: splits.
+
+    Returns
+    -------
+    A sentence per protocol that leaves some.
+
+    Examples
+    --------
+    >>> splits = pd.DataFrame({"image_id": [*"pqrs"], "protocol": "random", "seed": 0, "fold": 0})
+    >>> splits["part"] = ["train", "unused", "unused", "test"]
+    >>> describe_unused(splits)
+    ['Under the random protocol 1 image trains in every split, as splitting.train_images says, and \
+2 images of the training part are not used.']
+    """
+    said = []
+    for protocol, dealt in splits.groupby("protocol", sort=False):
+        held = dealt.groupby(["seed", "fold"])["part"].value_counts().unstack(fill_value=0)
+        if UNUSED not in held:
+            continue
+        least, most = held[UNUSED].min(), held[UNUSED].max()
+        unused = f"{least:,} to {_count(most, 'image')}" if least < most else _count(most, "image")
+        train = held["train"].iloc[0]
+        said.append(
+            f"Under the {protocol} protocol {_count(train, 'image')} "
+            f"train{'s' if train == 1 else ''} in every split, as splitting.train_images says, and "
+            f"{unused} of the training part are not used."
+        )
+    return said
 
 
 def _count(number: int, what: str) -> str:

@@ -18,8 +18,9 @@ from wbc_pipeline.pipelines.splitting.absent_classes import (
     describe_absent_classes,
     describe_left_out,
     describe_moved_parts,
+    describe_unused,
 )
-from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
+from wbc_pipeline.pipelines.splitting.options import UNUSED, Protocols, SplittingOptions
 
 pd = lazy.load("pandas")
 
@@ -45,12 +46,17 @@ def deal_splits(
     Returns
     -------
     dict of str to Task
-        ``<protocol>-<seed>``; each makes the table ``splits``, see `split_images`.
+        ``<protocol>-<seed>``; each makes the table ``splits``, see `split_images` and
+        `limit_training`.
     """
     images = _labelled(manifest)
+    limited = options.train_images is not None
 
     def compute(folder: Path, *, protocol: str, seed: int) -> None:
-        split_images(images, protocol, seed, options).to_parquet(folder / "splits.parquet")
+        splits = split_images(images, protocol, seed, options)
+        if limited:
+            splits = limit_training(splits, images, options.train_images)
+        splits.to_parquet(folder / "splits.parquet")
 
     return {
         run_name(protocol, seed, 0): Task(
@@ -59,11 +65,11 @@ def deal_splits(
                     "protocol": protocol,
                     "seed": seed,
                     "splitting": options.model_dump(
-                        exclude=set() if protocol == "source" else {"folds"}
+                        exclude=set() if protocol == "source" else {"folds"}, exclude_none=True
                     ),
                 },
                 data={"images": digest(images[_NEEDED].astype(str).to_numpy().tolist())},
-                code=code_digest(split_images),
+                code=code_digest(split_images, *([limit_training] if limited else [])),
             ),
             partial(compute, protocol=protocol, seed=seed),
         )
@@ -76,7 +82,7 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     """Put the splits of this command together and assert that none leaks; see ``design``: splits.
 
     Classes that some part lacks are warned of, once per protocol, class and part, and published
-    parts that play another or lack images.
+    parts that play another or lack images, and images that a smaller training part leaves unused.
 
     Raises
     ------
@@ -88,6 +94,7 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     for said in [
         *describe_moved_parts(splits, manifest),
         *describe_left_out(splits, manifest),
+        *describe_unused(splits),
         *describe_absent_classes(splits, manifest),
     ]:
         _log.warning("%s", said)
@@ -145,6 +152,46 @@ def split_images(
     return pd.concat(folds, ignore_index=True)
 
 
+def limit_training(splits: pd.DataFrame, manifest: pd.DataFrame, count: int) -> pd.DataFrame:
+    """Let every training part have equally many images, so that protocols can be compared.
+
+    What a protocol costs is else mixed up with how many images it leaves to train on, and with the
+    steps of an epoch, which follow from them.
+
+    Parameters
+    ----------
+    splits
+        Of one protocol and seed, see `split_images`.
+    manifest
+        See ``design``: manifest.
+    count
+        Images that stay in the training part of each fold: drawn by the seed, in the shares of the
+        classes there, and one at least of each class if there are so many. The others become
+        ``unused``; no other part changes.
+
+    Raises
+    ------
+    SplitError
+        If a training part has fewer.
+    """
+    labels = splits["image_id"].map(manifest.set_index("image_id")["label"])
+    limited = splits.copy()
+    for (protocol, seed, fold), split in splits.groupby(["protocol", "seed", "fold"]):
+        training = split.index[split["part"] == "train"]
+        if len(training) < count:
+            raise SplitError(
+                f"`splitting.train_images` is {count}, but the {protocol} split of seed {seed} has "
+                f"{len(training)} training images in fold {fold}. Lower `splitting.train_images`, "
+                "or raise `splitting.folds` where that is the source protocol."
+            )
+        shuffled = np.random.default_rng([seed, fold]).permutation(training)
+        of_class = labels[shuffled].groupby(labels[shuffled])
+        # What stands at one share of each class is drawn together, from 0 up.
+        place = of_class.cumcount() / of_class.transform("size")
+        limited.loc[place.sort_values(kind="stable").index[count:], "part"] = UNUSED
+    return limited
+
+
 def _labelled(manifest: pd.DataFrame) -> pd.DataFrame:
     from wbc_pipeline.imaging.packing import accepted
 
@@ -154,15 +201,17 @@ def _labelled(manifest: pd.DataFrame) -> pd.DataFrame:
 def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
     """Assert that no cell stands on two sides where it must not, and that no part is empty.
 
-    What stands on one side only is a ``source_group``, and with it each ``source_id``. No image is
-    tested twice under one seed, and of several classes two are tested.
+    What stands on one side only is a ``source_group``, and with it each ``source_id``; images that
+    are not used stand on none. No image is tested twice under one seed, and of several classes two
+    are tested.
 
     Raises
     ------
     SplitError
         Naming protocol, seed and an example.
     """
-    rows = splits.merge(manifest[["image_id", "label", "source_group"]], on="image_id")
+    used = splits[splits["part"] != UNUSED]
+    rows = used.merge(manifest[["image_id", "label", "source_group"]], on="image_id")
     tested = rows[rows["part"] == "test"]
     assert not tested.duplicated(["protocol", "seed", "image_id"]).any(), "folds overlap"
     for (protocol, seed, fold), split in rows.groupby(["protocol", "seed", "fold"]):

@@ -7,6 +7,7 @@ from pydantic import Field, RootModel, model_validator
 from wbc_pipeline.options import Options, split_text
 
 Protocol = Literal["random", "filename", "published", "source", "domain", "dataset"]
+UNUSED = "unused"  # where `train_images` puts the rest of a training part; played by nobody
 
 
 class Protocols(RootModel[list[Protocol]]):
@@ -35,9 +36,13 @@ class SplittingOptions(Options):
         tested once, by a network trained on the other folds.
     max_unknown
         Share of images of unknown source that a split by source may leave out.
+    train_images
+        How many images of each training part train, of whatever protocol and fold; the rest of the
+        part is not used. None: all of them.
     """
 
     validation: float = Field(gt=0, lt=0.5)
     test: float = Field(gt=0, lt=0.5)
     folds: int = Field(gt=0)
     max_unknown: float = Field(ge=0, lt=1)
+    train_images: int | None = Field(None, gt=0)
