@@ -20,6 +20,7 @@ def write_times(data, pattern):
 
 
 def variants_of(paper):
-    """Variants of a paper as ``conf/base`` names them."""
+    """Variants of a paper that ``conf/base`` names and that wait for no request."""
     text = (PROJECT / f"conf/base/parameters_{paper}.yml").read_text()
-    return yaml.safe_load(text)[paper]["variants"]
+    variants = yaml.safe_load(text)[paper]["variants"]
+    return {name: own for name, own in variants.items() if not own.get("on_request")}
