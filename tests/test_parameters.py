@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -54,8 +55,9 @@ def test_names_and_lists_of_a_table_can_be_said_on_the_command_line(load):
 @pytest.mark.parametrize("env", ["base", "test", "paper"])
 @pytest.mark.parametrize("paper", [paper.name for paper in PAPERS])
 def test_the_size_that_is_said_is_that_of_every_view_of_a_paper(load, env, paper):
-    views = load(env, pipeline=paper, size=72)[paper]["views"].values()
-    sizes = [step["resize"]["size"] for steps in views for step in steps if "resize" in step]
+    views = load(env, pipeline=paper, size=72)[paper]["views"]
+    chains = [steps for name, steps in views.items() if not re.search(r"_\d+$", name)]
+    sizes = [step["resize"]["size"] for steps in chains for step in steps if "resize" in step]
     unscaled = (env, paper) == ("paper", "blend")  # trained on images as they are
     assert {*sizes} == (set() if unscaled else {72})
 
@@ -280,6 +282,35 @@ def test_shipped_networks_can_be_built(load, env, group, monkeypatch):
     monkeypatch.setattr("wbc_pipeline.models.pretrained.find_weights", lambda *_: None)
     paper = "blend" if group == "audit" else group
     check_group(check_parameters(load(env, pipeline=paper)), group)
+
+
+SIZES = {f"{name}_{size}" for name in ("normal", "blend") for size in (48, 64, 96, 128)}
+
+
+@pytest.mark.parametrize(
+    ("env", "variants", "sizes"),
+    [
+        ("base", "all", set()),
+        ("base", "normal_64+blend_64", {"normal_64", "blend_64"}),
+        ("test", "all", set()),
+        ("paper", "all", SIZES - {"normal_128", "blend_128"}),  # those are normal and blend there
+    ],
+)
+def test_the_sizes_of_blend_are_trained_where_they_are_asked_for(load, env, variants, sizes):
+    checked = check_parameters(load(env, variants=variants))
+    taking_part = {*checked.blend.variants.select(checked.variants).networks}
+    assert taking_part & SIZES == sizes
+    assert ("normal" in taking_part) == (variants == "all")
+
+
+@pytest.mark.parametrize("size", [48, 64, 96, 128])
+def test_each_size_of_blend_is_in_pixels_what_its_name_says(load, size):
+    blend = check_parameters(load()).blend
+    for name in (f"normal_{size}", f"blend_{size}"):
+        for view in blend.variants.root[name].views.values():
+            *cut, last = blend.views.root[view]
+            assert last == {"resize": {"size": size}}
+            assert cut == (blend.views.root["foreground"][:1] if "foreground" in view else [])
 
 
 def test_a_view_that_a_network_looks_at_and_a_paper_has_not_is_refused(load):

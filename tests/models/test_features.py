@@ -20,7 +20,7 @@ def build(name, **arguments):
 @pytest.mark.parametrize(
     ("name", "arguments", "head", "maps"),
     [
-        ("normal_cnn", {"filters": [4, 4, 4], "dense": 8}, "head.5", "features"),
+        ("normal_cnn", {"filters": [4, 4, 4], "dense": 8}, "head.5", "head.1"),
         ("mixed_separable_cnn", {"filters": [4, 4, 4]}, "classes", "pool_3"),
         ("pretrained_cnn", {"backbone": "test_efficientnet"}, "head.1", "backbone.stages"),
         ("kan_transformer", {}, "head", None),  # tokens have no map

@@ -76,6 +76,24 @@ def test_normal_cnn_is_the_papers():
     assert [m.out_features for m in dense] == [512, 5]
 
 
+BLEND_NETWORKS = [name for name in NETWORKS if hasattr(network_class(name), "blend")]
+
+
+@pytest.mark.parametrize("name", ["normal_cnn", *BLEND_NETWORKS])
+def test_the_blend_papers_head_normalises_and_drops_before_it_flattens(name):
+    network = build_network(name, arguments_of(name), seed=0)
+    head = getattr(network, "cnn", network).head
+    assert [type(layer).__name__ for layer in head] == [
+        "BatchNorm2d",
+        "Dropout",
+        "Flatten",
+        "Linear",
+        "ReLU",
+        "Linear",
+    ]
+    assert (head[0].num_features, head[1].p, head[3].out_features) == (128, 0.5, 512)
+
+
 def test_image_size_that_pooling_cannot_halve_is_refused():
     with pytest.raises(ValueError, match="multiple of 8"):
         network_class("normal_cnn")(classes=5, image_size=60)

@@ -20,8 +20,9 @@ def write_times(data, pattern):
 
 
 def variants_of(paper):
-    """Variants of a paper as ``conf/base`` names them."""
-    return shipped(paper)["variants"]
+    """Variants of a paper that ``conf/base`` names and that wait for no request."""
+    variants = shipped(paper)["variants"]
+    return {name: own for name, own in variants.items() if not own.get("on_request")}
 
 
 def shipped(paper, env="base"):

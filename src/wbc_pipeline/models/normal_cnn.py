@@ -36,6 +36,11 @@ class NormalCNN(nn.Module):
         Units of the dense layer.
     dropout, dense_dropout
         Share of activations dropped after each block, and before the dense layer.
+
+    Notes
+    -----
+    The head is in the paper's order: batch normalisation (over the channels), dropout, flattening,
+    the dense layer.
     """
 
     views = ("image",)
@@ -61,12 +66,11 @@ class NormalCNN(nn.Module):
         self.features = nn.Sequential(
             *(convolution_block(channels[i], channels[i + 1], dropout) for i in range(len(filters)))
         )
-        flat = filters[-1] * (image_size // shrink) ** 2
         self.head = nn.Sequential(
-            nn.Flatten(),
-            nn.BatchNorm1d(flat),
+            nn.BatchNorm2d(filters[-1]),
             nn.Dropout(dense_dropout),
-            nn.Linear(flat, dense),
+            nn.Flatten(),
+            nn.Linear(filters[-1] * (image_size // shrink) ** 2, dense),
             nn.ReLU(),
             nn.Linear(dense, classes),
         )

@@ -60,7 +60,8 @@ def plain_repeats(drawn: float, plain: float) -> int:
     return max(1, round(drawn * plain / (1 - plain))) if plain else 0
 
 
-OF_ENSEMBLES = {"ensemble", "best", "of", "combine"}  # what an ensemble may say
+# What an ensemble may say.
+OF_ENSEMBLES = {"ensemble", "best", "of", "combine", "on_request"}
 
 
 class Variant(Options):
@@ -109,6 +110,8 @@ class Variant(Options):
         part; ``vote``: the class that most members name; ``calibrated``: mean after a temperature
         of each member, fitted likewise; ``by_class``: weights of each member for each class that it
         answers, fitted likewise.
+    on_request
+        Takes part only where the parameter ``variants`` names it, and not with ``all``.
     """
 
     network: str | None = None
@@ -126,6 +129,7 @@ class Variant(Options):
     best: int | None = Field(None, gt=0)
     of: list[str] | None = None
     combine: Literal["mean", "weighted", "vote", "calibrated", "by_class"] = "mean"
+    on_request: bool = False
 
     @model_validator(mode="after")
     def _is_one_of_both(self) -> "Variant":
@@ -203,6 +207,11 @@ class Variants(RootModel[dict[Name, Variant]]):
         }
 
     @property
+    def by_default(self) -> set[str]:
+        """Names of those that wait for no request."""
+        return {name for name, variant in self.root.items() if not variant.on_request}
+
+    @property
     def restorers(self) -> set[str]:
         """Names of the restorers that some of them look through."""
         return {variant.restorer for variant in self.networks.values()} - {None}
@@ -211,9 +220,11 @@ class Variants(RootModel[dict[Name, Variant]]):
         """Keep the chosen ones, and the members of chosen ensembles.
 
         An ensemble of the best chooses from those of its networks that are chosen; from all of them
-        where these are too few.
+        that wait for no request, or that it names, where these are too few.
         """
         names = {name for name in self.root if chosen.include(name)}
+        if chosen.is_all:
+            names &= self.by_default
         asked = {name: self.root[name] for name in self.root if name in names}
         for variant in asked.values():
             names |= {*variant.ensemble}
@@ -221,7 +232,7 @@ class Variants(RootModel[dict[Name, Variant]]):
         for name, variant in asked.items():
             members = {*self.members(name)}
             if variant.best is not None and len(names & members) <= variant.best:
-                lacking |= members
+                lacking |= members if variant.of else members & self.by_default
         names |= lacking
         kept = {name: variant for name, variant in self.root.items() if name in names}
         return Variants.model_construct(root=kept)
@@ -234,9 +245,14 @@ class Selection(RootModel[list[str]]):
 
     _split_text = model_validator(mode="before")(split_text)
 
+    @property
+    def is_all(self) -> bool:
+        """Whether nothing is named."""
+        return self.root == ["all"]
+
     def include(self, name: str) -> bool:
         """Tell whether a name is among them."""
-        return self.root == ["all"] or name in self.root
+        return self.is_all or name in self.root
 
 
 class ExperimentParameters(Options):

@@ -104,7 +104,8 @@ def make_shifted_views(
     restorers
         The paper's, which say what they restore.
     variants, chosen
-        All variants, and those that take part: a view that none of these looks at is not shifted.
+        All variants, and those that take part: a view that none of these looks at is not shifted,
+        and not made either where only variants that wait for a request look at it.
     degraded
         Of `degrade_parts`.
     """
@@ -115,7 +116,9 @@ def make_shifted_views(
         restorers=restorers,
         variants=variants.select(chosen),
     )
-    return make_views(images, manifest, chains, options) | {
+    waiting = waiting_views(chains, variants, chosen)
+    asked = {view: steps for view, steps in chains.root.items() if view not in waiting}
+    return make_views(images, manifest, Views.model_construct(root=asked), options) | {
         f"{view}{PART_MARK}{part}": make_view(
             images,
             manifest,
@@ -126,6 +129,19 @@ def make_shifted_views(
         for view, parts in shifts.items()
         for part, own in parts.items()
     }
+
+
+def waiting_views(chains: Views, variants: Variants, chosen: Selection) -> set[str]:
+    """Give the views that nothing looks at but variants which were not requested."""
+    from wbc_pipeline.pipelines.experiment.runs import training_views
+
+    names = {view: view for view in chains.root}
+    taking_part = variants.select(chosen).networks
+    looked_at: dict[bool, set[str]] = {True: set(), False: set()}
+    for name, variant in variants.networks.items():
+        waits = variant.on_request and name not in taking_part
+        looked_at[waits] |= {*training_views(variant, names).values()}
+    return looked_at[True] - looked_at[False]
 
 
 def shift_chain(steps: list[dict], shift: list[dict], *, only: bool = False) -> list[dict]:
