@@ -25,6 +25,6 @@ def variants_of(paper):
     return {name: own for name, own in variants.items() if not own.get("on_request")}
 
 
-def shipped(paper, env="base"):
-    """Everything that an environment says under the name of a paper, as it is written."""
-    return yaml.safe_load((PROJECT / f"conf/{env}/parameters_{paper}.yml").read_text())[paper]
+def shipped(paper):
+    """Everything that ``conf/base`` says under the name of a paper, as it is written."""
+    return yaml.safe_load((PROJECT / f"conf/base/parameters_{paper}.yml").read_text())[paper]

@@ -162,7 +162,7 @@ def test_only_chosen_variants_are_trained(separated):
 def seen():
     """What the paper's views are of a violet cell on bright ground, at the file's own size."""
     photograph = cv2.circle(np.full((120, 160, 3), 225, np.uint8), (70, 60), 20, (110, 80, 190), -1)
-    views = shipped("separable")["views"] | shipped("separable", "paper")["views"]
+    views = shipped("separable")["views"]
     return {name: build_chain(views[name][:-1]).run(photograph) for name in views}
 
 
