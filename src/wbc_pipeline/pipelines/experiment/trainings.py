@@ -35,6 +35,7 @@ from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
 from wbc_pipeline.training.fit import Fit
 from wbc_pipeline.training.options import (
+    SAMPLED_BY,
     JointLosses,
     RefineOptions,
     StageOptions,
@@ -327,7 +328,7 @@ class ClassifierTraining(Training):
         """Digest the labels of the run's images, and their sources where these weight them."""
         rows = np.concatenate([self.run.rows[part] for part in sorted(self.run.rows)])
         found = {"labels": digest([self.classes, self.labels[rows].tolist()])}
-        if any(stage.sampling == "source" for stage in self.stages.values()):
+        if any("source" in SAMPLED_BY[stage.sampling] for stage in self.stages.values()):
             found["sources"] = digest(self.sources[rows].tolist())
         if self.composites is not None:
             found["composites"] = self.composites.array.result.digest

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.training.options import StageOptions
+from wbc_pipeline.training.options import SAMPLED_BY, StageOptions
 from wbc_pipeline.training.parts import check_prefixes, is_under, reset_parts
 from wbc_pipeline.training.sampling import RowBatches, balancing_weights, derive_seed
 from wbc_pipeline.training.views import as_tensor
@@ -178,7 +178,8 @@ class Task(lightning.LightningModule, ABC):
             return RowBatches(rows, batch_size=VALIDATION_BATCH, rank=rank, processes=processes)
         weights = None
         if self.options.sampling != "uniform":
-            weights = balancing_weights(np.asarray(self.groups[self.options.sampling])[rows])
+            levels = SAMPLED_BY[self.options.sampling]
+            weights = balancing_weights(*(np.asarray(self.groups[level])[rows] for level in levels))
         return RowBatches(
             rows,
             batch_size=self.options.batch_size,
@@ -323,9 +324,10 @@ class Task(lightning.LightningModule, ABC):
                 f"{where}.keep: the best epoch needs a validation part, and there is none; use "
                 "keep: last or keep: average."
             )
-        if options.sampling not in ("uniform", *self.groups):
+        unknown = [level for level in SAMPLED_BY[options.sampling] if level not in self.groups]
+        if unknown:
             raise ValueError(
-                f"{where}.sampling: this training knows no {options.sampling} of its images; use "
+                f"{where}.sampling: this training knows no {unknown[0]} of its images; use "
                 "uniform, or give the task their groups."
             )
 

@@ -38,7 +38,7 @@ class ClassificationTask(Task):
     parts
         Row numbers of ``train`` and ``validation``; not needed for prediction.
     sources
-        Source of each row, [N]; needed for ``sampling: source``.
+        Source of each row, [N]; needed for sampling by source.
     """
 
     monitors = ("val_loss", "val_macro_f1", "val_accuracy")
