@@ -75,6 +75,9 @@ class StageOptions(Options):
         logit in the training loss alone (Menon et al., 2021); 0 for none.
     ordinal
         A further loss on the order of some classes; ``null`` for none.
+    learn_from
+        Which images: those of the ``train`` part; those ``outside``, of data sets that
+        ``splitting.datasets`` leaves out; or ``both``.
     sampling
         ``uniform``: each image once per epoch; ``class`` or ``source``: draws with replacement such
         that each class or source is equally likely; ``source_in_class``: each class, and within it
@@ -135,6 +138,7 @@ class StageOptions(Options):
     focal: float = Field(0.0, ge=0)
     logit_adjustment: float = Field(0.0, ge=0)
     ordinal: OrdinalOptions | None = None
+    learn_from: Literal["train", "outside", "both"] = "train"
     sampling: Literal["uniform", "class", "source", "source_in_class"] = "uniform"
     keep: Literal["best", "last", "average"] = "best"
     average_decay: float = Field(0.999, gt=0, lt=1)
@@ -197,7 +201,7 @@ class StageOptions(Options):
 #: Options of a stage that are part of a key where they are switched on.
 LATER = (
     *("effective_beta", "focal", "logit_adjustment", "ordinal", "reset"),
-    *("cached_passes", "rare_augmentation", "rare_classes"),
+    *("cached_passes", "rare_augmentation", "rare_classes", "learn_from"),
 )
 #: Options of a stage that only a task with labelled images knows, and those without masks alone.
 OF_CLASSES = ("class_weights", "label_smoothing", "focal", "logit_adjustment")
@@ -210,6 +214,10 @@ def switched_on(options: StageOptions, names: Iterable[str]) -> list[str]:
     return [name for name in names if getattr(options, name) != fields[name].default]
 
 
+#: The part of images that are learnt from alone: of data sets that no test is of.
+OUTSIDE = "outside"
+#: The parts that a stage learns from, by its option.
+LEARNT_FROM = {"train": ("train",), OUTSIDE: (OUTSIDE,), "both": ("train", OUTSIDE)}
 #: What each kind of sampling makes equally likely, from the outermost level to the innermost.
 SAMPLED_BY = {
     "uniform": (),

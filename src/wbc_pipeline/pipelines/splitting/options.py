@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, RootModel, field_validator, model_validator
 
 from wbc_pipeline.options import Options, split_text
 
@@ -35,9 +35,20 @@ class SplittingOptions(Options):
         tested once, by a network trained on the other folds.
     max_unknown
         Share of images of unknown source that a split by source may leave out.
+    within
+        ``published_train``: only images of the published training part are dealt, so that a search
+        never touches the published test part.
+    datasets
+        Of several data sets as one, those whose images are dealt; images of the others stand
+        ``outside``, for networks to learn from, and are never validated or tested on. None: all.
     """
 
     validation: float = Field(gt=0, lt=0.5)
     test: float = Field(gt=0, lt=0.5)
     folds: int = Field(gt=0)
     max_unknown: float = Field(ge=0, lt=1)
+    # What these two choose is part of a split's key as the images themselves.
+    within: Literal["all", "published_train"] = Field("all", exclude=True)
+    datasets: list[str] | None = Field(None, min_length=1, exclude=True)
+
+    _split_datasets = field_validator("datasets", mode="before")(split_text)
