@@ -84,6 +84,16 @@ def test_no_cell_is_learnt_from_outside_and_tested_inside(shared):
         assert set(left_out["source_group"]) <= set(apart["source_group"])
 
 
+def test_a_search_learns_nothing_of_a_published_test_cell_outside_either():
+    images = two_sets(shared=range(12))
+    is_test = images["source_group"].isin(images["source_group"].unique()[:6])
+    images["published_part"] = np.where(is_test, "test", "train")
+    search = INSIDE.model_copy(update={"within": "published_train"})
+    theirs = images[images["dataset"] == "theirs"]
+    assert set(choose_outside(images, search).index) == set(theirs.index[~is_test[theirs.index]])
+    assert len(choose_outside(images, INSIDE)) == len(theirs)
+
+
 def test_images_outside_are_part_of_what_a_split_depends_on():
     images = two_sets()
 

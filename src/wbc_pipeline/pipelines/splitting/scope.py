@@ -44,8 +44,15 @@ def choose_dealt(images: pd.DataFrame, options: SplittingOptions) -> pd.DataFram
 
 
 def choose_outside(images: pd.DataFrame, options: SplittingOptions) -> pd.DataFrame:
-    """Keep the images of data sets that are not dealt; none where all are."""
-    return images[~images["dataset"].isin(options.datasets)] if options.datasets else images[:0]
+    """Keep the images of data sets that are not dealt; none where all are.
+
+    Images of cells that a search must not touch are left out: those that `choose_dealt` left out.
+    """
+    if not options.datasets:
+        return images[:0]
+    is_outside = ~images["dataset"].isin(options.datasets)
+    untouched = images[~is_outside].drop(choose_dealt(images, options).index)["source_group"]
+    return images[is_outside & ~images["source_group"].isin(untouched.dropna())]
 
 
 def add_outside(splits: pd.DataFrame, dealt: pd.DataFrame, outside: pd.DataFrame) -> pd.DataFrame:
