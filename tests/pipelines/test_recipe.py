@@ -113,6 +113,7 @@ def test_candidates_are_scored_by_image_and_by_cell_and_held_against_the_base(se
     reports = searched / "08_reporting/demo+image_folder/separable"
     protocols = pd.read_csv(reports / "protocols.csv").set_index("variant")
     assert protocols[["accuracy", "source_accuracy"]].notna().all(axis=None)
+    assert (protocols["images_leaked"] == 0).all()
     paired = pd.read_csv(reports / "paired.csv")
     assert set(paired["reference"]) == {"recipe_base"}
     assert set(paired["variant"]) == set(protocols.index) - {"recipe_base"}

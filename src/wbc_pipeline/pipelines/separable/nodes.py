@@ -16,6 +16,7 @@ from wbc_pipeline.pipelines.reporting.options import (
     ScoreOptions,
 )
 from wbc_pipeline.pipelines.separable.options import ShownOptions
+from wbc_pipeline.training.options import OUTSIDE
 
 pd = lazy.load("pandas")
 
@@ -84,8 +85,14 @@ def examine_sources(
     from wbc_pipeline.evaluation.scores.metrics import tested
 
     test = tested(predictions)
+    # Nothing leaks from images that a search leaves alone, nor from cells that are tested here and
+    # stand outside as well: no fold that tests them learns from those.
+    dealt = splits.loc[splits["part"] != OUTSIDE, "image_id"]
     protocols = by_source.protocol_summary(
-        test, manifest, level=score.level, resamples=score.resamples
+        test,
+        manifest[manifest["image_id"].isin(dealt)],
+        level=score.level,
+        resamples=score.resamples,
     )
     failing = by_source.accuracy_by_source(test)
     worst = _worst_sources(failing, shown)
