@@ -1,6 +1,7 @@
 import re
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def load():
     pipelines.set_requested(None)
 
 
-@pytest.mark.parametrize("env", ["base", "test", "paper"])
+@pytest.mark.parametrize("env", ["base", "test", "paper", "recipe"])
 def test_shipped_parameters_are_accepted(load, env):
     check_parameters(load(env))
 
@@ -78,6 +79,10 @@ def test_an_environment_changes_only_what_it_names(load):
         ({"size": 0}, "size: .*greater than 0"),
         ({"dataset": "leukaemia"}, "dataset: .*Did you mean 'leukemia5'"),
         ({"dataset": "leukemia"}, "dataset: .*Did you mean 'leukemia5'"),
+        (
+            {"dataset": "pbc+lisc", "splitting": {"datasets": "pcb"}},
+            "splitting: .*datasets: data set 'pcb' is not known. Did you mean 'pbc'",
+        ),
         ({"dataset": "demo+LISC"}, "dataset: .*Did you mean 'lisc'"),
         ({"dataset": "lisc+originals"}, "dataset: .*Did you mean 'blood_cells_originals'"),
         (
@@ -276,8 +281,13 @@ def test_arguments_that_a_network_does_not_take_are_refused(load, arguments, exp
         check_group(check_parameters(parameters), "blend")
 
 
-@pytest.mark.parametrize("group", [*(paper.name for paper in PAPERS), "audit"])
-@pytest.mark.parametrize("env", ["base", "test", "paper"])
+@pytest.mark.parametrize(
+    ("env", "group"),
+    [
+        *product(["base", "test", "paper"], [*(paper.name for paper in PAPERS), "audit"]),
+        ("recipe", "separable"),
+    ],
+)
 def test_shipped_networks_can_be_built(load, env, group, monkeypatch):
     monkeypatch.setattr("wbc_pipeline.models.pretrained.find_weights", lambda *_: None)
     paper = "blend" if group == "audit" else group

@@ -33,8 +33,8 @@ def test_stages_override_the_shared_schedule_in_their_order():
             r"by logit_adjustment: 0 or sampling: uniform",
         ),
         (
-            {"class_weights": "effective", "sampling": "class"},
-            r"stages\.head: .*class_weights and sampling: class.*use one of them",
+            {"class_weights": "effective", "sampling": "source_in_class"},
+            r"stages\.head: .*class_weights and sampling: source_in_class.*use one of them",
         ),
         (
             {"class_weights": "balanced", "logit_adjustment": 0.5},

@@ -53,6 +53,15 @@ def test_weights_make_groups_equally_likely():
     assert 0.45 < (drawn == "few").mean() < 0.55
 
 
+def test_sources_are_equally_likely_within_classes_that_are():
+    classes = np.array(["rare"] * 30 + ["frequent"] * 120)
+    sources = np.array(["a"] * 28 + ["b"] * 2 + ["c"] * 100 + ["d"] * 10 + ["e"] * 10)
+    weights = balancing_weights(classes, sources)
+    drawn = {name: weights[sources == name].sum() / weights.sum() for name in "abcde"}
+    expected = {"a": 1 / 4, "b": 1 / 4, "c": 1 / 6, "d": 1 / 6, "e": 1 / 6}
+    assert drawn == pytest.approx(expected)
+
+
 def test_drawing_leaves_the_global_random_state_alone():
     before = torch.get_rng_state()
     list(RowBatches(ROWS, batch_size=4, seed=(0,)).loader())

@@ -4,10 +4,10 @@ from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import Field, ValidationError, create_model, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator
 
 from wbc_pipeline.errors import OWN_PARAMETERS
-from wbc_pipeline.options import Options, split_text
+from wbc_pipeline.options import Options, check_name, split_text
 from wbc_pipeline.pipelines.audit.options import AuditOptions
 from wbc_pipeline.pipelines.compare.options import CompareOptions
 from wbc_pipeline.pipelines.experiment.options import Selection
@@ -108,6 +108,16 @@ class SharedParameters(Options):
 
         set_names(names)
         return names
+
+    @field_validator("splitting")
+    @classmethod
+    def _deals_images_that_are_there(
+        cls, splitting: SplittingOptions, known: ValidationInfo
+    ) -> SplittingOptions:
+        if "dataset" in known.data:  # else it was refused itself
+            for name in splitting.datasets or ():
+                check_name(name, known.data["dataset"].split("+"), "datasets: data set")
+        return splitting
 
     @field_validator("rerun")
     @classmethod

@@ -75,9 +75,13 @@ class StageOptions(Options):
         logit in the training loss alone (Menon et al., 2021); 0 for none.
     ordinal
         A further loss on the order of some classes; ``null`` for none.
+    learn_from
+        Which images: those of the ``train`` part; those ``outside``, of data sets that
+        ``splitting.datasets`` leaves out; or ``both``.
     sampling
         ``uniform``: each image once per epoch; ``class`` or ``source``: draws with replacement such
-        that each class or source is equally likely.
+        that each class or source is equally likely; ``source_in_class``: each class, and within it
+        each of its sources.
     keep
         Which weights are kept: those of the ``best`` epoch by ``monitor``, the ``last``, or an
         exponential moving ``average`` over all steps.
@@ -134,7 +138,8 @@ class StageOptions(Options):
     focal: float = Field(0.0, ge=0)
     logit_adjustment: float = Field(0.0, ge=0)
     ordinal: OrdinalOptions | None = None
-    sampling: Literal["uniform", "class", "source"] = "uniform"
+    learn_from: Literal["train", "outside", "both"] = "train"
+    sampling: Literal["uniform", "class", "source", "source_in_class"] = "uniform"
     keep: Literal["best", "last", "average"] = "best"
     average_decay: float = Field(0.999, gt=0, lt=1)
     monitor: Literal["val_loss", "val_macro_f1", "val_accuracy", "val_iou"] = "val_loss"
@@ -196,7 +201,7 @@ class StageOptions(Options):
 #: Options of a stage that are part of a key where they are switched on.
 LATER = (
     *("effective_beta", "focal", "logit_adjustment", "ordinal", "reset"),
-    *("cached_passes", "rare_augmentation", "rare_classes"),
+    *("cached_passes", "rare_augmentation", "rare_classes", "learn_from"),
 )
 #: Options of a stage that only a task with labelled images knows, and those without masks alone.
 OF_CLASSES = ("class_weights", "label_smoothing", "focal", "logit_adjustment")
@@ -209,6 +214,17 @@ def switched_on(options: StageOptions, names: Iterable[str]) -> list[str]:
     return [name for name in names if getattr(options, name) != fields[name].default]
 
 
+#: The part of images that are learnt from alone: of data sets that no test is of.
+OUTSIDE = "outside"
+#: The parts that a stage learns from, by its option.
+LEARNT_FROM = {"train": ("train",), OUTSIDE: (OUTSIDE,), "both": ("train", OUTSIDE)}
+#: What each kind of sampling makes equally likely, from the outermost level to the innermost.
+SAMPLED_BY = {
+    "uniform": (),
+    "class": ("class",),
+    "source": ("source",),
+    "source_in_class": ("class", "source"),
+}
 #: What makes up for the frequencies of classes, and how it is switched off.
 CORRECTIONS = {
     "class_weights": "none",
@@ -222,7 +238,8 @@ HEADS = ("head", "classes")  # what networks call the layers that end in their l
 def corrections(options: StageOptions) -> list[str]:
     """Name what a stage makes up for the frequencies of classes by."""
     given = switched_on(options, ("class_weights", "logit_adjustment"))
-    return [*given, "sampling"] if options.sampling == "class" else given
+    balances = "class" in SAMPLED_BY[options.sampling]
+    return [*given, f"sampling: {options.sampling}"] if balances else given
 
 
 def corrections_of_head(stages: Mapping[str, StageOptions]) -> list[str]:
@@ -233,7 +250,7 @@ def corrections_of_head(stages: Mapping[str, StageOptions]) -> list[str]:
     >>> train = StageOptions(epochs=9, batch_size=8, learning_rate=0.1)
     >>> plain, balanced = {"sampling": "uniform"}, {"sampling": "class"}
     >>> corrections_of_head(merge_stages(train, {"all": plain, "fresh_head": balanced}))
-    ['sampling']
+    ['sampling: class']
     >>> corrections_of_head(merge_stages(train, {"head": balanced, "all": plain}))
     []
     """
@@ -252,8 +269,9 @@ def refuse_corrections(names: Sequence[str]) -> None:
         Naming them, and how each is switched off.
     """
     if len(names) > 1:
-        asked = " and ".join("sampling: class" if name == "sampling" else name for name in names)
-        off = " or ".join(f"{name}: {CORRECTIONS[name]}" for name in names)
+        asked = " and ".join(names)
+        options = [name.partition(":")[0] for name in names]
+        off = " or ".join(f"{name}: {CORRECTIONS[name]}" for name in options)
         raise ValueError(
             f"{asked} each make up for the frequencies of classes, and together do so more than "
             f"once; use one of them, and switch off what is too much by {off}"

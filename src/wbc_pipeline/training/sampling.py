@@ -1,8 +1,10 @@
 """Which rows make up each batch of an epoch."""
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
@@ -87,13 +89,31 @@ class _Same(Dataset):
         return rows
 
 
-def balancing_weights(groups: np.ndarray) -> Tensor:
-    """Weight rows inversely to the size of their group; float64 [M].
+def balancing_weights(*levels: np.ndarray) -> Tensor:
+    """Weight rows such that each group is equally likely, and in it each group of the next level.
+
+    Parameters
+    ----------
+    levels
+        Group of each row, [M], from the outermost level to the innermost.
+
+    Returns
+    -------
+    Tensor
+        Weights of the rows, float64 [M]; of one level, the inverse of the group's size.
 
     Examples
     --------
     >>> balancing_weights(np.array(["a", "a", "b"])).tolist()
     [0.5, 0.5, 1.0]
+    >>> classes, sources = np.array(["a", "a", "a", "b"]), np.array([1, 1, 2, 3])
+    >>> balancing_weights(classes, sources).tolist()
+    [0.25, 0.25, 0.5, 1.0]
     """
-    _, places, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    return torch.from_numpy(1 / counts[places])
+    rows = np.arange(len(levels[0]))
+    table = pd.DataFrame(dict(enumerate([*levels, rows])))
+    shares = (
+        table.groupby([*range(depth)])[depth].transform("nunique")
+        for depth in range(1, len(levels) + 1)
+    )
+    return torch.from_numpy(1 / math.prod(shares).to_numpy(float))

@@ -150,6 +150,24 @@ def test_a_summary_counts_cells_and_not_their_views(summary):
     assert (summary["images_leaked"] == 0).all()  # all images of all cells are tested
 
 
+def test_a_cell_of_many_images_counts_once():
+    many = [("many", "blast", "monocyte")] * 8
+    few = [(f"cell-{i}", "monocyte", "monocyte") for i in range(3)] + [("e", "blast", "blast")]
+    run = predict(*many, *few)
+    row = protocol_summary(run, list_images(run), resamples=50).iloc[0]
+    assert row["accuracy"] == pytest.approx(4 / 12)
+    assert row["source_accuracy"] == pytest.approx(4 / 5)
+    assert row["source_accuracy_low"] < 4 / 5 < row["source_accuracy_high"] <= 1
+
+
+def test_with_an_image_per_cell_both_accuracies_agree():
+    first = predict(*[(f"cell-{i}", "blast", "blast" if i % 3 else "monocyte") for i in range(12)])
+    both = pd.concat([first, first.iloc[:6].assign(seed=1)])
+    row = protocol_summary(both, list_images(both), resamples=200).iloc[0]
+    for end in ("", "_sd"):
+        assert row[f"source_accuracy{end}"] == pytest.approx(row[f"accuracy{end}"])
+
+
 def test_the_folds_of_a_seed_are_one_test_part():
     tests = [(f"cell-{i}", "blast" if i % 2 else "monocyte", "blast") for i in range(10)]
     folds = predict(*tests).assign(fold=np.arange(10) % 5)
@@ -214,7 +232,13 @@ def test_a_class_that_was_left_out_does_not_leak():
 def test_cells_are_not_counted_where_they_are_not_known():
     run = predict((None, "blast", "blast"), (None, "monocyte", "blast"), protocol="random")
     row = protocol_summary(run, list_images(run), resamples=20).iloc[0]
-    unknown = ["test_sources", "images_leaked", "fewest_test_sources", "fewest_class"]
+    unknown = [
+        "source_accuracy",
+        "test_sources",
+        "images_leaked",
+        "fewest_test_sources",
+        "fewest_class",
+    ]
     assert row[unknown].isna().all()
     assert (row["test_images"], row["interval_unit"]) == (2, "image")
 

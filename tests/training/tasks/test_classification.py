@@ -49,6 +49,25 @@ def test_sources_are_drawn_equally_often(train, toy):
     assert np.mean(np.array(seen.labels) == 0) == pytest.approx(0.5, abs=0.08)
 
 
+@pytest.mark.parametrize("learn_from", ["train", "outside", "both"])
+def test_a_stage_learns_from_the_images_that_it_names(train, toy, learn_from):
+    toy["labels"] = np.where(np.arange(96) < 40, 0, 1 + np.arange(96) % 2)
+    toy["parts"] = {
+        "train": np.arange(40),
+        "outside": np.arange(40, 80),
+        "validation": np.arange(80, 96),
+    }
+    seen = Seen()
+    train(epochs=3, patience=None, learn_from=learn_from, callbacks=[seen])
+    expected = {"train": {0}, "outside": {1, 2}, "both": {0, 1, 2}}
+    assert set(seen.labels) == expected[learn_from]
+
+
+def test_images_outside_that_are_not_there_are_refused(train):
+    with pytest.raises(ValueError, match=r"stages\.main\.learn_from: .* no images outside"):
+        train(learn_from="both")
+
+
 def test_class_weights_change_the_training_loss_alone(train, toy, build):
     unbalance(toy)
     plain, weighted = (

@@ -16,7 +16,13 @@ from wbc_pipeline.evaluation.scores.comparison import (
     printed_text,
     summarise_seeds,
 )
-from wbc_pipeline.evaluation.scores.intervals import resampling_units, wilson_interval
+from wbc_pipeline.evaluation.scores.intervals import (
+    bootstrap_interval,
+    mean_of_sums,
+    resampling_units,
+    widen_for_runs,
+    wilson_interval,
+)
 from wbc_pipeline.evaluation.scores.metrics import Outcomes, class_names, each_run, read_outcomes
 from wbc_pipeline.imaging.packing import accepted
 
@@ -118,7 +124,8 @@ def recalls(
 @described(
     heading="What the accuracy rests on",
     caption="What each accuracy rests on: means over seeds with intervals over cells, how many "
-    "cells were tested, and the share of test images whose cell was trained on.",
+    "cells were tested, and the share of test images whose cell was trained on. In source_accuracy "
+    "each cell counts once, by the share of its images that was recognised.",
 )
 def protocol_summary(
     predictions: pd.DataFrame,
@@ -148,8 +155,10 @@ def protocol_summary(
     Returns
     -------
     DataFrame
-        A row per variant and protocol: ``seeds``; means over seeds of ``accuracy`` and
-        ``macro_f1``, each with ``_low``, ``_high`` and ``_sd``, and of ``test_images``,
+        A row per variant and protocol: ``seeds``; means over seeds of ``accuracy``, ``macro_f1``
+        and ``source_accuracy`` (of cells, each by the share of its images that was recognised;
+        missing where one is not known), each with ``_low``, ``_high`` and ``_sd``, and of
+        ``test_images``,
         ``test_sources`` (independent cells) and ``images_leaked`` (share of the test images, 0 to
         1, whose cell has images outside the test part, which training has seen; of those of known
         source); over all seeds ``fewest_test_sources`` of a class and that
@@ -174,15 +183,19 @@ def protocol_summary(
     # a class that was left out is in no part, so that nothing of it leaks
     sizes = images[images["label"].isin(classes)].groupby("source_group").size()
     groups = images["source_group"]
-    tests = clean.assign(source_group=clean["image_id"].map(groups))
+    tests = clean.assign(
+        source_group=clean["image_id"].map(groups), right=read_outcomes(clean).correct
+    )
     left = pd.DataFrame(columns=["image_id", *FOLD_KEYS]) if unused is None else unused
     left = left.assign(source_group=left["image_id"].map(groups))
     unseen = left.groupby([*FOLD_KEYS, "source_group"]).size()
+    bootstrap = {"level": level, "resamples": resamples, "seed": seed}
 
     rows = []
     for (variant, protocol), run in tests.groupby(PROTOCOL_KEYS, sort=False, observed=True):
         of_metric = {name: scores[variant, protocol, name] for name in SUMMARISED}
         row = {"variant": variant, "protocol": protocol, "seeds": run["seed"].nunique()}
+        of_metric["source_accuracy"] = _score_sources(run, **bootstrap)
         for name, score in of_metric.items():
             row |= interval_columns(name, score)
         row |= pd.DataFrame(_count_tests(run, sizes, unseen)).mean().to_dict()
@@ -216,6 +229,35 @@ def _recall_of_run(rows: pd.DataFrame, outcomes: Outcomes, level: float) -> pd.D
         recall = outcomes.correct[seen].mean() if seen.any() else np.nan
         found.append({"": recall, "_low": low, "_high": high})
     return pd.DataFrame(found)
+
+
+def _score_sources(
+    run: pd.DataFrame, *, level: float, resamples: int, seed: int
+) -> dict[str, float]:
+    """Mean accuracy of cells, over the seeds, and its interval; nothing if one is not known."""
+    if run["source_id"].isna().any():
+        return {}
+    by_cell = run.pivot_table("right", index="source_id", columns="seed", observed=True)  # [U, S]
+    labels = _most_frequent(run, ["source_id"], "label").reindex(by_cell.index)
+    totals = np.stack([by_cell.fillna(0), by_cell.notna()], axis=-1)  # [U, S, 2]
+
+    def score(sums: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore"):  # a resample may hold no cell of a seed: NaN
+            return mean_of_sums(sums).mean(axis=-2)
+
+    low, high = bootstrap_interval(
+        totals,
+        score,
+        totals[..., -1].sum(axis=1),
+        strata=labels.to_numpy(),
+        level=level,
+        resamples=resamples,
+        seed=seed,
+    )
+    values = mean_of_sums(totals.sum(axis=0))  # [S, 1]
+    low, high = (float(end) for (end,) in widen_for_runs(low, high, values, level))
+    low, high = np.clip([low, high], 0, 1)
+    return {"mean": values.mean(), "low": low, "high": high, "sd": by_cell.mean().std()}
 
 
 def _count_tests(run: pd.DataFrame, sizes: pd.Series, unseen: pd.Series) -> Iterator[dict]:

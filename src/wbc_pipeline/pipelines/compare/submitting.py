@@ -60,6 +60,7 @@ def keep_submission(
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.pipelines.splitting.nodes import split_images
     from wbc_pipeline.pipelines.splitting.options import Protocol
+    from wbc_pipeline.pipelines.splitting.scope import choose_dealt
 
     if table is None:
         return earlier
@@ -70,9 +71,10 @@ def keep_submission(
             f"yet. Run `{advice}` first: it reads the images and deals the splits."
         )
     table = name_runs(table, get_args(Protocol))
+    images = choose_dealt(outputs.manifest, splitting)
     splits = pd.concat(
         [
-            split_images(outputs.manifest, protocol, int(seed), splitting)
+            split_images(images, protocol, int(seed), splitting)
             for protocol, seed in table[["protocol", "seed"]].drop_duplicates().to_numpy()
         ],
         ignore_index=True,

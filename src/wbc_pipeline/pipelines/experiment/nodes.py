@@ -121,6 +121,12 @@ def train(
     dict of str to Task
         ``<variant>/<run>``; each makes a folder with ``weights.safetensors``, ``network.json``,
         ``history.parquet``, ``paths.parquet`` and ``summary.json``.
+
+    Raises
+    ------
+    UserError
+        If a network would learn from images outside, and there are none, or look at a view that
+        was fitted on images which it is tested on.
     """
     from wbc_pipeline.imaging.packing import accepted
     from wbc_pipeline.models import network_class
@@ -129,6 +135,7 @@ def train(
     from wbc_pipeline.pipelines.experiment.own_names import with_own_names
     from wbc_pipeline.pipelines.experiment.runs import (
         iterate_runs,
+        learnt_run,
         refuse_leaks,
         training_views,
     )
@@ -155,7 +162,7 @@ def train(
             training = training_of(
                 variant,
                 identity={"paper": paper, "variant": name, "dataset": dataset},
-                run=run,
+                run=learnt_run(run, stages, variant=name),
                 arguments={
                     "classes": len(classes),
                     "image_size": size,

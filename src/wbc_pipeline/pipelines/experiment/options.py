@@ -94,6 +94,9 @@ class Variant(Options):
         Divide predicted probabilities by the classes' shares of the training part, to this power; 0
         leaves them as they are. Refused where the last stage that trains the head has made up for
         these shares itself.
+    draw
+        Which of several trainings that differ by chance alone, as members of an ensemble: each
+        number gives other first weights, another order and other augmentation.
     stages
         Schedule overrides by the name of a stage, in order; each stage begins with the weights that
         the one before it kept.
@@ -124,6 +127,7 @@ class Variant(Options):
     restorer: str | None = None
     turns: bool = False
     prior_correction: float = Field(0.0, ge=0)
+    draw: int = Field(0, ge=0)
     stages: dict[Name, dict] = Field(default_factory=lambda: {"main": {}}, min_length=1)
     ensemble: list[str] = Field(default_factory=list)
     best: int | None = Field(None, gt=0)

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +20,7 @@ from wbc_pipeline.pipelines.experiment.options import Variant
 from wbc_pipeline.pipelines.splitting.options import UNUSED
 from wbc_pipeline.sources.combined import unique_source_ids
 from wbc_pipeline.training.devices import describe_hardware
+from wbc_pipeline.training.options import LEARNT_FROM, OUTSIDE, StageOptions
 from wbc_pipeline.training.predict import correct_prior, predict_parts
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.tasks.joint import PRIOR
@@ -41,6 +42,11 @@ class Run:
     def name(self) -> str:
         """Name of the run among those of its variant, and of its folder."""
         return run_name(self.protocol, self.seed, self.fold)
+
+    def without(self, part: str) -> "Run":
+        """Give the same run without one of its parts, if it has it."""
+        rows = {name: rows for name, rows in self.rows.items() if name != part}
+        return replace(self, rows=rows)
 
     @property
     def key(self) -> dict:
@@ -66,6 +72,27 @@ def iterate_runs(splits: pd.DataFrame, images: pd.DataFrame) -> Iterator[Run]:
         yield Run(str(protocol), int(seed), int(fold), rows)
 
 
+def learnt_run(run: Run, stages: Mapping[str, StageOptions], *, variant: str) -> Run:
+    """Give a run with the parts that a training looks at: images outside only if it learns them.
+
+    Raises
+    ------
+    UserError
+        If it does, and there are none.
+    """
+    asking = [name for name, stage in stages.items() if OUTSIDE in LEARNT_FROM[stage.learn_from]]
+    if not asking:
+        return run.without(OUTSIDE)
+    if OUTSIDE not in run.rows:
+        raise UserError(
+            f"{variant} learns from images outside (stages.{asking[0]}.learn_from), and there are "
+            "none. Add their data sets, and say which of all are tested, such as "
+            "--params=dataset=blood_cells+pbc,splitting.datasets=blood_cells, or leave this "
+            "variant out: --params=variants=…"
+        )
+    return run
+
+
 def refuse_leaks(
     variant: str, views: Mapping[str, ImageArray], images: pd.DataFrame, runs: list[Run]
 ) -> None:
@@ -78,7 +105,7 @@ def refuse_leaks(
     """
     for name, view in views.items():
         for run in runs:
-            rows = np.concatenate([rows for part, rows in run.rows.items() if part != "train"])
+            rows = np.concatenate([run.rows[part] for part in ("validation", "test")])
             refuse_fitted(
                 view.steps,
                 images,

@@ -35,12 +35,14 @@ from wbc_pipeline.training import fit
 from wbc_pipeline.training.devices import describe_hardware, probe_precision
 from wbc_pipeline.training.fit import Fit
 from wbc_pipeline.training.options import (
+    SAMPLED_BY,
     JointLosses,
     RefineOptions,
     StageOptions,
     TrainerOptions,
 )
 from wbc_pipeline.training.refine import Refined
+from wbc_pipeline.training.sampling import derive_seed
 from wbc_pipeline.training.tasks.base import Task as Learning
 from wbc_pipeline.training.tasks.classification import ClassificationTask
 from wbc_pipeline.training.tasks.joint import JointTask
@@ -171,6 +173,11 @@ class Training:
             instead=self.key_with_weights(),
         )
 
+    @property
+    def seed(self) -> int:
+        """Seed of first weights, order and augmentation."""
+        return self.run.seed
+
     @cached_property
     def beginning(self) -> dict[str, str]:
         """What each stage's outcome depends on, for `SharedStages`."""
@@ -208,7 +215,7 @@ class Training:
         """Train, tracked, and write what it leaves behind into the folder; resumes there."""
         key = self.key
         with track_run(key.as_dict()) as tracked:
-            network = build_network(self.network, self.arguments, seed=self.run.seed)
+            network = build_network(self.network, self.arguments, seed=self.seed)
             if self.weights is not None:
                 network.load_pretrained(self.weights)
             taken = shared.bring(self.beginning, folder) if shared else {}
@@ -240,7 +247,7 @@ class Training:
             stages=self.stages,
             trainer=self.choose_precision(folder),
             device=self.device,
-            seed=self.run.seed,
+            seed=self.seed,
             folder=folder,
             logger=logger,
         )
@@ -298,6 +305,8 @@ class ClassifierTraining(Training):
         What it learns from beside the images of the training part.
     restorer
         Which restorer has restored what it looks at.
+    draw
+        Which of several trainings that differ by chance alone.
     answers
         What a served model changes of the network's answers; the training does not depend on it.
     """
@@ -306,6 +315,7 @@ class ClassifierTraining(Training):
     packed: ImageArray
     composites: Composites | None = None
     restorer: str | None = None
+    draw: int = 0
     answers: Mapping[str, bool | float] = field(default_factory=dict)
 
     @cached_property
@@ -327,17 +337,23 @@ class ClassifierTraining(Training):
         """Digest the labels of the run's images, and their sources where these weight them."""
         rows = np.concatenate([self.run.rows[part] for part in sorted(self.run.rows)])
         found = {"labels": digest([self.classes, self.labels[rows].tolist()])}
-        if any(stage.sampling == "source" for stage in self.stages.values()):
+        if any("source" in SAMPLED_BY[stage.sampling] for stage in self.stages.values()):
             found["sources"] = digest(self.sources[rows].tolist())
         if self.composites is not None:
             found["composites"] = self.composites.array.result.digest
         return found
 
+    @property
+    def seed(self) -> int:
+        """Seed of first weights, order and augmentation: that of the run, or of another draw."""
+        return derive_seed(self.run.seed, self.draw) if self.draw else self.run.seed
+
     def own_params(self) -> dict:
-        """Name the composites."""
-        if self.composites is None:
-            return {}
-        return {"composites": self.composites.options.model_dump()}
+        """Name the composites and the draw, where there are any."""
+        found = {"draw": self.draw} if self.draw else {}
+        if self.composites is not None:
+            found["composites"] = self.composites.options.model_dump()
+        return found
 
     def own_code(self) -> tuple:
         """Give the code of classification."""
@@ -416,7 +432,7 @@ def training_of(variant: Variant, **known) -> ClassifierTraining:
         predict, turns images of a network that segments, or has stages and trains nothing.
     """
     known |= {"network": variant.network, "weights_asked": variant.weights}
-    known |= {"restorer": variant.restorer, "answers": variant.answers}
+    known |= {name: getattr(variant, name) for name in ("restorer", "draw", "answers")}
     if variant.refine is not None and variant.refine.turns:
         known["answers"] = known["answers"] | {"turns": True}
     if is_joint(network_class(variant.network)):

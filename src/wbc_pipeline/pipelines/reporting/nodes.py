@@ -280,8 +280,10 @@ def write_report(
         describe_moved_parts,
         describe_unused,
     )
+    from wbc_pipeline.pipelines.splitting.scope import dealt_sets, describe_outside
     from wbc_pipeline.sources.combined import caveats, set_names
 
+    dealt = dealt_sets(dataset, splits)
     own = {name: item for group in items.values() for name, item in group.items()}
     printed = {"printed_numbers": own.pop("printed_numbers")}
     is_demo = "demo" in set_names(dataset)
@@ -300,7 +302,7 @@ def write_report(
         summary=describe_command(dataset, command, facts),
         items=_by_heading(
             {
-                **(printed if is_demo or dataset in paper.datasets.values() else {}),
+                **(printed if is_demo or dealt in paper.datasets.values() else {}),
                 "published": published,
                 "metrics": metrics,
                 **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
@@ -310,7 +312,8 @@ def write_report(
             }
         ),
         notes=[
-            *_explain_other_images(dataset, paper),
+            *_explain_other_images(dealt, paper),
+            *describe_outside(splits),
             *paper.notes,
             *(note for table in trainings for note in _explain_weights(table)),
             *describe_shift(shift, dataset),

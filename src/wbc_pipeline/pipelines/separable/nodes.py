@@ -17,6 +17,7 @@ from wbc_pipeline.pipelines.reporting.options import (
 )
 from wbc_pipeline.pipelines.separable.options import ShownOptions
 from wbc_pipeline.pipelines.splitting.options import UNUSED
+from wbc_pipeline.training.options import OUTSIDE
 
 pd = lazy.load("pandas")
 
@@ -67,9 +68,12 @@ def examine_sources(
     from wbc_pipeline.evaluation.scores.metrics import tested
 
     test = tested(predictions)
+    # Nothing leaks from images that a search leaves alone, nor from cells that are tested here and
+    # stand outside as well: no fold that tests them learns from those.
+    dealt = splits.loc[splits["part"] != OUTSIDE, "image_id"]
     protocols = by_source.protocol_summary(
         test,
-        manifest,
+        manifest[manifest["image_id"].isin(dealt)],
         unused=splits[splits["part"] == UNUSED],
         level=score.level,
         resamples=score.resamples,

@@ -21,6 +21,8 @@ from wbc_pipeline.pipelines.splitting.absent_classes import (
     describe_unused,
 )
 from wbc_pipeline.pipelines.splitting.options import UNUSED, Protocols, SplittingOptions
+from wbc_pipeline.pipelines.splitting.scope import add_outside, choose_dealt, choose_outside
+from wbc_pipeline.training.options import OUTSIDE
 
 pd = lazy.load("pandas")
 
@@ -47,15 +49,29 @@ def deal_splits(
     -------
     dict of str to Task
         ``<protocol>-<seed>``; each makes the table ``splits``, see `split_images` and
-        `limit_training`.
+        `limit_training` and `add_outside`.
+
+    Raises
+    ------
+    UserError
+        If no image is left to be dealt, or the published protocol has none to test.
     """
-    images = _labelled(manifest)
+    if options.within != "all" and "published" in protocols.root:
+        raise SplitError(
+            "The published protocol tests the published test part, which "
+            f"splitting.within={options.within} leaves out. Set splitting.within=all, or ask for "
+            "other protocols, such as --params=protocols=source."
+        )
+    labelled = _labelled(manifest)
+    images, outside = choose_dealt(labelled, options), choose_outside(labelled, options)
     limited = options.train_images is not None
 
     def compute(folder: Path, *, protocol: str, seed: int) -> None:
         splits = split_images(images, protocol, seed, options)
         if limited:
             splits = limit_training(splits, images, options.train_images)
+        if len(outside):
+            splits = add_outside(splits, images, outside)
         splits.to_parquet(folder / "splits.parquet")
 
     return {
@@ -68,8 +84,15 @@ def deal_splits(
                         exclude=set() if protocol == "source" else {"folds"}, exclude_none=True
                     ),
                 },
-                data={"images": digest(images[_NEEDED].astype(str).to_numpy().tolist())},
-                code=code_digest(split_images, *([limit_training] if limited else [])),
+                data={
+                    "images": _digest(images),
+                    **({"outside": _digest(outside)} if len(outside) else {}),
+                },
+                code=code_digest(
+                    split_images,
+                    *([limit_training] if limited else []),
+                    *([add_outside] if len(outside) else []),
+                ),
             ),
             partial(compute, protocol=protocol, seed=seed),
         )
@@ -99,6 +122,10 @@ def collect_splits(dealt: dict[str, Result], manifest: pd.DataFrame) -> pd.DataF
     ]:
         _log.warning("%s", said)
     return splits
+
+
+def _digest(images: pd.DataFrame) -> str:
+    return digest(images[_NEEDED].astype(str).to_numpy().tolist())
 
 
 def split_images(
@@ -221,7 +248,8 @@ def check_splits(splits: pd.DataFrame, manifest: pd.DataFrame) -> None:
                 f"The {protocol} split of seed {seed} has no {' and no '.join(sorted(missing))} "
                 f"images in fold {fold}: {len(split)} are too few to split; add images."
             )
-        sides = split.groupby("source_group")["part"].nunique()
+        side = split["part"].replace(OUTSIDE, "train")
+        sides = side.groupby(split["source_group"]).nunique()
         if protocol in LEAK_FREE and (sides > 1).any():
             raise SplitError(
                 f"The {protocol} split of seed {seed} leaks: source {sides.idxmax()!r} stands on "

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, RootModel, model_validator
+from pydantic import Field, RootModel, field_validator, model_validator
 
 from wbc_pipeline.options import Options, split_text
 
@@ -39,6 +39,12 @@ class SplittingOptions(Options):
     train_images
         How many images of each training part train, of whatever protocol and fold; the rest of the
         part is not used. None: all of them.
+    within
+        ``published_train``: only images of the published training part are dealt, so that a search
+        never touches the published test part.
+    datasets
+        Of several data sets as one, those whose images are dealt; images of the others stand
+        ``outside``, for networks to learn from, and are never validated or tested on. None: all.
     """
 
     validation: float = Field(gt=0, lt=0.5)
@@ -46,3 +52,8 @@ class SplittingOptions(Options):
     folds: int = Field(gt=0)
     max_unknown: float = Field(ge=0, lt=1)
     train_images: int | None = Field(None, gt=0)
+    # What these two choose is part of a split's key as the images themselves.
+    within: Literal["all", "published_train"] = Field("all", exclude=True)
+    datasets: list[str] | None = Field(None, min_length=1, exclude=True)
+
+    _split_datasets = field_validator("datasets", mode="before")(split_text)

@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 from torchmetrics import MetricCollection
 
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.training.options import StageOptions
+from wbc_pipeline.training.options import LEARNT_FROM, OUTSIDE, SAMPLED_BY, StageOptions
 from wbc_pipeline.training.parts import check_prefixes, is_under, reset_parts
 from wbc_pipeline.training.sampling import RowBatches, balancing_weights, derive_seed
 from wbc_pipeline.training.views import as_tensor
@@ -77,7 +77,8 @@ class Task(lightning.LightningModule, ABC):
         Arrays of N rows by name, such as uint8 images [N, H, W, 3]; memory-mapped ones stay on disk
         when training on the CPU.
     parts
-        Row numbers of ``train`` and, perhaps, ``validation``; other parts are not looked at.
+        Row numbers of ``train`` and, perhaps, ``validation``, and ``outside`` where a stage learns
+        from it; other parts are not looked at.
     groups
         What ``sampling`` balances: group of each row by ``class`` and ``source``, each [N].
     metrics
@@ -142,6 +143,11 @@ class Task(lightning.LightningModule, ABC):
         return len(self.rows.get("validation", ())) > 0
 
     @property
+    def learnt_rows(self) -> Tensor:
+        """Row numbers that the current stage learns from, int64 [M]."""
+        return torch.cat([self.rows[part] for part in LEARNT_FROM[self.options.learn_from]])
+
+    @property
     def is_augmented(self) -> bool:
         """Tell whether training batches change at random."""
         return self.options.augmentation is not None
@@ -173,12 +179,16 @@ class Task(lightning.LightningModule, ABC):
 
     def batches(self, part: str, rank: int = 0) -> RowBatches:
         """Deal a part's rows into batches."""
-        rows, stage, processes = self.rows[part], self.stage, self.stage.processes
+        stage, processes = self.stage, self.stage.processes
         if part != "train":
-            return RowBatches(rows, batch_size=VALIDATION_BATCH, rank=rank, processes=processes)
+            return RowBatches(
+                self.rows[part], batch_size=VALIDATION_BATCH, rank=rank, processes=processes
+            )
+        rows = self.learnt_rows
         weights = None
         if self.options.sampling != "uniform":
-            weights = balancing_weights(np.asarray(self.groups[self.options.sampling])[rows])
+            levels = SAMPLED_BY[self.options.sampling]
+            weights = balancing_weights(*(np.asarray(self.groups[level])[rows] for level in levels))
         return RowBatches(
             rows,
             batch_size=self.options.batch_size,
@@ -323,9 +333,14 @@ class Task(lightning.LightningModule, ABC):
                 f"{where}.keep: the best epoch needs a validation part, and there is none; use "
                 "keep: last or keep: average."
             )
-        if options.sampling not in ("uniform", *self.groups):
+        if not set(LEARNT_FROM[options.learn_from]) <= set(self.rows):
             raise ValueError(
-                f"{where}.sampling: this training knows no {options.sampling} of its images; use "
+                f"{where}.learn_from: this training has no images {OUTSIDE}; use train."
+            )
+        unknown = [level for level in SAMPLED_BY[options.sampling] if level not in self.groups]
+        if unknown:
+            raise ValueError(
+                f"{where}.sampling: this training knows no {unknown[0]} of its images; use "
                 "uniform, or give the task their groups."
             )
 

@@ -38,7 +38,7 @@ class ClassificationTask(Task):
     parts
         Row numbers of ``train`` and ``validation``; not needed for prediction.
     sources
-        Source of each row, [N]; needed for ``sampling: source``.
+        Source of each row, [N]; needed for sampling by source.
     """
 
     monitors = ("val_loss", "val_macro_f1", "val_accuracy")
@@ -171,7 +171,7 @@ class ClassificationTask(Task):
         return self.options.augmentation is not None or self._is_rare is not None
 
     def _count_classes(self) -> Tensor:  # int64 [C]
-        labels = self.arrays["label"][self.rows["train"]]
+        labels = self.arrays["label"][self.learnt_rows]
         return torch.bincount(labels[labels >= 0], minlength=len(self.classes))
 
     def _numbers_of_chain(self, where: str) -> list[int]:
@@ -196,9 +196,9 @@ class ClassificationTask(Task):
 
     def _cache_features(self) -> FeatureCache:
         """Compute features of the validation part, and of each pass over the training part."""
-        stage, known = self.stage, self.rows.get("validation", self.rows["train"][:0])
+        stage, known = self.stage, self.rows.get("validation", self.learnt_rows[:0])
         self.network.eval()
-        if self._features_of(self.rows["train"][:2]).requires_grad:
+        if self._features_of(self.learnt_rows[:2]).requires_grad:
             raise ValueError(
                 f"stages.{stage.name}.cached_features: weights before the head of "
                 f"{type(self.network).__name__} are trained; freeze all but the head."
@@ -208,15 +208,15 @@ class ClassificationTask(Task):
             passes = []
             for number in range(self.options.cached_passes):
                 if not self._changes_images:
-                    passes.append(self._plain_features(self.rows["train"]))
+                    passes.append(self._plain_features(self.learnt_rows))
                     continue
                 # five numbers, as no epoch's seed has; all processes cache the same
                 seed = derive_seed(stage.seed, stage.number, number, 0, 0)
                 lightning.seed_everything(seed, verbose=False)
-                passes.append(self._all_features(self.rows["train"], changed=True))
+                passes.append(self._all_features(self.learnt_rows, changed=True))
         self.network.train()
         return FeatureCache(
-            {"validation": known.to(self.device), "train": self.rows["train"].to(self.device)},
+            {"validation": known.to(self.device), "train": self.learnt_rows.to(self.device)},
             validation=validation,
             passes=passes,
             images=len(self.arrays["label"]),
