@@ -120,6 +120,10 @@ def test_an_environment_changes_only_what_it_names(load):
             "saliency: .*published_sd.full: metric 'accurcy' is not known. Did you mean 'accuracy'",
         ),
         (
+            {"localize": {"others": {"proposed": {"variant": "custom_2_rio"}}}},
+            "localize: .*others.proposed.variant: variant 'custom_2_rio' is not known. Did you",
+        ),
+        (
             {"challenge": {"families": {"transformers": ["kan_transforme"]}}},
             "challenge: .*families.transformers: variant 'kan_transforme' is not known. "
             "Did you mean",

@@ -19,6 +19,7 @@ TABLES = (
     "matches",
     "trained_detectors",
     "whole_and_region",
+    "other_methods",
     "robustness",
     "robustness_area",
     "metrics",
@@ -156,6 +157,15 @@ def test_whole_and_region_are_compared_on_the_same_images(report):
     assert (compared["region"] - compared["whole"]).tolist() == pytest.approx(
         compared["difference"].tolist(), abs=1e-6
     )
+
+
+def test_other_peoples_methods_stand_above_ours(report):
+    table = report("other_methods").set_index("method")
+    assert table.index[0] == "Ongun 2001" and table.loc["Ongun 2001", "images"] == 108
+    assert table.loc["proposed", "published"] == 0.925
+    metrics = report("metrics").query("variant == 'custom_2_roi' and condition == 'clean'")
+    ours = table.loc[["ours, custom_2_roi"]]
+    assert set(ours["accuracy"]) <= set(metrics["accuracy"])
 
 
 def test_every_condition_is_predicted_and_saved(localized):

@@ -10,6 +10,7 @@ from wbc_pipeline.models import NETWORKS
 from wbc_pipeline.options import Options, check_name, split_text
 from wbc_pipeline.pipelines.preprocessing.options import Name, Restorers, ShiftOptions, Views
 from wbc_pipeline.pipelines.reporting.options import (
+    OtherMethods,
     PaperOptions,
     PrintedOptions,
     Published,
@@ -297,6 +298,8 @@ class PaperParameters(ExperimentParameters):
         What the paper prints, by variant and metric.
     printed
         What that is held against before it is reproduced.
+    others
+        What it prints of other people's methods.
     """
 
     paper: PaperOptions
@@ -305,6 +308,14 @@ class PaperParameters(ExperimentParameters):
     robustness: RobustnessOptions
     published: Published
     printed: PrintedOptions
+    others: OtherMethods = Field(default_factory=lambda: OtherMethods({}))
+
+    @model_validator(mode="after")
+    def _methods_run_again_are_known(self) -> "PaperParameters":
+        for name, method in self.others.root.items():
+            if method.variant is not None:
+                check_name(method.variant, self.variants.root, f"others.{name}.variant: variant")
+        return self
 
     @model_validator(mode="after")
     def _restorers_are_known(self) -> "PaperParameters":

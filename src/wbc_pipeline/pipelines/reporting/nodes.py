@@ -12,6 +12,7 @@ from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.predict.options import PredictOptions
 from wbc_pipeline.pipelines.preprocessing.options import ShiftOptions
 from wbc_pipeline.pipelines.reporting.options import (
+    OtherMethods,
     PaperOptions,
     PrintedOptions,
     Published,
@@ -164,6 +165,29 @@ def compare_with_paper(
         **bootstrap,
     )
     return compared, {"paired": comparison.paired_differences(test, reference, **bootstrap)}
+
+
+def list_other_methods(
+    predictions: pd.DataFrame,
+    manifest: pd.DataFrame,
+    others: OtherMethods,
+    paper: PaperOptions,
+    score: ScoreOptions,
+) -> dict[str, pd.DataFrame]:
+    """Put what a paper prints of other people's methods above ours; an own node of some papers."""
+    from wbc_pipeline.evaluation.scores.metrics import tested
+    from wbc_pipeline.evaluation.scores.printed.beside import others_beside
+    from wbc_pipeline.imaging.packing import accepted
+
+    table = others_beside(
+        tested(predictions),
+        others.model_dump(),
+        images=int(accepted(manifest)["label"].notna().sum()),
+        paper_protocol=paper.protocol,
+        resamples=score.resamples,
+        level=score.level,
+    )
+    return {"other_methods": table}
 
 
 def score_abstention(

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, RootModel, model_validator
 
 from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.splitting.options import Protocol, Protocols
@@ -158,6 +158,34 @@ class PrintedOptions(Options):
                 for name in classes if test.classes else ():
                     check_name(name, test.classes, f"{place}: class")
         return self
+
+
+class OtherMethod(Options):
+    """What a paper prints of a method that it compares itself with, or of its own.
+
+    Parameters
+    ----------
+    images
+        Sample size.
+    segmentation
+        Whether the cell is cut out before it is classified.
+    split
+        How it was split, in words.
+    accuracy
+        As printed, from 0 to 1.
+    variant
+        Which of ours runs it again; null for none.
+    """
+
+    images: int | None = Field(None, gt=0)
+    segmentation: bool | None = None
+    split: str | None = None
+    accuracy: Printed | None = None
+    variant: str | None = None
+
+
+class OtherMethods(RootModel[dict[str, OtherMethod]]):
+    """A paper's table of other people's methods, by the names that it prints."""
 
 
 class HypothesisOptions(Options):
