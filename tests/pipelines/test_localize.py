@@ -137,7 +137,7 @@ def test_every_annotated_box_is_matched_or_missed(localized, report):
     annotated = pd.read_parquet(localized / "05_model_input/demo/localize/annotated.parquet")
     test = annotated.loc[annotated["part"] == "test", "image_id"]
     matches = report("matches").set_index(["method", "part"])
-    for method in (*DETECTORS, "colour", "colour_published"):
+    for method in (*DETECTORS, "colour", "colour_published", "colour_nucleus"):
         of_method = matches.loc[(method, "test")]
         assert of_method["matched"] + of_method["missed"] == truth["image_id"].isin(test).sum()
     everything = matches.loc[("colour", "all")]
