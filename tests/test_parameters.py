@@ -227,6 +227,10 @@ def test_a_mistake_in_the_data_set_is_named_once(load):
         ({"published": {"relu": {"accuracy": "90.14"}}}, "published.relu.accuracy: .*as 0.9880"),
         ({"printed": {"recalls": {"mixed": {"monocyte": 97}}}}, "recalls.mixed.monocyte: .* 0 and"),
         (
+            {"printed": {"parts": {"table": "1", "test_share": 25, "train": {}, "test": {}}}},
+            "printed.parts.test_share: .* 0 and 1",
+        ),
+        (
             {"printed": {"matrices": {"mixed": MATRIX | {"of_all": [["many"]]}}}},
             "printed.matrices.mixed.of_all: .*'many' is not a number",
         ),
@@ -244,7 +248,6 @@ def test_a_printed_share_that_is_none_is_refused_before_any_node(load, mistake, 
         ({"tests": [{"what": "TEST"}]}, "give either images, or classes"),
         ({"tests": [{"what": "TEST", "images": [0]}]}, "1 or more"),
         ({"recalls": {"mixed": {"monocytes": 0.9}}}, "recalls.mixed: class .*mean 'monocyte'"),
-        ({"tallies": {"compact": {"table": "4", "correct": 1, "images": 2}}}, "has none: add it"),
         ({"matrices": {"mixed": MATRIX}}, "give of_rows"),
         ({"matrices": {"mixed": MATRIX | {"of_all": [[1, 2]]}}}, "1 rows and columns"),
         ({"rounding": "up"}, "rounding: .*'nearest'"),

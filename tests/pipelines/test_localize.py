@@ -20,6 +20,8 @@ TABLES = (
     "trained_detectors",
     "whole_and_region",
     "other_methods",
+    "printed_matrices",
+    "printed_parts",
     "robustness",
     "robustness_area",
     "metrics",

@@ -328,16 +328,6 @@ class PaperParameters(ExperimentParameters):
                 )
         return self
 
-    @model_validator(mode="after")
-    def _tallies_are_of_accuracies(self) -> "PaperParameters":
-        for name in self.printed.tallies:
-            if "accuracy" not in self.published.get(name, {}):
-                raise ValueError(
-                    f"printed.tallies.{name} is held against an accuracy, but published.{name} "
-                    "has none: add it there, or leave the tally out"
-                )
-        return self
-
 
 def weights_file(network: Options) -> Path | None:
     """Find what a network of YAML begins with; None for random weights.
