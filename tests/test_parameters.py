@@ -60,6 +60,18 @@ def test_the_size_that_is_said_is_that_of_every_view_of_a_paper(load, env, paper
     assert {*sizes} == (set() if unscaled else {72})
 
 
+def test_the_papers_command_of_localize_needs_nothing_else_said(load):
+    parameters = load("paper", pipeline="localize")
+    own = parameters["localize"]
+    assert set(parameters["protocols"]) == {"random", "published", "source"}
+    assert (parameters["dataset"], parameters["boxes"]) == ("blood_cells", "blood_cells_originals")
+    for name in ("vgg16_whole", "vgg16_roi"):
+        main = own["variants"][name]["stages"]["main"]
+        assert (main["epochs"], main["learning_rate"]) == (20, 1e-4)
+    assert own["localization"]["train"]["epochs"] == 50
+    assert own["robustness"]["whole"] == ["published"]
+
+
 def test_an_environment_changes_only_what_it_names(load):
     base, test = load("base")["blend"], load("test")["blend"]
     assert test["train"]["epochs"] != base["train"]["epochs"]

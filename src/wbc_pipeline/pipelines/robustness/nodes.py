@@ -33,7 +33,8 @@ def sample_images(
     -------
     DataFrame
         ``row`` (in the arrays), ``dataset``, ``image_id``, ``label`` and ``source_group``, sorted
-        by row. Each test part has an equal share of them, spread evenly over each of its classes.
+        by row. Each test part that is not taken whole has an equal share of the number asked for,
+        spread evenly over each of its classes.
     """
     from wbc_pipeline.evaluation.scores.restoration import sample_evenly
     from wbc_pipeline.imaging.packing import accepted
@@ -41,11 +42,14 @@ def sample_images(
     images = accepted(manifest).reset_index(names="row")[_COLUMNS]
     tested = splits.loc[splits["part"] == "test", ["image_id", "protocol", "seed", "fold"]]
     tested = tested.merge(images, on="image_id")
-    parts = [part.sort_values("row") for _, part in tested.groupby(["protocol", "seed", "fold"])]
+    whole = tested["protocol"].isin(options.whole)
+    runs = tested[~whole].groupby(["protocol", "seed", "fold"])
+    parts = [part.sort_values("row") for _, part in runs]
     if options.images is not None:
-        share = options.images // len(parts)
-        parts = [part.iloc[sample_evenly(part["label"], share)] for part in parts]
-    sample = pd.concat(parts)[_COLUMNS].drop_duplicates("row")
+        parts = [
+            part.iloc[sample_evenly(part["label"], options.images // len(parts))] for part in parts
+        ]
+    sample = pd.concat([tested[whole], *parts])[_COLUMNS].drop_duplicates("row")
     return sample.sort_values("row", ignore_index=True)
 
 
