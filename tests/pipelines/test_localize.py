@@ -149,7 +149,8 @@ def test_every_annotated_box_is_matched_or_missed(localized, report):
 def test_the_printed_iou_stands_beside_ours(report):
     localization = report("localization").set_index(["method", "part"])
     assert localization.loc[("mask_rcnn_resnet50", "test"), "published_mean"] == 0.69
-    assert localization.loc[("colour_published", "all"), "mean"] > 0.6  # easy in two of the stains
+    assert localization.loc[("colour_published", "all"), "published_mean"] == 0.59
+    assert localization.loc[("colour_nucleus", "all"), "mean"] > 0.6  # easy in two of the stains
     assert localization["mean"].between(localization["min"], localization["max"]).all()
 
 

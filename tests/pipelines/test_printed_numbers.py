@@ -1,7 +1,13 @@
 """What each paper's numbers say of themselves, from its parameters to its report."""
 
+from importlib import resources
+from pathlib import Path
+
 import pandas as pd
 import pytest
+import yaml
+
+PROJECT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -65,3 +71,12 @@ def test_recalls_and_accuracies_of_separable_fit_no_counts_of_TEST(findings):
         assert f"{share} is no share of" in recalls["finding"]
     assert table.loc[("accuracy, values no. 1", test), "agrees"] == "no"
     assert table.loc[("accuracy, mixed", f"its recalls, on {test}"), "agrees"] == "no"
+
+
+def test_the_counts_that_localize_prints_are_those_of_the_public_set():
+    parameters = yaml.safe_load((PROJECT / "conf/base/parameters_localize.yml").read_text())
+    printed = parameters["localize"]["printed"]["parts"]
+    place = resources.files("wbc_pipeline.sources.pinned") / "blood_cells.csv.gz"
+    names = pd.read_csv(place)["image_id"].str.lower().str.split("/", expand=True)
+    for part in ("train", "test"):
+        assert names.loc[names[0] == part, 1].value_counts().to_dict() == printed[part]

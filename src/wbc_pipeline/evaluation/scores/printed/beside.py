@@ -173,16 +173,19 @@ def parts_beside(images: pd.DataFrame, parts: Mapping) -> pd.DataFrame:
     -------
     DataFrame
         A row per class, and one for ``all``: ``<part>_published`` and ``<part>``, and the shares of
-        tested images ``test_share_published`` and ``test_share``; ours are 0 in a data set without
-        such parts.
+        tested images ``test_share_published`` and ``test_share``; ours are missing in a data set
+        without such parts.
     """
+    has_parts = images["published_part"].notna().any()
     table = pd.DataFrame({"label": [*parts["train"]]})
     for part in ("train", "test"):
         own = images.loc[images["published_part"] == part, "label"].value_counts()
         table[f"{part}_published"] = table["label"].map(parts[part])
-        table[part] = table["label"].map(own).fillna(0).astype(int)
-    total = table.drop(columns="label").sum()
+        table[part] = table["label"].map(own).fillna(0) if has_parts else np.nan
+    total = table.drop(columns="label").sum(min_count=1)
     table = pd.concat([table, pd.DataFrame([{"label": "all", **total}])], ignore_index=True)
+    counts = table.columns.drop("label")
+    table[counts] = table[counts].astype("Int64")
     for end in ("_published", ""):
         known = table[f"train{end}"] + table[f"test{end}"]
         table[f"test_share{end}"] = table[f"test{end}"] / known.where(known > 0)
