@@ -132,6 +132,18 @@ def test_an_environment_changes_only_what_it_names(load):
             "saliency: .*published_sd.full: metric 'accurcy' is not known. Did you mean 'accuracy'",
         ),
         (
+            {"localize": {"variants": {"custom_2_roi": {"detector": "light_stain"}}}},
+            "localize: .*custom_2_roi.detector: detector 'light_stain' is not known.* Known are",
+        ),
+        (
+            {"blend": {"variants": {"normal": {"detector": "light"}}}},
+            "blend: .*normal.detector: only localize trains detectors for each split",
+        ),
+        (
+            {"challenge": {"variants": {"baseline": {"restorer": "unet", "detector": "light"}}}},
+            "challenge.variants.baseline: .*take restorer and composites out",
+        ),
+        (
             {"localize": {"others": {"proposed": {"variant": "custom_2_rio"}}}},
             "localize: .*others.proposed.variant: variant 'custom_2_rio' is not known. Did you",
         ),

@@ -17,4 +17,5 @@ PAPER = Paper(
     ),
     own_inputs=OWN_INPUTS,
     own_pipeline=create_pipeline,
+    cuts=True,
 )

@@ -90,7 +90,8 @@ def degrade_views(
     -------
     dict of Task
         ``<view>/<condition>``; each makes a folder with the array, a row per sampled image. Skips
-        unused views.
+        unused views. A variant with a detector is not asked about degraded images: every run's
+        detector would have to look for the cell under every condition.
     """
     from wbc_pipeline.pipelines.experiment.runs import views_of
 
@@ -98,6 +99,7 @@ def degrade_views(
     seen = {
         view
         for variant in variants.select(chosen).networks.values()
+        if variant.detector is None
         for view in views_of(variant, names).values()
     }
     return {
@@ -268,6 +270,8 @@ def score_robustness(
     """
     from wbc_pipeline.evaluation.scores import robustness
 
+    if predictions.empty:  # every variant of this command has a detector
+        return pd.DataFrame(columns=["variant", "protocol", "curve", "amount"]), {}
     bootstrap = {"resamples": score.resamples, "level": score.level}
     scores = robustness.robustness_scores(predictions, **bootstrap)
     areas = robustness.robustness_areas(predictions, **bootstrap)
@@ -290,6 +294,8 @@ def draw_robustness(
     """Draw accuracy against the amount of degradation, and one image under every condition."""
     from wbc_pipeline.evaluation.figures import robustness as figures
 
+    if not degraded:
+        return {}
     scales = {name: curve.scale for name, curve in options.curves.items()}
     first = sample.iloc[0]
     names = dict.fromkeys(name.partition("/")[0] for name in degraded)
