@@ -21,7 +21,6 @@ from wbc_pipeline.pipelines.preprocessing.nodes import make_view
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions, Views
 
 if TYPE_CHECKING:
-    from wbc_pipeline.pipelines.experiment.inputs import CutArray
     from wbc_pipeline.pipelines.experiment.runs import Run
 
 np = lazy.load("numpy")
@@ -207,8 +206,8 @@ def cut_views(
 
 def open_cut_views(
     cut: dict[str, ImageArray], split_detectors: dict[str, Result]
-) -> dict[str, CutArray]:
-    """Put each cut view and the detector that has cut it together."""
+) -> dict[str, ImageArray]:
+    """Put each cut view and the detector that has cut it together; see ``inputs.CutArray``."""
     from wbc_pipeline.pipelines.experiment.inputs import CutArray
 
     opened = {}
