@@ -63,6 +63,18 @@ def test_the_size_that_is_said_is_that_of_every_view_of_a_paper(load, env, paper
     assert {*sizes} == (set() if unscaled else {72})
 
 
+def test_the_papers_command_of_localize_needs_nothing_else_said(load):
+    parameters = load("paper", pipeline="localize")
+    own = parameters["localize"]
+    assert set(parameters["protocols"]) == {"random", "published", "source"}
+    assert (parameters["dataset"], parameters["boxes"]) == ("blood_cells", "blood_cells_originals")
+    for name in ("vgg16_whole", "vgg16_roi"):
+        main = own["variants"][name]["stages"]["main"]
+        assert (main["epochs"], main["learning_rate"]) == (20, 1e-4)
+    assert own["localization"]["train"]["epochs"] == 50
+    assert own["robustness"]["whole"] == ["published"]
+
+
 def test_an_environment_changes_only_what_it_names(load):
     base, test = load("base")["blend"], load("test")["blend"]
     assert test["train"]["epochs"] != base["train"]["epochs"]
@@ -125,6 +137,18 @@ def test_an_environment_changes_only_what_it_names(load):
         (
             {"saliency": {"published_sd": {"full": {"accurcy": "0.004"}}}},
             "saliency: .*published_sd.full: metric 'accurcy' is not known. Did you mean 'accuracy'",
+        ),
+        (
+            {"localize": {"variants": {"custom_2_roi": {"detector": "light_stain"}}}},
+            "localize: .*custom_2_roi.detector: detector 'light_stain' is not known.* Known are",
+        ),
+        (
+            {"blend": {"variants": {"normal": {"detector": "light"}}}},
+            "blend: .*normal.detector: only localize trains detectors for each split",
+        ),
+        (
+            {"challenge": {"variants": {"baseline": {"restorer": "unet", "detector": "light"}}}},
+            "challenge.variants.baseline: .*take restorer and composites out",
         ),
         (
             {"localize": {"others": {"proposed": {"variant": "custom_2_rio"}}}},
@@ -234,6 +258,10 @@ def test_a_mistake_in_the_data_set_is_named_once(load):
         ({"published": {"relu": {"accuracy": "90.14"}}}, "published.relu.accuracy: .*as 0.9880"),
         ({"printed": {"recalls": {"mixed": {"monocyte": 97}}}}, "recalls.mixed.monocyte: .* 0 and"),
         (
+            {"printed": {"parts": {"table": "1", "test_share": 25, "train": {}, "test": {}}}},
+            "printed.parts.test_share: .* 0 and 1",
+        ),
+        (
             {"printed": {"matrices": {"mixed": MATRIX | {"of_all": [["many"]]}}}},
             "printed.matrices.mixed.of_all: .*'many' is not a number",
         ),
@@ -251,7 +279,6 @@ def test_a_printed_share_that_is_none_is_refused_before_any_node(load, mistake, 
         ({"tests": [{"what": "TEST"}]}, "give either images, or classes"),
         ({"tests": [{"what": "TEST", "images": [0]}]}, "1 or more"),
         ({"recalls": {"mixed": {"monocytes": 0.9}}}, "recalls.mixed: class .*mean 'monocyte'"),
-        ({"tallies": {"compact": {"table": "4", "correct": 1, "images": 2}}}, "has none: add it"),
         ({"matrices": {"mixed": MATRIX}}, "give of_rows"),
         ({"matrices": {"mixed": MATRIX | {"of_all": [[1, 2]]}}}, "1 rows and columns"),
         ({"rounding": "up"}, "rounding: .*'nearest'"),

@@ -19,7 +19,7 @@ from wbc_pipeline.imaging.steps import settle
 from wbc_pipeline.sources import all_idb2, blood_cells_originals, segmentation_wbc
 
 EACH, FIELDS = 40, 20  # images of a set at home, and in fields
-PUBLISHED = {
+NUCLEUS = {
     "nucleus": ((115, 60, 0), (160, 255, 255)),
     "cytoplasm": None,
     "padding": 0,
@@ -27,7 +27,7 @@ PUBLISHED = {
 }
 ONE_OBJECT = [{"largest_component": {}}, {"fill_holes": {}}]
 METHODS = {
-    "colour, as published": [{"colour_region": PUBLISHED}],
+    "colour of the nucleus": [{"colour_region": NUCLEUS}],
     "colour_region": [{"colour_region": {}}],
     "enhanced_colour_region": [{"enhanced_colour_region": {}}],
     "canny_mask": [{"canny_mask": {}}],

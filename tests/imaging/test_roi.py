@@ -18,7 +18,7 @@ from wbc_pipeline.imaging.roi import (
 from wbc_pipeline.sources import blood_cells_originals
 
 PUBLISHED = {
-    "nucleus": ((115, 60, 0), (160, 255, 255)),
+    "nucleus": ((80, 60, 140), (255, 255, 255)),  # as printed
     "cytoplasm": None,
     "padding": 0,
     "smallest": 0,
@@ -182,6 +182,16 @@ def test_the_published_parameters_reach_about_the_published_overlap(held_out):
     overlaps = [overlap(colour_region(image, **PUBLISHED), box) for image, box in held_out]
     assert np.mean(overlaps) == pytest.approx(0.59, abs=0.05)
     assert np.std(overlaps) == pytest.approx(0.12, abs=0.02)
+
+
+def test_the_printed_limits_are_of_hsv_not_of_rgb(held_out):
+    overlaps = []
+    for image, box in held_out[::3]:
+        within = cv2.inRange(cv2.GaussianBlur(image, (3, 3), 0), *PUBLISHED["nucleus"])
+        contours, _ = cv2.findContours(within, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+        left, top, width, height = cv2.boundingRect(max(contours, key=cv2.contourArea))
+        overlaps.append(overlap(Region(left, top, left + width, top + height), box))
+    assert np.mean(overlaps) < 0.15
 
 
 def test_enhanced_regions_agree_with_the_boxes_too(held_out):

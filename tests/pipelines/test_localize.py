@@ -20,6 +20,8 @@ TABLES = (
     "trained_detectors",
     "whole_and_region",
     "other_methods",
+    "printed_matrices",
+    "printed_parts",
     "robustness",
     "robustness_area",
     "metrics",
@@ -137,7 +139,7 @@ def test_every_annotated_box_is_matched_or_missed(localized, report):
     annotated = pd.read_parquet(localized / "05_model_input/demo/localize/annotated.parquet")
     test = annotated.loc[annotated["part"] == "test", "image_id"]
     matches = report("matches").set_index(["method", "part"])
-    for method in (*DETECTORS, "colour", "colour_published"):
+    for method in (*DETECTORS, "colour", "colour_published", "colour_nucleus"):
         of_method = matches.loc[(method, "test")]
         assert of_method["matched"] + of_method["missed"] == truth["image_id"].isin(test).sum()
     everything = matches.loc[("colour", "all")]
@@ -147,7 +149,8 @@ def test_every_annotated_box_is_matched_or_missed(localized, report):
 def test_the_printed_iou_stands_beside_ours(report):
     localization = report("localization").set_index(["method", "part"])
     assert localization.loc[("mask_rcnn_resnet50", "test"), "published_mean"] == 0.69
-    assert localization.loc[("colour_published", "all"), "mean"] > 0.6  # easy in two of the stains
+    assert localization.loc[("colour_published", "all"), "published_mean"] == 0.59
+    assert localization.loc[("colour_nucleus", "all"), "mean"] > 0.6  # easy in two of the stains
     assert localization["mean"].between(localization["min"], localization["max"]).all()
 
 

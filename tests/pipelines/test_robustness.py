@@ -199,6 +199,13 @@ def test_each_test_part_gives_its_share_of_every_class(tables):
         assert part["row"].max() - part["row"].min() > 70
 
 
+def test_a_test_part_is_taken_whole_and_the_others_share_the_number(tables):
+    sample = sample_images(*tables, options(images=24, whole=["source"]))
+    assert set(range(40, 120)) <= set(sample["row"])
+    assert 12 <= (sample["row"] < 40).sum() <= 24
+    assert sample["row"].is_unique
+
+
 def test_few_images_are_still_one_of_each_class_and_null_means_all(tables):
     few = sample_images(*tables, options(images=1))
     assert set(few["label"]) == {"blast", "monocyte"}

@@ -55,8 +55,9 @@ def colour_region(
     """Box around the cell with the largest nucleus, by colour.
 
     Gaussian blur of 3 x 3 pixels, HSV, colour limits, largest external contour: the published
-    method, which is ``nucleus=((115, 60, 0), (160, 255, 255)), cytoplasm=None, padding=0,
-    smallest=0`` and finds the nucleus. With `cytoplasm` the box is that of the nucleus and of all
+    method, which is ``nucleus=((80, 60, 140), (255, 255, 255)), cytoplasm=None, padding=0,
+    smallest=0`` and finds the nucleus. OpenCV halves the degrees of hue, so that all hues from 80
+    to 179 are within these limits. With `cytoplasm` the box is that of the nucleus and of all
     paler violet that hangs together with it.
 
     Parameters

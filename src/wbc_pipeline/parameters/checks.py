@@ -52,7 +52,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
         check_published(getattr(own, "published", {}))
         if printed := getattr(own, "printed", None):
             facts = printed.model_dump()
-            check_shares(own.published, facts["recalls"], facts["matrices"])
+            check_shares(own.published, facts["recalls"], facts["matrices"], facts["parts"])
     except ValueError as error:
         raise refuse(str(error)) from None
     for name in checked.variants.root:

@@ -31,6 +31,8 @@ class Paper:
         What they take beside the datasets that all papers have.
     own_pipeline
         Makes what comes before its report, beside the shared stages.
+    cuts
+        Whether that makes ``<name>.cut``, views that detectors cut for each run.
     """
 
     name: str
@@ -38,13 +40,14 @@ class Paper:
     own_nodes: tuple[Callable, ...] = ()
     own_inputs: Mapping[str, str] = field(default_factory=dict)
     own_pipeline: Callable[[], Pipeline] | None = None
+    cuts: bool = False
 
 
 def paper_pipeline(paper: Paper) -> Pipeline:
     """Make a paper's views, train and test its variants, degrade, submit, report."""
     stages = [
         shifted_view_pipeline(paper.name),
-        experiment_pipeline(paper.name, restores=True),
+        experiment_pipeline(paper.name, restores=True, cuts=paper.cuts),
         robustness_pipeline(paper.name),
         submission_pipeline(paper.name),
         report_pipeline(

@@ -1,9 +1,16 @@
+import numpy as np
 import pandas as pd
 import pytest
-from paper_tables import make_predictions
+from paper_tables import CLASSES, make_predictions
+from sklearn.metrics import confusion_matrix
 
 from wbc_pipeline.evaluation.scores.comparison import summarise_seeds
-from wbc_pipeline.evaluation.scores.printed.beside import others_beside
+from wbc_pipeline.evaluation.scores.metrics import class_names
+from wbc_pipeline.evaluation.scores.printed.beside import (
+    matrices_beside,
+    others_beside,
+    parts_beside,
+)
 
 OTHERS = {
     "Op-YOLOv8 [23]": {"segmentation": True, "accuracy": "0.990"},
@@ -52,3 +59,47 @@ def test_a_column_of_which_nothing_is_known_is_left_out(predictions):
 def test_others_stand_alone_where_neither_protocol_was_run(predictions):
     table = beside(predictions.assign(protocol="filename"))
     assert table["method"].tolist() == [*OTHERS] and "accuracy" not in table
+
+
+def printed_matrix(**given):
+    cells = [["20.0"] * len(CLASSES)] * len(CLASSES)
+    return {"table": "Table 4", "classes": CLASSES[::-1], "labels": "columns", **given} | (
+        {} if "of_columns" in given else {"of_rows": cells}
+    )
+
+
+@pytest.mark.parametrize(("labels", "summed"), [("columns", "true"), ("rows", "pred")])
+def test_our_matrix_is_laid_out_like_the_printed_one(predictions, labels, summed):
+    columns = [["20.0"] * len(CLASSES)] * len(CLASSES)
+    matrices = {"blend": printed_matrix(labels=labels, of_columns=columns)}
+    table = matrices_beside(predictions, matrices, paper_protocol="random")
+    printed = table[table["matrix"] == "Table 4"]
+    assert (printed[CLASSES] == "20.0").all(axis=None)
+    word = "predicted" if labels == "columns" else "true"
+    assert printed["line"].tolist() == [f"{word} {name}" for name in CLASSES[::-1]]
+    run = predictions.query("variant == 'blend' and protocol == 'source'")
+    answers = np.array(class_names(run))[run.filter(like="p_").to_numpy().argmax(axis=1)]
+    shares = 100 * confusion_matrix(run["label"], answers, labels=CLASSES[::-1], normalize=summed)
+    ours = table[table["matrix"] == "ours, source"][CLASSES[::-1]].astype(float).to_numpy()
+    np.testing.assert_allclose(ours, shares.T if labels == "columns" else shares, atol=0.005)
+
+
+def test_the_printed_matrix_stands_alone_on_images_of_other_classes(predictions):
+    matrices = {"blend": printed_matrix() | {"classes": ["a", "b", "c", "d", "e"]}}
+    table = matrices_beside(predictions, matrices, paper_protocol="random")
+    assert table["matrix"].unique().tolist() == ["Table 4"]
+
+
+def test_printed_parts_stand_beside_the_images_that_are_there():
+    parts = {"train": {"a": 3, "b": 1}, "test": {"a": 1, "b": 0}}
+    images = pd.DataFrame({"label": ["a", "a", "b"], "published_part": ["train", "test", "test"]})
+    table = parts_beside(images, parts).set_index("label")
+    assert table.loc["a", ["train_published", "train", "test_published", "test"]].tolist() == [
+        *(3, 1, 1, 1)
+    ]
+    assert table.loc["all", ["test_share_published", "test_share"]].tolist() == [
+        pytest.approx(0.2),
+        pytest.approx(2 / 3),
+    ]
+    without = parts_beside(images.assign(published_part=None), parts)
+    assert without["test_share"].isna().all()

@@ -84,12 +84,17 @@ def test_the_smallest_rows_of_a_matrix_that_fits_no_test_set_are_told():
     assert found["finding"].endswith("The smallest numbers of its rows are 3, 1, 7, 1.")
 
 
-def test_right_answers_counted_by_hand_are_held_against_the_accuracy():
-    tally = {"table": "Table 5", "correct": 2150, "images": 2487}
-    table = findings({"cnn": {"accuracy": "0.895"}}, tallies={"cnn": tally})
-    row = table.loc[("accuracy, cnn", "Table 5")]
-    assert (row["printed"], row["agrees"]) == ("89.5 %", "no")
-    assert "2,150 right answers of 2,487: 86.4 %" in row["finding"]
+@pytest.mark.parametrize(("share", "agrees"), [("25 %", "no"), ("20 %", "yes")])
+def test_the_share_of_tested_images_is_held_against_their_counts(share, agrees):
+    parts = {
+        "table": "Table 1",
+        "test_share": share,
+        "train": {"a": 60, "b": 21},
+        "test": {"a": 20},
+    }
+    row = findings({}, parts=parts).loc[("share of tested images", "Table 1")]
+    assert (row["printed"], row["agrees"]) == (share, agrees)
+    assert row["finding"] == "The table's counts are 20 of 101: 19.80 %."
 
 
 def test_a_loss_that_no_accuracy_explains_does_not_agree():

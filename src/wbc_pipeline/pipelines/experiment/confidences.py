@@ -13,7 +13,7 @@ import numpy as np
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, code_digest, digest
-from wbc_pipeline.pipelines.experiment.nodes import ALL, RUN_COLUMNS
+from wbc_pipeline.pipelines.experiment.nodes import ALL, NO_RESTORERS, RUN_COLUMNS
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.predict.options import ConfidenceOptions, PredictOptions
 
@@ -36,6 +36,7 @@ def fit_confidences(
     device: str,
     options: PredictOptions,
     chosen: Selection = ALL,
+    cut: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe what is fitted beside each training that a user may ask about images of their own.
 
@@ -47,7 +48,7 @@ def fit_confidences(
         ``<variant>/<run>``; each makes a folder with the files of `models.confidence`.
     """
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.experiment.inputs import views_in_run
+    from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, views_of
     from wbc_pipeline.training.devices import choose_device
 
@@ -59,7 +60,8 @@ def fit_confidences(
         for name, variant in variants.select(chosen).networks.items():
             if variant.restorer is not None:
                 continue
-            seen = views_of(variant, views_in_run(views, run.rows))
+            shown = views_of_variant(variant, views, run, NO_RESTORERS, {}, cut=cut)
+            seen = views_of(variant, shown)
             result, answers = trainings[f"{name}/{run.name}"], predicted[f"{name}/{run.name}"]
             labels = rows["label"].astype(str).to_numpy()
             key = Key(

@@ -7,9 +7,12 @@ import numpy as np
 
 from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result
+from wbc_pipeline.errors import UserError
+from wbc_pipeline.imaging.chain import parse_step
+from wbc_pipeline.imaging.registry import FULL_RESOLUTION, STEPS
 from wbc_pipeline.keys import digest
 from wbc_pipeline.pipelines.experiment.options import Variant
-from wbc_pipeline.pipelines.experiment.runs import Run
+from wbc_pipeline.pipelines.experiment.runs import Run, views_of
 from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
 
 LEARNT_PARTS = ("train", "validation")  # no training depends on what a test part shows
@@ -85,6 +88,59 @@ class PartedArray:
         return together
 
 
+@dataclass(frozen=True)
+class CutArray(ImageArray):
+    """A view whose cells a detector of the same split has found.
+
+    Attributes
+    ----------
+    detector
+        Its training.
+    """
+
+    detector: Result
+
+    @property
+    def steps(self) -> list[dict]:
+        """The chain that makes the view of a new image, with that detector where it lies now."""
+        return cut_steps(super().steps, self.detector)
+
+
+def cut_steps(steps: list[dict], detector: Result) -> list[dict]:
+    """Let a trained detector find what a step of a chain finds by colour.
+
+    Raises
+    ------
+    UserError
+        If the chain does not begin with the files, or no step of it finds a region.
+    """
+    finders = [
+        number for number, (name, _) in enumerate(map(parse_step, steps)) if _finds_region(name)
+    ]
+    if len(finders) != 1 or parse_step(steps[0])[0] != FULL_RESOLUTION:
+        raise UserError(
+            "A detector cuts a view that begins with full_resolution and has one step that finds a "
+            "region, such as colour_region, in whose place it comes."
+        )
+    found = {"detector_region": {"model": str(detector.folder)}}
+    return [*steps[: finders[0]], found, *steps[finders[0] + 1 :]]
+
+
+def _finds_region(name: str) -> bool:
+    return name in STEPS and STEPS[name].kind == "find_region"
+
+
+def cut_name(view: str, detector: str, run: Run) -> str:
+    """Name a cut view of a run.
+
+    Examples
+    --------
+    >>> cut_name("roi", "light", Run("source", 0, 1, {}))
+    'roi-light/source-0-fold1'
+    """
+    return f"{view}-{detector}/{run.name}"
+
+
 def learnt_digest(view: ImageArray | PartedArray) -> str:
     """Digest what a training sees of a view, for its key: without what the test part shows."""
     if isinstance(view, PartedArray):
@@ -132,6 +188,8 @@ def views_of_variant(
     run: Run,
     restorers: Restorers,
     restored: Mapping[str, ImageArray],
+    *,
+    cut: Mapping[str, ImageArray] | None = None,
 ) -> Mapping[str, ImageArray | PartedArray]:
     """Give a paper's views as a variant's network sees them in a run, by the paper's names.
 
@@ -147,8 +205,13 @@ def views_of_variant(
         The paper's, which say what they restore.
     restored
         What they made of that, by ``<restorer>/<run>``.
+    cut
+        Views that a run's own detector has cut, by `cut_name`.
     """
     seen = views_in_run(views, run.rows)
+    if variant.detector is not None:
+        asked = views_of(variant, {name: name for name in seen}).values()
+        return {**seen, **{name: cut[cut_name(name, variant.detector, run)] for name in asked}}
     if variant.restorer is None:
         return seen
     view = restorers.root[variant.restorer].view

@@ -92,6 +92,7 @@ def train(
     chosen: Selection = ALL,
     restorers: Restorers = NO_RESTORERS,
     restored: dict[str, ImageArray] | None = None,
+    cut: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the training of each chosen variant under each protocol, seed and fold.
 
@@ -115,6 +116,8 @@ def train(
         ``auto``, ``cpu`` or ``cuda``.
     restorers, restored
         The paper's restorers and what they restored, by ``<restorer>/<run>``.
+    cut
+        Views that detectors have cut for each run; see `inputs.views_of_variant`.
 
     Returns
     -------
@@ -173,7 +176,7 @@ def train(
                 trainer=trainer,
                 device=choose_device(device),
                 views=training_views(
-                    variant, views_of_variant(variant, views, run, restorers, restored)
+                    variant, views_of_variant(variant, views, run, restorers, restored, cut=cut)
                 ),
                 images=rows,
                 packed=images,
@@ -198,6 +201,7 @@ def predict(
     chosen: Selection = ALL,
     restorers: Restorers = NO_RESTORERS,
     restored: dict[str, ImageArray] | None = None,
+    cut: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the predictions of every training on its validation and test parts.
 
@@ -220,6 +224,7 @@ def predict(
         device=device,
         restorers=restorers,
         restored={"clean": restored},
+        cut=cut,
     )
 
 
@@ -235,6 +240,7 @@ def predict_conditions(
     chosen: Selection = ALL,
     restorers: Restorers = NO_RESTORERS,
     restored: dict[str, dict[str, ImageArray] | None],
+    cut: dict[str, ImageArray] | None = None,
 ) -> dict[str, Task]:
     """Describe the predictions of images as they come, or under several conditions.
 
@@ -252,6 +258,9 @@ def predict_conditions(
         As in the other nodes.
     restored
         By condition, what the restorers made of the views, by ``<restorer>/<run>``.
+    cut
+        As of `train`; None where detectors have not looked at these images: variants with one are
+        then left out.
     """
     from wbc_pipeline.pipelines.experiment.inputs import views_of_variant
     from wbc_pipeline.pipelines.experiment.runs import iterate_runs, predict_run, views_of
@@ -262,6 +271,8 @@ def predict_conditions(
     sources = digest(images[["image_id", "source_group", "label"]].astype(str).to_numpy().tolist())
     tasks = {}
     for name, variant in variants.select(chosen).networks.items():
+        if variant.detector is not None and cut is None:
+            continue
         build_task = task_builder(variant)
         code = code_digest(predict_run, build_task)
         refined = {} if variant.refine is None else {"refine": variant.refine}
@@ -271,7 +282,7 @@ def predict_conditions(
             seen = {
                 condition: views_of(
                     variant,
-                    views_of_variant(variant, views, run, restorers, restored[condition]),
+                    views_of_variant(variant, views, run, restorers, restored[condition], cut=cut),
                 )
                 for condition, views in conditions.items()
             }

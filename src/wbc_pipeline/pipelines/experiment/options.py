@@ -87,6 +87,9 @@ class Variant(Options):
         What is done to the masks that a network that segments predicts; null for nothing.
     restorer
         Which of the paper's restorers has restored the images that it looks at; null for none.
+    detector
+        Which detector of the paper finds the cell in its views, trained for each split on the
+        annotated images behind the training part; null for what the view's own step finds.
     turns
         Predict the mean over each image's eight flips and turns; of a network that segments too,
         ``refine`` says so.
@@ -125,6 +128,7 @@ class Variant(Options):
     composites: CompositeOptions | None = None
     refine: RefineOptions | None = None
     restorer: str | None = None
+    detector: str | None = None
     turns: bool = False
     prior_correction: float = Field(0.0, ge=0)
     draw: int = Field(0, ge=0)
@@ -150,6 +154,11 @@ class Variant(Options):
             raise ValueError("of: say by best how many of them are combined")
         if self.of is not None and len(set(self.of)) <= self.best:
             raise ValueError(f"best: {self.best} of {len(set(self.of))} networks is no choice")
+        if self.detector is not None and (self.restorer or self.composites):
+            raise ValueError(
+                "detector: its view is cut from the images as they come; take restorer and "
+                "composites out"
+            )
         if self.weights != "none" and "backbone" not in self.arguments:
             raise ValueError(f"weights {self.weights}: {self.network} has no backbone to load them")
         return self
@@ -219,6 +228,11 @@ class Variants(RootModel[dict[Name, Variant]]):
     def restorers(self) -> set[str]:
         """Names of the restorers that some of them look through."""
         return {variant.restorer for variant in self.networks.values()} - {None}
+
+    @property
+    def detectors(self) -> set[str]:
+        """Names of the detectors that cut views of some of them."""
+        return {variant.detector for variant in self.networks.values()} - {None}
 
     def select(self, chosen: "Selection") -> "Variants":
         """Keep the chosen ones, and the members of chosen ensembles.
@@ -330,6 +344,33 @@ class PaperParameters(ExperimentParameters):
     printed: PrintedOptions
     others: OtherMethods = Field(default_factory=lambda: OtherMethods({}))
 
+    @property
+    def split_detectors(self) -> list[str]:
+        """Detectors that are trained for each split, by name; most papers have none."""
+        return []
+
+    @model_validator(mode="after")
+    def _detectors_are_trained(self) -> "PaperParameters":
+        for name, variant in self.variants.networks.items():
+            if variant.detector is None:
+                continue
+            if not self.split_detectors:
+                raise ValueError(
+                    f"variants.{name}.detector: only localize trains detectors for each split; "
+                    "crop by a step of the view"
+                )
+            check_name(
+                variant.detector, self.split_detectors, f"variants.{name}.detector: detector"
+            )
+        for name in self.variants.ensembles:
+            members = self.variants.members(name)
+            if cut := [each for each in members if self.variants.root[each].detector is not None]:
+                raise ValueError(
+                    f"variants.{name}: {cut[0]} has a detector, and is not asked about degraded "
+                    "images as ensembles are: leave it out by of or ensemble"
+                )
+        return self
+
     @model_validator(mode="after")
     def _methods_run_again_are_known(self) -> "PaperParameters":
         for name, method in self.others.root.items():
@@ -345,16 +386,6 @@ class PaperParameters(ExperimentParameters):
             if variant.restorer is not None:
                 check_name(
                     variant.restorer, self.restorers.root, f"variants.{name}.restorer: restorer"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _tallies_are_of_accuracies(self) -> "PaperParameters":
-        for name in self.printed.tallies:
-            if "accuracy" not in self.published.get(name, {}):
-                raise ValueError(
-                    f"printed.tallies.{name} is held against an accuracy, but published.{name} "
-                    "has none: add it there, or leave the tally out"
                 )
         return self
 

@@ -50,6 +50,7 @@ def experiment_pipeline(
     splits: str = "splits",
     chosen: str | None = "params:variants",
     restores: bool = False,
+    cuts: bool = False,
 ) -> Pipeline:
     """Train and test every variant of a group of parameters, and combine their predictions.
 
@@ -64,16 +65,19 @@ def experiment_pipeline(
     restores
         Whether the group is a paper's: it has restorers, which are trained before the variants, and
         its networks are asked about images of users.
+    cuts
+        Whether detectors cut views for each run, as ``<group>.cut``.
     """
     selected = {"variants": f"params:{group}.variants"} | ({"chosen": chosen} if chosen else {})
     shared = {"manifest": "manifest", "splits": splits, "views": f"{group}.views"}
     namespace = f"{group}.experiment"
     behind = {}
     before = Pipeline([])
+    cut = {"cut": f"{group}.cut"} if cuts else {}
     if restores:
         behind = {"restorers": f"params:{group}.restorers", "restored": f"{group}.restored"}
         before = _restoring_pipeline(group, {**shared, **selected})
-        before += _confidence_pipeline(group, {**shared, **selected})
+        before += _confidence_pipeline(group, {**shared, **selected, **cut})
     return before + Pipeline(
         [
             node(
@@ -90,6 +94,7 @@ def experiment_pipeline(
                     **shared,
                     **selected,
                     **behind,
+                    **cut,
                     "composites": f"{group}.composites",
                     "images": "images",
                     "paper": f"{group}.name",
@@ -109,6 +114,7 @@ def experiment_pipeline(
                     **shared,
                     **selected,
                     **behind,
+                    **cut,
                     "trainings": f"{group}.trainings",
                     "device": "params:device",
                 },

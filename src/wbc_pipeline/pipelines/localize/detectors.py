@@ -13,10 +13,14 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.imaging.roi import SIDES
 from wbc_pipeline.keys import digest
 from wbc_pipeline.models.detect import TRAINING_IMAGES_FILE, find_cells, load_detector
-from wbc_pipeline.pipelines.experiment.options import plain_repeats
+from wbc_pipeline.pipelines.experiment.options import plain_repeats, weights_file
+from wbc_pipeline.pipelines.experiment.runs import Run
 from wbc_pipeline.pipelines.experiment.trainings import Training
 from wbc_pipeline.pipelines.localize.drawn import SCENE_BOXES, open_files
+from wbc_pipeline.pipelines.localize.options import LocalizationOptions
 from wbc_pipeline.training import detection
+from wbc_pipeline.training.devices import check_devices, choose_device
+from wbc_pipeline.training.options import merge_stages
 from wbc_pipeline.training.tasks.detection import DetectionTask
 
 _REGIONS = "regions"  # table of a view that shows parts of the images
@@ -113,6 +117,55 @@ class DetectorTraining(Training):
         """Say which images it was trained on: where it is used, none of them may be tested."""
         columns = ["dataset", "image_id", "source_id", "sha256"]
         self.shown[columns].to_parquet(folder / TRAINING_IMAGES_FILE, index=False)
+
+
+def describe_training(
+    name: str,
+    run: Run,
+    *,
+    options: LocalizationOptions,
+    images: pd.DataFrame,
+    truth: pd.DataFrame,
+    frames: dict[str, ImageArray],
+    scenes: ImageArray | None,
+    dataset: str,
+    device: str,
+) -> DetectorTraining:
+    """Describe the training of one detector on the rows of a run.
+
+    Parameters
+    ----------
+    name
+        Of the detector.
+    run
+        Its part ``train`` are row numbers of `images`.
+    images
+        The annotated manifest's ``ok`` rows.
+    scenes
+        What it learns from beside its frames; None for nothing.
+    options, truth, frames, dataset, device
+        As of ``nodes.train_detectors``.
+    """
+    detector = options.detectors[name]
+    place = choose_device(device)
+    check_devices(options.trainer, place)
+    return DetectorTraining(
+        identity={"paper": "localize", "variant": name, "dataset": dataset},
+        run=run,
+        network=detector.network,
+        arguments={"image_size": options.size_of(detector), **detector.arguments},
+        weights=weights_file(detector),
+        weights_asked=detector.weights,
+        stages=merge_stages(options.train, detector.stages),
+        trainer=options.trainer,
+        device=place,
+        views={"image": frames[options.frames_of(detector)]},
+        images=images,
+        truth=truth,
+        scenes=scenes,
+        plain=detector.scenes.plain if scenes is not None else 0.0,
+        trust=detector.trust,
+    )
 
 
 def detect_run(

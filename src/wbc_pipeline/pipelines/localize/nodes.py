@@ -13,6 +13,7 @@ import numpy as np
 from wbc_pipeline.datasets.images import ImageArray, digest_files
 from wbc_pipeline.datasets.results import Result, Task
 from wbc_pipeline.keys import Key, digest, run_name
+from wbc_pipeline.pipelines.experiment.options import Selection, Variants
 from wbc_pipeline.pipelines.localize.options import (
     STATISTICS,
     DetectorOptions,
@@ -22,7 +23,6 @@ from wbc_pipeline.pipelines.preprocessing.nodes import make_view
 from wbc_pipeline.pipelines.preprocessing.options import PreprocessingOptions
 from wbc_pipeline.pipelines.reporting.options import PaperOptions, Published, ScoreOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols
-from wbc_pipeline.training.options import merge_stages
 
 pd = lazy.load("pandas")
 
@@ -125,18 +125,27 @@ def _deal_groups(groups: pd.Series, test: float, seed: int) -> pd.Series:
 
 
 def make_frames(
+    *,
     images: ImageArray,
     manifest: pd.DataFrame,
     annotated: pd.DataFrame,
     options: LocalizationOptions,
     preprocessing: PreprocessingOptions,
+    variants: Variants,
+    chosen: Selection,
 ) -> dict[str, Task]:
-    """Describe what the detectors see; nothing where no box is annotated to learn from."""
+    """Describe what the detectors see that are trained here, or for a chosen variant's view.
+
+    Nothing where no box is annotated to learn from.
+    """
     if annotated.empty:
         return {}
+    trained = {*_chosen(options), *variants.select(chosen).detectors}
+    asked = {options.frames_of(options.detectors[name]) for name in trained}
     return {
         name: make_view(images, manifest, steps, preprocessing)
         for name, steps in options.frame_steps.items()
+        if name in asked
     }
 
 
@@ -210,33 +219,23 @@ def train_detectors(
         ``paths.parquet`` and ``summary.json``. Nothing where no box is annotated.
     """
     from wbc_pipeline.imaging.packing import accepted
-    from wbc_pipeline.pipelines.experiment.options import weights_file
     from wbc_pipeline.pipelines.experiment.runs import Run
-    from wbc_pipeline.pipelines.localize.detectors import DetectorTraining
-    from wbc_pipeline.training.devices import check_devices, choose_device
+    from wbc_pipeline.pipelines.localize.detectors import describe_training
 
     images = accepted(manifest)
-    place = choose_device(device)
-    check_devices(options.trainer, place)
     tasks = {}
     for name, detector, run in _trainings(options, annotated):
         rows = np.array(_rows(images, annotated, run, "train"))
-        training = DetectorTraining(
-            identity={"paper": "localize", "variant": name, "dataset": dataset},
-            run=Run(*run, {"train": rows}),
-            network=detector.network,
-            arguments={"image_size": options.size_of(detector), **detector.arguments},
-            weights=weights_file(detector),
-            weights_asked=detector.weights,
-            stages=merge_stages(options.train, detector.stages),
-            trainer=options.trainer,
-            device=place,
-            views={"image": frames[options.frames_of(detector)]},
+        training = describe_training(
+            name,
+            Run(*run, {"train": rows}),
+            options=options,
             images=images,
             truth=truth,
+            frames=frames,
             scenes=scenes[f"{name}/{run[1]}"] if detector.scenes else None,
-            plain=detector.scenes.plain if detector.scenes else 0.0,
-            trust=detector.trust,
+            dataset=dataset,
+            device=device,
         )
         tasks[_run(name, run)] = training.work()
     return tasks

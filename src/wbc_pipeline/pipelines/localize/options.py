@@ -168,14 +168,13 @@ class LocalizationOptions(Options):
 
     @property
     def frame_steps(self) -> dict[str, list[dict]]:
-        """Steps that make what the chosen detectors see, by the name of the frames."""
-        chosen = [self.detectors[name] for name in self.detectors if self.chosen.include(name)]
+        """Steps that make what detectors see, by the name of the frames."""
         return {
             self.frames_of(detector): [
                 *self.looks.root[detector.look],
                 {"resize": {"size": self.size_of(detector)}},
             ]
-            for detector in chosen
+            for detector in self.detectors.values()
         }
 
     @model_validator(mode="after")
@@ -242,6 +241,12 @@ class LocalizeOptions(PaperParameters):
 
     localization: LocalizationOptions
     pairs: dict[str, tuple[str, str]]
+
+    @property
+    def split_detectors(self) -> list[str]:
+        """All but those that learn from drawn scenes too, which are not drawn for each split."""
+        detectors = self.localization.detectors
+        return [name for name, detector in detectors.items() if detector.scenes is None]
 
     @model_validator(mode="after")
     def _pairs_are_known(self) -> "LocalizeOptions":

@@ -3,10 +3,11 @@
 from kedro.pipeline import Pipeline, node
 
 from wbc_pipeline.pipelines.ingestion.pipeline import create_pipeline as ingestion_pipeline
-from wbc_pipeline.pipelines.localize import nodes
+from wbc_pipeline.pipelines.localize import nodes, split_views
 
 ROLE = "annotated"  # of the data set that detectors learn from
 ROOM = "localize.localization"
+SELECTED = {"variants": "params:localize.variants", "chosen": "params:variants"}
 FOUND = ("truth", "annotated", "fields", "detectors", "detections", "colour_regions", "overlaps")
 OWN_INPUTS = {
     "annotated_manifest": f"{ROLE}_manifest",
@@ -24,6 +25,7 @@ def create_pipeline() -> Pipeline:
         f"{ROOM}.{name}" for name in FOUND
     )
     frames, scenes = f"{ROOM}.frames", f"{ROOM}.scenes"
+    split_detectors, cut = f"{ROOM}.split_detectors", f"{ROOM}.cut"
 
     def step(func, inputs, output, tag=None):
         return node(func, inputs, output, name=func.__name__, namespace=ROOM, tags=tag)
@@ -45,7 +47,14 @@ def create_pipeline() -> Pipeline:
             ),
             step(
                 nodes.make_frames,
-                [images, manifest, annotated, options, "params:preprocessing"],
+                {
+                    "images": images,
+                    "manifest": manifest,
+                    "annotated": annotated,
+                    "options": options,
+                    "preprocessing": "params:preprocessing",
+                    **SELECTED,
+                },
                 frames,
                 "preprocessing",
             ),
@@ -75,6 +84,43 @@ def create_pipeline() -> Pipeline:
                 },
                 detectors,
                 "training",
+            ),
+            step(
+                split_views.train_split_detectors,
+                {
+                    "manifest": "manifest",
+                    "splits": "splits",
+                    "annotated_manifest": manifest,
+                    "truth": truth,
+                    "annotated": annotated,
+                    "frames": frames,
+                    "options": options,
+                    "dataset": "params:boxes",
+                    "device": "params:device",
+                    **SELECTED,
+                },
+                split_detectors,
+                "training",
+            ),
+            step(
+                split_views.cut_views,
+                {
+                    "images": "images",
+                    "manifest": "manifest",
+                    "splits": "splits",
+                    "chains": "params:localize.views",
+                    "split_detectors": split_detectors,
+                    "preprocessing": "params:preprocessing",
+                    **SELECTED,
+                },
+                cut,
+                "preprocessing",
+            ),
+            step(
+                split_views.open_cut_views,
+                [cut, split_detectors],
+                "localize.cut",
+                ["preprocessing", "training", "prediction"],  # what begins there needs it too
             ),
             step(
                 nodes.detect_cells,

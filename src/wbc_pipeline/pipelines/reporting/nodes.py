@@ -190,6 +190,31 @@ def list_other_methods(
     return {"other_methods": table}
 
 
+def lay_tables_beside(
+    predictions: pd.DataFrame, manifest: pd.DataFrame, printed: PrintedOptions, paper: PaperOptions
+) -> dict[str, pd.DataFrame]:
+    """Put printed confusion matrices and counts beside ours; an own node of some papers.
+
+    Returns
+    -------
+    items
+        ``printed_matrices``: a row per line of each. ``printed_parts``: a row per class, where the
+        paper prints how many images each part has.
+    """
+    from wbc_pipeline.evaluation.scores.metrics import tested
+    from wbc_pipeline.evaluation.scores.printed.beside import matrices_beside, parts_beside
+    from wbc_pipeline.imaging.packing import accepted
+
+    given = printed.model_dump()
+    matrices = matrices_beside(
+        tested(predictions), given["matrices"], paper_protocol=paper.protocol
+    )
+    if given["parts"] is None:
+        return {"printed_matrices": matrices}
+    parts = parts_beside(accepted(manifest), given["parts"])
+    return {"printed_matrices": matrices, "printed_parts": parts}
+
+
 def score_abstention(
     predictions: pd.DataFrame, options: PredictOptions, dataset: str
 ) -> dict[str, Any]:

@@ -118,12 +118,23 @@ class PrintedMatrix(Options):
         return self
 
 
-class RightAnswers(Options):
-    """What a printed confusion matrix adds up to, where its cells are not at hand."""
+class PrintedParts(Options):
+    """A printed table of the images in each part.
+
+    Parameters
+    ----------
+    table
+        Where the paper prints it.
+    test_share
+        The share of tested images that the paper names.
+    train, test
+        Images of each class.
+    """
 
     table: str
-    correct: int = Field(ge=0)
-    images: int = Field(gt=0)
+    test_share: float | str
+    train: dict[str, int]
+    test: dict[str, int]
 
 
 class PrintedOptions(Options):
@@ -139,15 +150,15 @@ class PrintedOptions(Options):
         Recall of each class as printed, by variant.
     matrices
         Confusion matrices in per cent, by variant.
-    tallies
-        By variant, the right answers behind a confusion matrix whose cells are not at hand.
+    parts
+        Images of each class in each part; null where the paper prints none.
     """
 
     rounding: Literal["nearest", "truncated", "any"] = "nearest"
     tests: list[TestedImages] = Field(default_factory=list)
     recalls: dict[str, dict[str, float | str]] = Field(default_factory=dict)
     matrices: dict[str, PrintedMatrix] = Field(default_factory=dict)
-    tallies: dict[str, RightAnswers] = Field(default_factory=dict)
+    parts: PrintedParts | None = None
 
     @model_validator(mode="after")
     def _knows_the_classes(self) -> "PrintedOptions":

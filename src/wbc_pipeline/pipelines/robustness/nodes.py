@@ -33,7 +33,8 @@ def sample_images(
     -------
     DataFrame
         ``row`` (in the arrays), ``dataset``, ``image_id``, ``label`` and ``source_group``, sorted
-        by row. Each test part has an equal share of them, spread evenly over each of its classes.
+        by row. Each test part that is not taken whole has an equal share of the number asked for,
+        spread evenly over each of its classes.
     """
     from wbc_pipeline.evaluation.scores.restoration import sample_evenly
     from wbc_pipeline.imaging.packing import accepted
@@ -41,11 +42,14 @@ def sample_images(
     images = accepted(manifest).reset_index(names="row")[_COLUMNS]
     tested = splits.loc[splits["part"] == "test", ["image_id", "protocol", "seed", "fold"]]
     tested = tested.merge(images, on="image_id")
-    parts = [part.sort_values("row") for _, part in tested.groupby(["protocol", "seed", "fold"])]
+    whole = tested["protocol"].isin(options.whole)
+    runs = tested[~whole].groupby(["protocol", "seed", "fold"])
+    parts = [part.sort_values("row") for _, part in runs]
     if options.images is not None:
-        share = options.images // len(parts)
-        parts = [part.iloc[sample_evenly(part["label"], share)] for part in parts]
-    sample = pd.concat(parts)[_COLUMNS].drop_duplicates("row")
+        parts = [
+            part.iloc[sample_evenly(part["label"], options.images // len(parts))] for part in parts
+        ]
+    sample = pd.concat([tested[whole], *parts])[_COLUMNS].drop_duplicates("row")
     return sample.sort_values("row", ignore_index=True)
 
 
@@ -86,7 +90,8 @@ def degrade_views(
     -------
     dict of Task
         ``<view>/<condition>``; each makes a folder with the array, a row per sampled image. Skips
-        unused views.
+        unused views. A variant with a detector is not asked about degraded images: every run's
+        detector would have to look for the cell under every condition.
     """
     from wbc_pipeline.pipelines.experiment.runs import views_of
 
@@ -94,6 +99,7 @@ def degrade_views(
     seen = {
         view
         for variant in variants.select(chosen).networks.values()
+        if variant.detector is None
         for view in views_of(variant, names).values()
     }
     return {
@@ -264,6 +270,8 @@ def score_robustness(
     """
     from wbc_pipeline.evaluation.scores import robustness
 
+    if predictions.empty:  # every variant of this command has a detector
+        return pd.DataFrame(columns=["variant", "protocol", "curve", "amount"]), {}
     bootstrap = {"resamples": score.resamples, "level": score.level}
     scores = robustness.robustness_scores(predictions, **bootstrap)
     areas = robustness.robustness_areas(predictions, **bootstrap)
@@ -286,6 +294,8 @@ def draw_robustness(
     """Draw accuracy against the amount of degradation, and one image under every condition."""
     from wbc_pipeline.evaluation.figures import robustness as figures
 
+    if not degraded:
+        return {}
     scales = {name: curve.scale for name, curve in options.curves.items()}
     first = sample.iloc[0]
     names = dict.fromkeys(name.partition("/")[0] for name in degraded)

@@ -7,6 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 from wbc_pipeline.options import Options
 from wbc_pipeline.pipelines.preprocessing.options import Chain, Name
 from wbc_pipeline.pipelines.reporting.options import Printed
+from wbc_pipeline.pipelines.splitting.options import Protocol
 
 # The keys of ``wbc_pipeline.imaging.degrade.DEGRADATIONS``, which takes torch to import.
 Degradation = Literal[
@@ -92,6 +93,8 @@ class RobustnessOptions(Options):
     images
         How many at most, over all test parts, of each its share, evenly from each class, but one of
         each in any case; None for all.
+    whole
+        Protocols whose test parts are degraded whole; ``images`` is shared out over the others.
     curves
         By name.
     published
@@ -99,6 +102,7 @@ class RobustnessOptions(Options):
     """
 
     images: Annotated[int, Field(gt=0)] | None
+    whole: list[Protocol] = Field(default_factory=list)
     curves: Annotated[dict[Name, CurveOptions], Field(min_length=1)]
     published: dict[str, dict[str, dict[float, Printed]]] = Field(default_factory=dict)
 

@@ -39,7 +39,7 @@ def examine_printed(
     tests: Sequence[Mapping] = (),
     recalls: Mapping[str, Mapping[str, object]] | None = None,
     matrices: Mapping[str, Mapping] | None = None,
-    tallies: Mapping[str, Mapping] | None = None,
+    parts: Mapping | None = None,
     rounding: Rounding = "nearest",
 ) -> pd.DataFrame:
     """Hold what a paper prints against itself.
@@ -60,9 +60,9 @@ def examine_printed(
         By variant, a confusion matrix in per cent: ``table`` (its name), ``classes`` in order,
         ``labels`` (``rows`` or ``columns``: where the true classes are), and one or more of
         ``of_rows``, ``of_columns``, ``of_all``.
-    tallies
-        By variant, the ``correct`` answers of ``images`` that a printed ``table`` adds up to,
-        counted by hand where its cells are not at hand.
+    parts
+        The ``table`` of the images of each class in ``train`` and ``test``, and the ``test_share``
+        that is printed beside it.
     rounding
         See `possible_sizes`.
 
@@ -75,7 +75,7 @@ def examine_printed(
     rows = [
         *_sizes(published, tests, rounding),
         *_recalls(recalls or {}, published, tests, rounding),
-        *_tallies(tallies or {}, published, rounding),
+        *(_parts(parts, rounding) if parts else ()),
         *_matrices(matrices or {}, published, tests, rounding),
         *_losses(published, classes),
     ]
@@ -86,6 +86,7 @@ def check_shares(
     published: Mapping[str, Mapping[str, object]],
     recalls: Mapping[str, Mapping[str, object]],
     matrices: Mapping[str, Mapping],
+    parts: Mapping | None = None,
 ) -> None:
     """Check that whatever `examine_printed` takes for a share is one.
 
@@ -103,6 +104,8 @@ def check_shares(
         for variant, values in recalls.items()
         for name, value in values.items()
     }
+    if parts:
+        printed["printed.parts.test_share"] = [parts["test_share"]]
     cells = {
         f"printed.matrices.{variant}.{name}": [c for line in table for c in line if c is not None]
         for variant, matrix in matrices.items()
@@ -237,18 +240,18 @@ def _mean_recall(
     )
 
 
-def _tallies(tallies: Mapping, published: Mapping, rounding: Rounding) -> Iterator[dict]:
-    for variant, tally in tallies.items():
-        share = Fraction(tally["correct"], tally["images"])
-        printed = published[variant]["accuracy"]
-        yield _row(
-            f"accuracy, {variant}",
-            _shares_text(printed),
-            tally["table"],
-            _any_printed(printed, (share, share), rounding),
-            f"The counts behind the table, found by hand, have {tally['correct']:,} right answers "
-            f"of {tally['images']:,}: {per_cent(share, 1)}.",
-        )
+def _parts(parts: Mapping, rounding: Rounding) -> Iterator[dict]:
+    """Hold the share of tested images against the counts of a printed table."""
+    train, test = (sum(parts[part].values()) for part in ("train", "test"))
+    share = Fraction(test, train + test)
+    printed = PrintedShare.read(parts["test_share"])
+    yield _row(
+        "share of tested images",
+        str(printed),
+        parts["table"],
+        printed.includes(share, share, rounding),
+        f"The table's counts are {test:,} of {train + test:,}: {per_cent(share)}.",
+    )
 
 
 def _matrices(
