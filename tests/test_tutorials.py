@@ -17,7 +17,8 @@ PLACE = re.compile(r"`((?:data|cells-results)/[\w/]+\.html)`")
 def project(tmp_path_factory):
     """Copy what a command needs, where a command of the environment ``test`` writes to ``data``."""
     copy = tmp_path_factory.mktemp("tutorial")
-    shutil.copy(PROJECT / "pyproject.toml", copy)
+    for name in ("pyproject.toml", ".telemetry"):
+        shutil.copy(PROJECT / name, copy)
     shutil.copytree(PROJECT / "conf", copy / "conf", ignore=shutil.ignore_patterns("local"))
     (copy / "conf/test/globals.yml").unlink()
     shutil.copytree(PROJECT / "src", copy / "src", ignore=shutil.ignore_patterns("__pycache__"))
