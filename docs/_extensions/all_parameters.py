@@ -1,5 +1,6 @@
 """The directive ``all-parameters``: every parameter, from the models that check them."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from types import UnionType
@@ -22,7 +23,8 @@ from wbc_pipeline.pipelines.papers import PAPERS
 
 CONFIGURATION = Path(__file__).parents[2] / "conf" / "base"
 SIGNS = {"gt": ">", "ge": "≥", "lt": "<", "le": "≤", "min_length": "at least"}
-LONGEST_DEFAULT = 60  # characters; a longer one stands in the YAML
+LONGEST_DEFAULT = 32  # characters; a longer one stands in the YAML
+INNERMOST = re.compile(r"\$\{(\w+):([^${}]*)\}")
 ABSENT = "–"
 PLAIN = {
     str: "text",
@@ -57,10 +59,21 @@ class AllParameters(SphinxDirective):
 
 
 def read_defaults() -> dict[str, Any]:
-    """Read what ``conf/base`` says, without filling in what another place of YAML gives."""
+    """Read what ``conf/base`` says where neither the command nor the environment says more."""
+    shared = yaml.safe_load((CONFIGURATION / "globals.yml").read_text())
+
+    def fill_in(found: re.Match) -> str:
+        kind, said = found.groups()
+        if kind == "globals":
+            return str(shared[said])
+        return said if kind == "path" else said.partition(",")[2]  # what stands for nothing said
+
     found = {}
     for file in sorted(CONFIGURATION.glob("parameters*.yml")):
-        found |= yaml.safe_load(file.read_text()) or {}
+        text = file.read_text()
+        while INNERMOST.search(text):
+            text = INNERMOST.sub(fill_in, text)
+        found |= yaml.safe_load(text) or {}
     return found
 
 
@@ -171,6 +184,8 @@ def _limits(metadata: list) -> Iterator[str]:
 
 def _name(annotation: Any) -> str:
     """Write a type as a reader of YAML would."""
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _name(annotation.model_fields["root"].annotation)
     if annotation in PLAIN:
         return PLAIN[annotation]
     origin, inside = get_origin(annotation), get_args(annotation)
