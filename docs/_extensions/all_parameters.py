@@ -185,7 +185,7 @@ def _limits(metadata: list) -> Iterator[str]:
 def _name(annotation: Any) -> str:
     """Write a type as a reader of YAML would."""
     if isinstance(annotation, type) and issubclass(annotation, RootModel):
-        return _name(annotation.model_fields["root"].annotation)
+        annotation = annotation.model_fields["root"].annotation
     if annotation in PLAIN:
         return PLAIN[annotation]
     origin, inside = get_origin(annotation), get_args(annotation)

@@ -130,11 +130,11 @@ def count_verdicts(verdicts: pd.DataFrame) -> str:
     """Say in a sentence how the papers were judged.
 
     >>> count_verdicts(pd.DataFrame({"paper": ["a", "b"], "verdict": ["survives", "not reached"]}))
-    'The best printed number of each paper: a survives, b not reached.'
+    'The best printed number of each paper — a: survives, b: not reached.'
     """
     judged = zip(verdicts["paper"], verdicts["verdict"], strict=True)
-    each = ", ".join(f"{paper} {verdict}" for paper, verdict in judged)
-    return f"The best printed number of each paper: {each}." if each else "No paper was judged."
+    each = ", ".join(f"{paper}: {verdict}" for paper, verdict in judged)
+    return f"The best printed number of each paper — {each}." if each else "No paper was judged."
 
 
 def headline_rows(beside: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
