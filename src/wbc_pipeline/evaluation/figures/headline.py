@@ -21,7 +21,7 @@ from wbc_pipeline.evaluation.figures.style import (
 from wbc_pipeline.evaluation.scores.comparison import published_values
 from wbc_pipeline.evaluation.scores.entries import metric_label
 
-ROW = 0.62  # inches
+ROW = 0.5  # inches
 LONGEST_NAME = 34  # characters
 KINDS = ("reproduced", "leak_free")
 # A leak-free score is filled, as in the other figures.

@@ -23,7 +23,7 @@ ALWAYS = ("accuracy", "macro_f1")
 # Papers differ by a few hundredths: a wider interval holds what is far worse than a printed number
 # as well, and reaching this number says nothing for it.
 WIDEST_INTERVAL = 0.1
-MOST_VARIANTS = 12  # of a headline
+MOST_VARIANTS = 8  # of a headline
 BESIDE = [
     *("paper", "variant", "metric", "published", "published_on"),
     *(f"reproduced{end}" for end in ("", "_low", "_high", "_sd")),
@@ -150,8 +150,9 @@ def headline_rows(beside: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Of several papers the row that each is judged by. Of a single one all variants whose number
-        of that metric is printed; where none is, accuracy of the `MOST_VARIANTS` first.
+        Of several papers the row that each is judged by. Of a single one also those of other
+        variants whose number of that metric is printed, `MOST_VARIANTS` at most; where none is, the
+        accuracy of the first ones.
     """
     judged = verdicts.dropna(subset=["variant", "metric"])
     if len(verdicts) > 1:
@@ -159,8 +160,10 @@ def headline_rows(beside: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
         return judged[keys].merge(beside, on=keys)
     if judged.empty:
         return beside[beside["metric"] == ALWAYS[0]].head(MOST_VARIANTS)
-    (metric,) = judged["metric"]
-    return beside[(beside["metric"] == metric) & (beside["published"] != "")].head(MOST_VARIANTS)
+    (variant,), (metric,) = judged["variant"], judged["metric"]
+    printed = beside[(beside["metric"] == metric) & (beside["published"] != "")]
+    is_other = printed["variant"] != variant
+    return printed.loc[is_other.sort_values(kind="stable").index].head(MOST_VARIANTS)
 
 
 def _headline(table: pd.DataFrame) -> dict | None:

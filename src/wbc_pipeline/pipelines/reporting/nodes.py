@@ -362,7 +362,7 @@ def write_report(
             "metrics": metrics,
             **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
             "confusion": own.pop("confusion"),
-            **own,
+            **{item: shown for item, shown in own.items() if not getattr(shown, "empty", False)},
             "runs": describe(runs, "Trainings", "The trainings behind the scores."),
         },
         notes=[
