@@ -96,7 +96,12 @@ def plotly_scores(
         template="plotly_white",
         title=full_title(f"Test {label}", dataset),
         xaxis_title=label,
-        yaxis={"autorange": "reversed", "categoryarray": [*colours], "automargin": True},
+        yaxis={
+            "autorange": "reversed",
+            "categoryarray": [*colours],
+            "automargin": True,
+            "ticklabelstandoff": 8,
+        },
         legend_title="protocol",
         scattermode="group",
         height=min(1200, 200 + max(32 * len(colours), 14 * rows)),
