@@ -187,6 +187,8 @@ def test_a_long_table_is_folded_and_opens_for_print():
     page = _report(items={"by_source": pd.DataFrame({"cell": range(13)})})
     assert "<summary>Show all 13 rows</summary>" in page and "beforeprint" in page
     assert "<details>" not in _report()
+    opening = Opening(items={"findings": pd.DataFrame({"cell": range(13)})})
+    assert "<details>" not in _report(opening=opening)  # what a reader sees first is open
 
 
 def test_shares_are_shaded():

@@ -88,7 +88,7 @@ def render_report(
         undefined=StrictUndefined,
     )
     opening = opening or Opening()
-    first = [_show(name, item, rows) for name, item in opening.items.items()]
+    first = [_show(name, item, rows) | {"folded": False} for name, item in opening.items.items()]
     sections = _sections(
         [_show(name, item, rows) for name, item in items.items()],
         opened={item["heading"] for item in first},
