@@ -81,7 +81,12 @@ def summarise_cells(differential: pd.DataFrame, *, files: int) -> str:
     each = ", ".join(
         f"{count:,} {name}" for name, count in zip(found["class"], found["cells"], strict=True)
     )
-    return f"{differential['cells'].sum():,} cells in {files:,} files" + f": {each}." * bool(each)
+    said = [_count(differential["cells"].sum(), "cell"), "in", _count(files, "file")]
+    return " ".join(said) + (f": {each}." if each else ".")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 @described(
