@@ -13,6 +13,7 @@ copyright = f"2026, {author}"
 release = __version__
 
 extensions = [
+    "all_parameters",
     "myst_parser",
     "numpydoc",
     "results_run",

@@ -50,7 +50,7 @@ def run(**options: Any) -> dict[str, Any]:
     """Run pipelines as Kedro does."""
     _check_runner(options["runner"])
     click.echo("Importing packages and checking parameters …", err=True)
-    logging.getLogger("kedro.runner.sequential_runner").addFilter(_is_no_advice)
+    logging.getLogger("kedro.runner.sequential_runner").addFilter(_RunnerLines())
     try:
         return kedro_run.callback(**_without_deprecated(options))
     except click.ClickException:
@@ -83,9 +83,24 @@ def _check_runner(name: str | None) -> None:
         )
 
 
-def _is_no_advice(record: logging.LogRecord) -> bool:
-    # Kedro names nodes to resume from; here the same command makes only what is missing.
-    return record.funcName != "_suggest_resume_scenario"
+class _RunnerLines(logging.Filter):
+    """One line a node, with how many there are, in place of two; and no advice on flags."""
+
+    def __init__(self):
+        super().__init__()
+        self._node = ""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        message = str(record.msg)
+        # Kedro names nodes to resume from; here the same command makes only what is missing.
+        if record.funcName == "_suggest_resume_scenario" or message.startswith("Using sync"):
+            return False
+        if message.startswith("Completed node"):
+            (self._node,) = record.args
+            return False
+        if message.startswith("Completed %d out of %d"):
+            record.msg, record.args = "%d/%d %s", (*record.args, self._node)
+        return True
 
 
 def _explain_selection(error: Exception, options: dict[str, Any]) -> str | None:

@@ -12,6 +12,7 @@ from kedro.pipeline.node import Node
 from wbc_pipeline.datasets.results import (
     ResultsDataset,
     all_results,
+    describe_seconds,
     interrupted_folders,
     result_of_working_folder,
 )
@@ -55,8 +56,8 @@ class Plan:
             cost = "time and disk unknown: none was made before"
             if dataset in self.seconds:
                 cost = (
-                    f"about {_duration(self.seconds[dataset])}, {self.megabytes[dataset]:.1f} MB, "
-                    "judging by earlier ones"
+                    f"about {describe_seconds(self.seconds[dataset])}, "
+                    f"{self.megabytes[dataset]:.1f} MB, judging by earlier ones"
                 )
             lines.append(f"{dataset}: {len(names)} would be made ({cost})")
             lines += [f"  {name or 'result'}: {why}" for name, why in names.items()]
@@ -162,7 +163,3 @@ def folder_bytes(folder: Path) -> int:
 
 def _mean(values: list[float]) -> float:
     return sum(values) / len(values)
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"

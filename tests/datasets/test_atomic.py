@@ -17,7 +17,8 @@ from wbc_pipeline.datasets.atomic import (
 )
 from wbc_pipeline.errors import explain
 from wbc_pipeline.evaluation.report.described import caption_of, describe, heading_of
-from wbc_pipeline.evaluation.report.page import Picture
+from wbc_pipeline.evaluation.report.explorer import Explorer
+from wbc_pipeline.evaluation.report.pictures import Picture
 
 
 def test_a_table_is_saved_under_its_name_alone(tmp_path):
@@ -156,3 +157,12 @@ def test_a_failed_write_says_where(tmp_path, monkeypatch):
     with pytest.raises(DatasetError) as raised:
         dataset.save(pd.DataFrame({"accuracy": [1.0]}))
     assert explain(raised.value).startswith(f"{tmp_path}/metrics.csv: there is no space left")
+
+
+def test_what_a_page_explores_is_kept_as_json_and_goes_with_the_command_that_lacks_it(tmp_path):
+    items = {"confusion": Explorer({"classes": ["a"]}, "Confusion", "Click.")}
+    ReportItemsDataset(filepath=str(tmp_path), group="explored").save(items)
+    assert json.loads((tmp_path / "confusion.json").read_text()) == {"classes": ["a"]}
+    assert ReportItemsDataset(filepath=str(tmp_path), group="explored").load() == items
+    ReportItemsDataset(filepath=str(tmp_path), group="explored").save({})
+    assert not (tmp_path / "confusion.json").exists()

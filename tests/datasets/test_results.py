@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from filelock import FileLock
@@ -65,8 +66,36 @@ def test_why_something_is_made_is_said(tmp_path, caplog):
     run_task(tmp_path, "run", task("old", alpha=0.5))
     run_task(tmp_path, "run", task("new", alpha=0.6))
     run_task(tmp_path, "run", task("newer", alpha=0.6, code="2"))
-    reasons = [record.getMessage().partition(" (")[2] for record in caplog.records]
-    assert reasons == ["new)", "alpha 0.5 → 0.6)", "code of file.py)"]
+    reasons = [record.getMessage() for record in caplog.records]  # none for what is new
+    assert reasons == ["run is made anew: alpha 0.5 → 0.6", "run is made anew: code of file.py"]
+
+
+def test_a_training_has_one_line_and_the_path_is_said_once(tmp_path, caplog):
+    caplog.set_level("INFO")
+    runs = [{"variant": "normal", "protocol": "source", "seed": seed, "fold": 0} for seed in (0, 1)]
+    trainings = {
+        f"normal/source-{run['seed']}": replace(
+            task("weights", **run), finding=lambda folder: "validation accuracy 0.62"
+        )
+        for run in runs
+    }
+    for _ in range(2):  # nothing is said of what is there
+        ResultsDataset(filepath=str(tmp_path)).save(trainings)
+    first, *lines = [record.getMessage() for record in caplog.records]
+    assert first == f"2 of 2 results to make below {tmp_path}"
+    for seed, line in enumerate(lines):
+        words = line.split(" · ")
+        assert words[:3] == ["normal", "source", f"seed {seed}"] and words[3].endswith(" s")
+        assert words[4:] == ["validation accuracy 0.62"]
+    assert len(lines) == 2
+
+
+def test_other_results_have_a_line_together(tmp_path, caplog):
+    caplog.set_level("INFO")
+    ResultsDataset(filepath=str(tmp_path)).save({name: task(name, name=name) for name in "abc"})
+    lines = [record.getMessage() for record in caplog.records]
+    assert lines[0] == f"3 of 3 results to make below {tmp_path}"
+    assert len(lines) == 2 and lines[1].startswith("3 made in ")
 
 
 def test_changed_code_can_be_left_out_of_account(tmp_path):

@@ -100,7 +100,7 @@ def test_a_variant_and_an_ensemble_of_yaml_are_trained_predicted_reported_and_tr
     experiment = client.get_experiment_by_name("blend")
     found = client.search_runs([experiment.experiment_id])
     assert sorted(run.data.tags["variant"] for run in found) == sorted(everything)
-    assert all("test_accuracy" in run.data.metrics for run in found)
+    assert all("test/accuracy" in run.data.metrics for run in found)
 
 
 def test_a_toy_paper_is_one_folder_one_file_of_parameters_and_an_entry_of_papers(conf, tmp_path):

@@ -252,8 +252,9 @@ def test_the_page_says_that_a_network_has_no_map_for_grad_cam(tmp_path, monkeypa
             cells=pd.read_parquet(folder / "cells.parquet"),
             unreadable=pd.read_parquet(folder / "unreadable.parquet"),
             options=options,
-            items={},
+            items={"differential": pd.DataFrame({"class": ["a", "b"], "cells": [1, 0]})},
         )
+        assert "not for clinical use</b>1 cell in 1 file: 1 a." in told[name]
     assert "Overlays show no Grad-CAM: normal_cnn has no map" in told["none"]
     assert "show no Grad-CAM" not in told["map"]
 

@@ -1,10 +1,12 @@
 from itertools import product
+from pathlib import Path
 
 import mlflow
 import numpy as np
 import pandas as pd
 import pytest
 from kept_results import result_of, variants_of
+from mlflow.utils.file_utils import local_file_uri_to_path
 
 VARIANTS = variants_of("blend")
 
@@ -27,8 +29,10 @@ def test_one_flat_run_for_each_variant_protocol_and_seed(runs):
 def test_runs_have_curves_scores_and_where_they_come_from(runs):
     client, found = runs
     run = next(run for run in found if run.data.tags["variant"] == "blend")
-    assert [point.step for point in client.get_metric_history(run.info.run_id, "val_loss")] == [0]
-    assert {"test_accuracy", "test_log_loss", "alpha", "training_seconds"} <= set(run.data.metrics)
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "val/loss")] == [0]
+    assert {"test/accuracy", "test/log_loss", "path/alpha", "cost/training_seconds"} <= set(
+        run.data.metrics
+    )
     assert {"key", "data_digest", "command", "dataset", "hardware"} <= set(run.data.tags)
 
 
@@ -38,7 +42,7 @@ def test_test_scores_are_those_of_the_report(runs, blended):
     scores = metrics.set_index(["variant", "protocol"])["accuracy"]
     for run in found:
         expected = scores[run.data.tags["variant"], run.data.tags["protocol"]]
-        assert run.data.metrics["test_accuracy"] == pytest.approx(expected)
+        assert run.data.metrics["test/accuracy"] == pytest.approx(expected)
 
 
 def test_what_was_trained_while_nothing_tracked_is_entered_by_the_next_command(
@@ -52,7 +56,7 @@ def test_what_was_trained_while_nothing_tracked_is_entered_by_the_next_command(
     found = client.search_runs([experiment.experiment_id])
     assert len(found) == len(VARIANTS) * 2
     for run in found:
-        assert {"val_loss", "test_accuracy", "training_seconds"} <= set(run.data.metrics)
+        assert {"val/loss", "test/accuracy", "cost/training_seconds"} <= set(run.data.metrics)
         assert run.data.params["stages.main.epochs"] == "1"
 
 
@@ -85,3 +89,13 @@ def test_a_moved_data_folder_keeps_its_models_and_leaves_the_old_place_alone(
         assert len(model.predict(np.zeros((1, 32, 32, 3), np.uint8))) == 1
         figure = mlflow.artifacts.list_artifacts(f"runs:/{run.info.run_id}/figures")
         assert [each.path for each in figure] == ["figures/run.png"]
+
+
+def test_the_report_is_an_artifact_of_the_commands_run_among_the_reports(runs, blended):
+    client, _ = runs
+    experiment = client.get_experiment_by_name("reports")
+    (run,) = client.search_runs([experiment.experiment_id])
+    folder = Path(local_file_uri_to_path(run.info.artifact_uri))
+    report = blended / "08_reporting/demo/blend/report.html"
+    assert (folder / "blend/report.html").read_text() == report.read_text()
+    assert "experiment blend, filter tags.dataset = &#39;demo&#39;" in report.read_text()

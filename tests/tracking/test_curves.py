@@ -44,9 +44,9 @@ def test_curves_have_a_point_per_epoch_and_the_run_stays_open(tracker, key):
         fit(tracked.logger)
         client = mlflow.MlflowClient(tracker.uri)
         run = client.get_run(tracked.logger.run_id)
-        history = client.get_metric_history(run.info.run_id, "train_loss")
+        history = client.get_metric_history(run.info.run_id, "train/loss")
         assert [point.step for point in history] == [0, 1]
-        assert "alpha" not in run.data.metrics  # follows in one batch
+        assert "path/alpha" not in run.data.metrics  # follows in one batch
         assert run.info.status == "RUNNING"
     assert mlflow.get_tracking_uri() == before
 

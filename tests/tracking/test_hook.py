@@ -22,7 +22,7 @@ def hook(tmp_path, monkeypatch, empty_database):
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     hook = TrackingHook()
     options = {"enabled": True, "uri": f"sqlite:///{tmp_path}/mlflow.db"}
-    parameters = {"tracking": options, "data": str(tmp_path)}
+    parameters = {"tracking": options, "data": str(tmp_path), "dataset": "demo"}
     hook.after_context_created(SimpleNamespace(config_loader={"parameters": parameters}))
     yield hook
     hook.after_pipeline_run()
@@ -53,3 +53,21 @@ def test_kept_trainings_are_entered_when_they_are_loaded_detectors_too(
     assert run.outputs.model_outputs
     hook.after_dataset_loaded("blend.predictions", {"normal/source-0": classifier})
     assert len(runs("blend")) == 1
+
+
+def test_all_reports_of_a_command_are_artifacts_of_one_run(hook):
+    hook.before_pipeline_run({"run_id": "now"}, Nodes("reporting"))
+    for name in ("blend", "audit"):
+        hook.after_dataset_saved(f"{name}.report.report", f"<h1>{name}</h1>")
+    (run,) = runs("reports")
+    assert run.info.status == "FINISHED"
+    assert run.data.tags["kedro_run"] == "now" and run.data.tags["dataset"] == "demo"
+    client = mlflow.MlflowClient(current_tracker.get().uri)
+    for name in ("blend", "audit"):
+        (page,) = client.list_artifacts(run.info.run_id, name)
+        assert page.path == f"{name}/report.html" and page.file_size > 0
+        assert f"experiment `{name}`, filter `tags.dataset" in run.data.tags["mlflow.note.content"]
+    hook.after_pipeline_run()
+    hook.before_pipeline_run({"run_id": "later"}, Nodes("reporting"))
+    hook.after_dataset_saved("blend.report.report", "<h1>blend</h1>")
+    assert len(runs("reports")) == 2

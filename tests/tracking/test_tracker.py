@@ -100,9 +100,9 @@ def test_a_run_whose_model_cannot_be_logged_ends_and_is_completed_later(
     tracker.enter(result, example)
     run = only_run(tracker, key)
     assert len(run.outputs.model_outputs) == 1
-    assert run.data.metrics["training_seconds"] == 3
-    assert curve(tracker, key, "train_loss") == [(0, 2.0), (1, 1.0)]
-    assert curve(tracker, key, "alpha") == [(1, 0.5), (2, 0.6)]  # logged once
+    assert run.data.metrics["cost/training_seconds"] == 3
+    assert curve(tracker, key, "train/loss") == [(0, 2.0), (1, 1.0)]
+    assert curve(tracker, key, "path/alpha") == [(1, 0.5), (2, 0.6)]  # logged once
 
 
 def test_a_resumed_training_gets_the_epochs_of_before_and_no_point_twice(
@@ -112,9 +112,9 @@ def test_a_resumed_training_gets_the_epochs_of_before_and_no_point_twice(
     with track_run(key) as tracked:
         tracked.logger.log_metrics({"train_loss": 1.0, "epoch": 1.0}, step=7)
         tracked.log_result(result.folder)
-    assert curve(tracker, key, "train_loss") == [(0, 2.0), (1, 1.0)]
-    assert curve(tracker, key, "val_loss") == [(0, 2.0), (1, 1.0)]
-    assert only_run(tracker, key).data.metrics["train_loss"] == 1.0  # of the last epoch
+    assert curve(tracker, key, "train/loss") == [(0, 2.0), (1, 1.0)]
+    assert curve(tracker, key, "val/loss") == [(0, 2.0), (1, 1.0)]
+    assert only_run(tracker, key).data.metrics["train/loss"] == 1.0  # of the last epoch
 
 
 def test_a_run_says_what_each_stage_has_unfrozen_and_at_which_rate(tracker, key, write_result):
@@ -129,9 +129,9 @@ def test_a_run_says_what_each_stage_has_unfrozen_and_at_which_rate(tracker, key,
     history.to_parquet(result.folder / "history.parquet")
     with track_run(key) as tracked:
         tracked.log_result(result.folder)
-    assert curve(tracker, key, "stage_number") == [(0, 0), (1, 1)]
-    assert curve(tracker, key, "learning_rate") == [(0, 1e-3), (1, 1e-5)]
-    assert curve(tracker, key, "unfrozen_parameters") == [(0, 12), (1, 3000)]
+    assert curve(tracker, key, "stage/number") == [(0, 0), (1, 1)]
+    assert curve(tracker, key, "stage/learning_rate") == [(0, 1e-3), (1, 1e-5)]
+    assert curve(tracker, key, "stage/unfrozen_parameters") == [(0, 12), (1, 3000)]
     tags = only_run(tracker, key).data.tags
     assert (tags["unfrozen.head"], tags["unfrozen.all"]) == ("classes", "backbone, classes")
 
@@ -158,7 +158,7 @@ def test_a_training_made_while_nothing_tracked_is_entered_once(tracker, key, wri
     tracker.enter(result, example)
     run = only_run(tracker, key)
     assert run.info.status == "FINISHED"
-    assert curve(tracker, key, "train_loss") == [(0, 2.0), (1, 1.0)]
+    assert curve(tracker, key, "train/loss") == [(0, 2.0), (1, 1.0)]
     assert run.data.tags["mlflow.source.git.commit"] == "c0ffee"  # of the training
     assert run.data.tags["result_folder"] in run.data.tags["mlflow.note.content"]
 
@@ -166,7 +166,7 @@ def test_a_training_made_while_nothing_tracked_is_entered_once(tracker, key, wri
 def test_a_detector_is_entered_without_images_and_without_a_model(tracker, key, write_result):
     tracker.enter(write_result(key, network=DETECTOR), None)
     run = only_run(tracker, key)
-    assert run.data.metrics["training_seconds"] == 3
+    assert run.data.metrics["cost/training_seconds"] == 3
     assert not run.outputs.model_outputs
 
 
@@ -186,9 +186,9 @@ def test_test_scores_join_the_run_that_was_trained(tracker, key):
     scores = {"accuracy": 0.75, "accuracy_low": 0.6, "accuracy_high": 0.8, "auc": np.nan}
     tracker.log_scores(key["params"]["paper"], *report_of(key, **scores))
     run = only_run(tracker, key)
-    assert run.data.metrics["test_accuracy"] == 0.75
-    assert "test_auc" not in run.data.metrics  # not a number
-    assert "test_accuracy_low" not in run.data.metrics
+    assert run.data.metrics["test/accuracy"] == 0.75
+    assert "test/auc" not in run.data.metrics  # not a number
+    assert "test/accuracy_low" not in run.data.metrics
     assert "0.750** (interval 0.600 to 0.800)" in run.data.tags["mlflow.note.content"]
     assert "08_reporting/demo" in run.data.tags["mlflow.note.content"]
 
@@ -198,7 +198,7 @@ def test_scores_that_have_not_changed_are_not_logged_again(tracker, key):
         pass
     for accuracy in (0.7, 0.7, 0.8):
         tracker.log_scores(key["params"]["paper"], *report_of(key, accuracy=accuracy))
-    assert curve(tracker, key, "test_accuracy") == [(0, 0.7), (0, 0.8)]
+    assert curve(tracker, key, "test/accuracy") == [(0, 0.7), (0, 0.8)]
 
 
 def test_an_ensemble_has_one_run_however_often_it_is_logged(tracker, request, make_key):
@@ -215,7 +215,7 @@ def test_an_ensemble_has_one_run_however_often_it_is_logged(tracker, request, ma
     assert run.data.params["members"] == "['normal', 'blend']"
     assert run.data.params["combine"] == "weighted"
     assert run.data.params["weights.blend"] == "0.75"
-    assert run.data.metrics["test_accuracy"] == 0.9
+    assert run.data.metrics["test/accuracy"] == 0.9
     assert "ensemble of ['normal', 'blend']" in run.data.tags["mlflow.note.content"]
 
 

@@ -18,6 +18,7 @@ from kedro_datasets.text import TextDataset
 
 from wbc_pipeline.processes import process_rank
 
+SUFFIXES = {"table": ".csv", "figure": ".png", "explorer": ".json"}  # of a report's items
 _log = logging.getLogger(__name__)
 
 
@@ -132,8 +133,9 @@ def _plain(value: Any) -> Any:
 class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
     """Tables and figures of a report by name, with heading and caption, as files of one folder.
 
-    A table becomes ``<name>.csv``, a figure ``<name>.png``, which loads as a `Picture`: a report
-    shows what is on disk. Files of items that an earlier command had, and this one has not, go.
+    A table becomes ``<name>.csv``, a figure ``<name>.png``, which loads as a `Picture`, an
+    `Explorer` ``<name>.json``: a report shows what is on disk. Files of items that an earlier
+    command had, and this one has not, go.
 
     Parameters
     ----------
@@ -159,7 +161,7 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
         saved = {name: self._write(name, item) for name, item in data.items()}
         index = {
             name: {
-                "kind": "table" if isinstance(item, pd.DataFrame) else "figure",
+                "kind": _kind(item),
                 "heading": heading_of(item),
                 "caption": caption_of(item),
             }
@@ -195,14 +197,17 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
             file.unlink(missing_ok=True)
 
     def _file(self, name: str, kind: str) -> Path:
-        return self._folder / f"{name}{'.csv' if kind == 'table' else '.png'}"
+        return self._folder / f"{name}{SUFFIXES[kind]}"
 
     def _write(self, name: str, item: Any) -> Any:
         from wbc_pipeline.evaluation.report.described import caption_of, heading_of
-        from wbc_pipeline.evaluation.report.page import Picture
+        from wbc_pipeline.evaluation.report.pictures import Picture
 
         if isinstance(item, pd.DataFrame):
             self._replace(self._file(name, "table"), item.to_csv(index=False).encode())
+            return item
+        if _kind(item) == "explorer":
+            self._replace(self._file(name, "explorer"), json.dumps(item.content).encode())
             return item
         png = _as_png(item, self._dpi)
         self._replace(self._file(name, "figure"), png)
@@ -210,11 +215,14 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
     def _read(self, name: str, kind: str, heading: str, caption: str) -> Any:
         from wbc_pipeline.evaluation.report.described import describe
-        from wbc_pipeline.evaluation.report.page import Picture
+        from wbc_pipeline.evaluation.report.explorer import Explorer
+        from wbc_pipeline.evaluation.report.pictures import Picture
 
         file = self._file(name, kind)
         if kind == "figure":
             return Picture(file.read_bytes(), heading, caption)
+        if kind == "explorer":
+            return Explorer(json.loads(file.read_text()), heading, caption)
         return describe(pd.read_csv(file), heading, caption)
 
     def _replace(self, target: Path, content: bytes) -> None:
@@ -232,6 +240,14 @@ class ReportItemsDataset(AbstractDataset[dict[str, Any], dict[str, Any]]):
 
     def _describe(self) -> dict:
         return {"filepath": str(self._folder)}
+
+
+def _kind(item: Any) -> str:
+    from wbc_pipeline.evaluation.report.explorer import Explorer
+
+    if isinstance(item, pd.DataFrame):
+        return "table"
+    return "explorer" if isinstance(item, Explorer) else "figure"
 
 
 def _as_png(figure: Any, dpi: int) -> bytes:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 KEY_FILE = "key.json"
 PROVENANCE_FILE = "provenance.json"
+NEW = "new"  # why a result is made that has no earlier one of its name
 LATEST_FILE = "latest.json"  # which results the last command asked for, for those that begin later
 _POLL_SECONDS = 0.2
 _FULL = 65536  # bytes: on a disk with less room, nothing can be written
@@ -54,6 +55,9 @@ class Task:
         Whether ``compute`` goes on from what an interrupted one of the same key left in its folder.
     instead
         Key of a result that is taken where it is there, as it is better than what can be made here.
+    finding
+        Says in a few words what came of it, from its folder; the log has a line for each such task,
+        and one for all others of a step together.
     """
 
     key: Key
@@ -61,6 +65,7 @@ class Task:
     collective: bool = False
     resumes: bool = False
     instead: Key | None = None
+    finding: Callable[[Path], str] | None = None
 
 
 @dataclass(frozen=True)
@@ -149,9 +154,44 @@ def explain_task(parent: Path, name: str, key: Key) -> str:
     """Say why a result that is not there has to be made."""
     siblings = _siblings(result_folder(parent, name, key), name)
     if not siblings:
-        return "new"
+        return NEW
     reasons = explain_change(siblings[0].key, key.as_dict())
     return "; ".join(reasons[:5]) + (f" and {len(reasons) - 5} more" if len(reasons) > 5 else "")
+
+
+def describe_key(name: str, key: Key) -> str:
+    """Name a result for a person: the variant, protocol and seed of a training, else its name.
+
+    >>> run = {"variant": "normal", "protocol": "domain", "seed": 0, "fold": 2}
+    >>> describe_key("normal/domain-0-2", Key(run))
+    'normal · domain · seed 0 · fold 2'
+    """
+    run = key.params
+    if not {"variant", "protocol", "seed"} <= run.keys():
+        return name.replace("/", " · ") or "result"
+    fold = [f"fold {run['fold']}"] if run.get("fold") else []
+    return " · ".join([run["variant"], run["protocol"], f"seed {run['seed']}", *fold])
+
+
+def describe_seconds(seconds: float) -> str:
+    """Write a duration for a person.
+
+    >>> describe_seconds(0.4), describe_seconds(12.3), describe_seconds(200), describe_seconds(7320)
+    ('0.4 s', '12 s', '3 min 20 s', '2 h 2 min')
+    """
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _log_finding(name: str, task: Task, result: Result) -> None:
+    if task.finding is None:
+        return
+    took = describe_seconds(result.provenance["seconds"])
+    _log.info("%s · %s · %s", describe_key(name, task.key), took, task.finding(result.folder))
 
 
 def run_task(parent: Path, name: str, task: Task) -> Result:
@@ -171,8 +211,11 @@ def run_task(parent: Path, name: str, task: Task) -> Result:
     lock = folder.with_name(f".{folder.name}.lock")
     with _waiting_lock(lock, folder):
         if not (folder / KEY_FILE).is_file():  # else another command was faster
-            _log.info("Making %s (%s)", folder, explain_task(parent, name, task.key))
+            reason = explain_task(parent, name, task.key)
+            if reason != NEW:
+                _log.info("%s is made anew: %s", describe_key(name, task.key), reason)
             _make(folder, task)
+            _log_finding(name, task, Result(folder))
         lock.unlink(missing_ok=True)
     return Result(folder)
 
@@ -269,11 +312,13 @@ class ResultsDataset(AbstractDataset[dict[str, Task], dict[str, Result]]):
 
     def save(self, data: dict[str, Task]) -> None:
         """Run the tasks whose results are not there, in order."""
-        asked = {}
-        for number, (name, task) in enumerate(data.items(), start=1):
-            asked[name] = run_task(self.folder, name, task)
-            _log.debug("%s: %d of %d, %s", self.folder, number, len(data), name)
-        self.ask_for(asked)
+        missing = [name for name, task in data.items() if not find_result(self.folder, name, task)]
+        if missing and process_rank() == 0:
+            _log.info("%d of %d results to make below %s", len(missing), len(data), self.folder)
+        start = time.perf_counter()
+        self.ask_for({name: run_task(self.folder, name, task) for name, task in data.items()})
+        if missing and process_rank() == 0 and data[missing[0]].finding is None:
+            _log.info("%d made in %s", len(missing), describe_seconds(time.perf_counter() - start))
 
     def missing(self, data: dict[str, Task]) -> dict[str, str]:
         """Give the names of tasks that would have to be run, and why."""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from wbc_pipeline.tracking.tracker import TrackedRun, Tracker
 
+REPORTS = "reports"  # the experiment that has the reports of each command
 current_tracker: "ContextVar[Tracker | None]" = ContextVar("current_tracker", default=None)
 
 

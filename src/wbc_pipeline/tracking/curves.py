@@ -7,7 +7,7 @@ from typing import Any
 import mlflow
 from lightning.pytorch.loggers import MLFlowLogger
 
-from wbc_pipeline.tracking.tracker import CURVES
+from wbc_pipeline.tracking.metric_names import curve_name
 
 _log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ _log = logging.getLogger(__name__)
 class CurveLogger(MLFlowLogger):
     """Lightning's logger for a run that the tracker has begun, and which can stop no training.
 
-    Logs what stands once an epoch (see `CURVES`), with the epoch as its step; scalars of single
+    Logs what stands once an epoch (see `curve_name`), with the epoch as its step; scalars of single
     steps follow in one batch after training. The tracker logs parameters and ends the run.
 
     Parameters
@@ -41,7 +41,7 @@ class CurveLogger(MLFlowLogger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Log the epoch's metrics; after a failure warn once, and log no more."""
-        curves = {name: value for name, value in metrics.items() if name.startswith(CURVES)}
+        curves = {curve_name(name): value for name, value in metrics.items() if curve_name(name)}
         if self.is_broken or not curves:
             return
         try:

@@ -13,6 +13,7 @@ from wbc_pipeline.tracking.settings import MLFLOW_SETTINGS, store_uri
 
 TRAININGS = (".trainings", ".detectors")  # how the names of datasets of kept trainings end
 CHAMPION = "compare.champion"  # files of a card
+REPORT = ".report.report"  # and that of pages
 CONFIDENCES = ".confidences"  # and that of what is fitted beside them
 
 
@@ -37,6 +38,7 @@ class TrackingHook:
         """Remember the tracking parameters."""
         parameters = context.config_loader["parameters"]
         self._options = parameters["tracking"]
+        self._dataset = parameters["dataset"]
         self._reports = Path(parameters["data"]) / "08_reporting"
 
     @hook_impl
@@ -60,13 +62,17 @@ class TrackingHook:
 
     @hook_impl
     def after_dataset_saved(self, dataset_name: str, data: Any) -> None:
-        """Log a report's scores and figures to the trainings that they come from."""
+        """Log a report, and its scores and figures to the trainings that they come from."""
         tracker = current_tracker.get()
         if tracker is None:
             return
         if dataset_name == CHAMPION:
             if data:
                 tracker.crown(data["champion.json"])
+            return
+        if dataset_name.endswith(REPORT):
+            name = dataset_name.removesuffix(REPORT)
+            tracker.log_report(name, data, dataset=self._dataset)
             return
         paper, _, name = dataset_name.partition(".")
         table = name.removeprefix("report.")

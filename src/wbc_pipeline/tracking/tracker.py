@@ -33,9 +33,11 @@ from wbc_pipeline.datasets.results import Result
 from wbc_pipeline.keys import digest, flatten, run_name
 from wbc_pipeline.models import DESCRIPTION_FILE
 from wbc_pipeline.provenance import provenance
+from wbc_pipeline.tracking import REPORTS
 from wbc_pipeline.tracking.dead_runs import close_dead_runs, process_tags
 from wbc_pipeline.tracking.description import describe_run
 from wbc_pipeline.tracking.file_store import MIGRATION, advise_migration
+from wbc_pipeline.tracking.metric_names import SUMMARY, curve_name, path_name, score_name
 from wbc_pipeline.tracking.moved_store import follow_moved_store
 
 if TYPE_CHECKING:
@@ -46,9 +48,6 @@ METRICS_AT_ONCE, PARAMETERS_AT_ONCE = 1000, 100
 LONGEST_TAG = 5000
 IDENTITY = ("paper", "variant", "protocol", "seed", "fold", "dataset")
 RUN_KEYS = ["variant", "protocol", "seed"]
-# How the names of curves begin: losses and metrics, and what a stage trains at which rate.
-CURVES = ("train_", "val_", "learning_rate", "stage_number", "unfrozen_parameters")
-SUMMARY_METRICS = ("epochs", "best_epoch", "training_seconds", "seconds_per_epoch", "parameters")
 SUMMARY_TAGS = ("precision", "channels_last", "device", "hardware", "shared_stages")
 CONFIDENCE = "confidence"  # tag: digest of what was fitted beside the training
 COMPLETE = "is_complete"  # tag of a run that has all that its training left behind
@@ -116,6 +115,8 @@ class Tracker:
         self._reports = reports
         self._experiments: dict[str, str] = {}
         self._ensembles: dict[tuple, list[str]] = defaultdict(list)  # keys, by paper and RUN_KEYS
+        self._reported: Run | None = None  # the command's run among the reports
+        self._pages: list[str] = []  # where its artifacts' runs are, a line each
         self._client = self._connect()
 
     @contextmanager
@@ -148,8 +149,8 @@ class Tracker:
         summary = _read_json(folder / "summary.json")
         now = _milliseconds()
         numbers = [
-            Metric(name, float(summary[name]), now, 0)
-            for name in SUMMARY_METRICS
+            Metric(tracked, float(summary[name]), now, 0)
+            for name, tracked in SUMMARY.items()
             if summary.get(name) is not None
         ]
         self._log_missing_points(run_id, numbers + _curve_points(folder))
@@ -241,7 +242,7 @@ class Tracker:
                 run = self._find(paper, key)
                 if run is None:
                     continue
-                scores = {f"test_{name}": row[name] for name in names if name in row}
+                scores = {score_name(name): row[name] for name in names if name in row}
                 now, known = _milliseconds(), run.data.metrics
                 self._log_points(
                     run.info.run_id,
@@ -296,6 +297,34 @@ class Tracker:
             with TemporaryDirectory() as folder:
                 copy = shutil.copy(self._reports / place, Path(folder, "run.png"))
                 self._client.log_artifact(run.info.run_id, copy, "figures")
+
+    @_never_fails
+    def log_report(self, name: str, page: str, *, dataset: str) -> None:
+        """Keep a report as an artifact of the command's one run in the experiment of reports.
+
+        Parameters
+        ----------
+        name
+            Of the paper or pipeline, which is its folder there.
+        page
+            HTML.
+        dataset
+            That it is of.
+        """
+        if self._reported is None:
+            self._reported = self._client.create_run(
+                self._experiment(REPORTS),
+                run_name=f"{dataset} {name}",
+                tags={**self._tags, **_source_tags(provenance()), "dataset": dataset},
+            )
+            self._client.set_terminated(self._reported.info.run_id)
+        run_id = self._reported.info.run_id
+        self._client.log_text(run_id, page, f"{name}/report.html")
+        self._pages.append(
+            f"- artifact `{name}/report.html`; its runs: experiment `{name}`, filter "
+            f"`tags.dataset = '{dataset}'`"
+        )
+        self._set_tags(run_id, {MLFLOW_RUN_NOTE: "\n".join(["Reports:", "", *self._pages])})
 
     @_never_fails
     def _connect(self) -> mlflow.MlflowClient | None:
@@ -505,9 +534,10 @@ def _unfrozen_tags(folder: Path) -> dict[str, str]:
 def _curve_points(folder: Path) -> list[Metric]:
     """Read what `CurveLogger` logs, with the epoch as step, and the scalars of single steps."""
     history = pd.read_parquet(folder / "history.parquet").set_index("epoch")
-    names = [name for name in history.columns if name.startswith(CURVES)]
-    curves = history[names].melt(var_name="name", ignore_index=False)
+    names = {name: curve_name(name) for name in history if curve_name(name)}
+    curves = history[[*names]].rename(columns=names).melt(var_name="name", ignore_index=False)
     paths = pd.read_parquet(folder / "paths.parquet")
+    paths["name"] = paths["name"].map(path_name)
     return _points(curves.reset_index(names="step")) + _points(paths)
 
 

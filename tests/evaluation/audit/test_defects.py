@@ -12,7 +12,7 @@ from audit_tables import (
 )
 
 from wbc_pipeline.evaluation.audit import tables as audit
-from wbc_pipeline.evaluation.audit.defects import SEVERITIES, find_defects
+from wbc_pipeline.evaluation.audit.defects import SEVERITIES, count_findings, find_defects
 from wbc_pipeline.evaluation.audit.gaps import count_shared_files
 
 GUESS = {
@@ -363,3 +363,16 @@ def test_codes_of_classes_are_written_like_names(of_codes, words):
 
 def test_a_class_called_na_is_a_label(of_codes):
     assert not of_codes["finding"].str.contains("carry no label").any()
+
+
+def test_findings_are_counted_in_a_sentence_and_the_first_serious_one_is_said():
+    found = pd.DataFrame(
+        {
+            "severity": ["serious", "serious", "note"],
+            "finding": ["Copies of one cell leak.", "Labels differ.", "No patients."],
+        }
+    )
+    assert count_findings(found) == "Findings: 2 serious, 1 note. Copies of one cell leak."
+    notes = found[found["severity"] == "note"]
+    assert count_findings(notes) == "Findings: 1 note. None of them is serious."
+    assert count_findings(found.head(0)) == "Nothing was found."

@@ -4,17 +4,14 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pandas as pd
-import pytest
+import plotly.graph_objects as go
 from matplotlib.figure import Figure
 
 from wbc_pipeline.evaluation.report.described import describe
-from wbc_pipeline.evaluation.report.page import (
-    Link,
-    Picture,
-    collapse_intervals,
-    format_value,
-    render_report,
-)
+from wbc_pipeline.evaluation.report.explorer import Explorer
+from wbc_pipeline.evaluation.report.page import Opening, render_report
+from wbc_pipeline.evaluation.report.pictures import Picture
+from wbc_pipeline.evaluation.report.tables import Link
 
 SUMMARY = {
     "paper": "CNN <with> blending & more",
@@ -85,13 +82,48 @@ def test_contents_are_in_the_order_of_the_page():
     page.feed(_report())
     linked = [link.removeprefix("#") for link in page.links]
     assert linked == [name for name in page.ids if name in linked]
-    assert linked.index("notes") == 2  # after the summary and the first heading
+    assert linked[-2:] == ["notes", "made"]
 
 
-def test_page_needs_nothing_from_outside():
+def test_page_without_charts_needs_nothing_from_outside_and_carries_no_plotly():
     page = _report()
     assert "data:image/png;base64," in page
-    assert not re.search(r"https?://|<script|<link|@import|url\(", page)
+    assert len(page) < 100_000
+    assert not re.search(r"https?://|<script src|<link|@import|url\(", page)
+
+
+def test_charts_are_drawn_by_one_copy_of_plotly_inside_the_page():
+    charts = {
+        name: describe(go.Figure().add_scatter(x=[0], y=[1], name="</script>"), name)
+        for name in ("Scores", "Curves")
+    }
+    page = _report(items=charts)
+    assert page.count("plotly.js v") == 1 and page.count("Plotly.newPlot(") >= 2
+    assert not re.search("<script[^>]* src|<link", page)
+    _Balance().feed(page)
+    assert 'id="chart-Scores"' in page and "<h2>Curves</h2>" in page
+
+
+def test_a_matrix_is_drawn_from_json_by_a_script_of_the_page():
+    content = {"classes": ["a</script>"], "images": [], "runs": []}
+    page = _report(items={"confusion": Explorer(content)})
+    assert 'id="explorer-confusion"' in page and "querySelectorAll" in page
+    assert "a</script>" not in page
+    assert "showImages" not in _report()
+
+
+def test_the_first_screen_is_a_verdict_its_picture_and_what_to_look_at_next():
+    opening = Opening(
+        "not reached",
+        "99 % is < 95 %.",
+        {"headline": Picture(_png(), "Headline", "The star is printed.")},
+        {"metrics": "Every score", "absent": "Nothing"},
+    )
+    page = _report(opening=opening)
+    order = ["<b>not reached</b>99 % is &lt; 95 %.", "The star is printed.", "Every score", "<h2>"]
+    assert [page.index(text) for text in order] == sorted(page.index(text) for text in order)
+    assert '<a href="#table-metrics">Every score</a>' in page
+    assert "Nothing" not in page
 
 
 def test_page_says_data_set_protocols_versions_and_command():
@@ -103,7 +135,7 @@ def test_page_says_data_set_protocols_versions_and_command():
 def test_text_is_escaped():
     page = _report(notes=["<script>alert(1)</script>"])
     assert "CNN &lt;with&gt; blending &amp; more" in page
-    assert "<script>" not in page
+    assert "<script>alert" not in page
 
 
 def test_demo_data_are_called_so_in_title_and_banner_and_others_are_not():
@@ -113,12 +145,26 @@ def test_demo_data_are_called_so_in_title_and_banner_and_others_are_not():
     assert "DEMO" not in _report()
 
 
-def test_items_stand_in_their_order_and_notes_after_the_first():
+def test_pictures_come_first_then_tables_then_notes_and_how_it_was_made():
     page = _report()
-    ids = ("table-published", "notes", "table-metrics", "figure-training_curves")
+    ids = ("figure-training_curves", "table-published", "table-metrics", "notes", "made")
     places = [page.index(f'id="{name}"') for name in ids]
     assert places == sorted(places)
     assert '0.953 <span class="interval">[0.941, 0.964]</span>' in page
+
+
+def test_a_table_stands_below_the_picture_of_its_heading():
+    items = {"metrics": describe(pd.DataFrame({"seed": [0]}), "Training")} | ITEMS
+    page = _report(items=items | {"curves": Picture(_png(), "Training")})
+    order = [page.index(f'id="{name}"') for name in ("figure-curves", "table-published")]
+    assert order == sorted(order) and page.count("<h2>Training</h2>") == 1
+
+
+def test_what_belongs_to_the_opening_comes_first():
+    opening = Opening(items={"headline": Picture(_png(), "Published, reproduced")})
+    page = _report(opening=opening)
+    order = [page.index(f'id="{name}"') for name in ("table-published", "figure-training_curves")]
+    assert order == sorted(order)
 
 
 def test_items_carry_their_headings_and_captions_and_else_are_headed_by_their_names():
@@ -137,13 +183,17 @@ def test_neighbours_of_one_heading_stand_under_it_together():
         assert f'id="{anchor}"' in page
 
 
-def test_a_long_table_is_cut_and_says_so():
-    table = describe(pd.DataFrame({"cell": [f"cell {n}." for n in range(9)]}), "", "Worst first.")
-    page = _report(items={"by_source": table}, rows=3)
-    assert "Worst first. The first 3 of 9 rows; all are in by_source.csv." in page
-    assert "cell 2." in page
-    assert "cell 3." not in page
-    assert "rows; all are in" not in _report(items={"by_source": table}, rows=9)
+def test_a_long_table_is_folded_and_opens_for_print():
+    page = _report(items={"by_source": pd.DataFrame({"cell": range(13)})})
+    assert "<summary>Show all 13 rows</summary>" in page and "beforeprint" in page
+    assert "<details>" not in _report()
+    opening = Opening(items={"findings": pd.DataFrame({"cell": range(13)})})
+    assert "<details>" not in _report(opening=opening)  # what a reader sees first is open
+
+
+def test_shares_are_shaded():
+    page = _report(items={"metrics": pd.DataFrame({"accuracy": [1.0]})})
+    assert 'class="number share" style="--share: 1.00"' in page
 
 
 def test_page_without_items_and_notes_is_rendered():
@@ -152,40 +202,13 @@ def test_page_without_items_and_notes_is_rendered():
     assert "No rows." in _report(items={"metrics": COMPARED.head(0)})
 
 
-def test_intervals_collapse_and_an_sd_stands_in_for_a_missing_one():
-    frame = pd.DataFrame(
-        {"f1": [0.5, 48.6], "f1_low": [0.4, None], "f1_high": [0.6, None], "f1_sd": [0.1, 0.848]}
-    )
-    assert collapse_intervals(frame)["f1"].tolist() == ["0.500 [0.400, 0.600]", "48.60 ± 0.85"]
-    assert [*collapse_intervals(frame)] == ["f1"]
-
-
-@pytest.mark.parametrize(
-    ("value", "column", "text"),
-    [
-        (np.float64(0.98765), "", "0.988"),
-        (np.int64(1234567), "", "1,234,567"),
-        (-0.0123, "accuracy_difference", "−0.012"),
-        (0.0, "accuracy_difference", "0.000"),
-        (2e-5, "log_loss", "2.0e-05"),
-        (np.inf, "", "∞"),
-        (None, "", "–"),
-        (np.bool_(False), "", "no"),
-        ("text", "p_value", "text"),
-        (0.2, "p_value", "0.200"),
-    ],
-)
-def test_values_are_written_for_readers(value, column, text):
-    assert format_value(value, column) == text
-
-
 def test_a_cell_may_lead_to_another_page_and_its_text_is_escaped():
     table = pd.DataFrame({"data_set": [Link("a<b", "a b/compare/report.html")]})
     page = render_report(title="All", dataset="", is_demo=False, summary={}, items={"sets": table})
     assert '<a href="a b/compare/report.html">a&lt;b</a>' in page
 
 
-def test_a_fact_of_the_header_may_lead_to_another_page():
+def test_a_fact_at_the_foot_may_lead_to_another_page():
     facts = {"champion": Link("its <card>", "champion/README.md"), "papers": "1"}
     page = render_report(title="All", dataset="", is_demo=False, summary=facts, items={})
     assert '<dd><a href="champion/README.md">its &lt;card&gt;</a></dd>' in page

@@ -5,7 +5,7 @@ from audit_tables import make_manifest, make_splits
 from paper_tables import CLASSES, PROTOCOLS, VARIANTS, make_predictions
 
 from wbc_pipeline.evaluation.audit.leaks import measure_leaks
-from wbc_pipeline.evaluation.report.page import collapse_intervals
+from wbc_pipeline.evaluation.report.tables import collapse_intervals
 from wbc_pipeline.evaluation.scores.by_source import accuracy_by_source, protocol_summary, recalls
 from wbc_pipeline.evaluation.scores.comparison import summarise_seeds
 from wbc_pipeline.evaluation.scores.per_class import per_class_scores

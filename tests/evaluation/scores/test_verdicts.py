@@ -2,7 +2,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from wbc_pipeline.evaluation.scores.verdicts import beside_published, judge_papers
+from wbc_pipeline.evaluation.scores.verdicts import (
+    beside_published,
+    count_verdicts,
+    headline_rows,
+    judge_papers,
+)
 
 PAPERS = {"separable": {"protocol": "random", "datasets": ["blood_cells"]}}
 NOTHING = (np.nan, np.nan, np.nan)
@@ -136,3 +141,42 @@ def test_beside_published_names_the_protocol_behind_each_number_and_the_data_set
     (row,) = beside_published({"separable": table}, PAPERS).to_dict("records")
     assert row["reproduced_under"] == "random (LEAKS)"
     assert (row["leak_free_under"], row["published_on"]) == ("source", "blood_cells")
+
+
+def rows_of(tables, **papers):
+    facts = {name: PAPERS["separable"] for name in tables} | papers
+    beside = beside_published(tables, facts)
+    return headline_rows(beside, judge_papers(beside, facts, "blood_cells"))
+
+
+def test_the_headline_of_a_paper_has_the_judged_number_first_then_others_of_its_metric():
+    ours = {"leak_free": (0.8, 0.7, 0.9)}
+    table = pd.concat(
+        [
+            make_table(variant="plain", published="0.97", **ours),
+            make_table(**ours),
+            make_table(variant="ours", published="", **ours),
+            make_table(metric="macro_f1", **ours),
+        ],
+        ignore_index=True,
+    )
+    assert rows_of({"separable": table})["variant"].tolist() == ["mixed", "plain"]
+
+
+def test_the_headline_of_several_papers_has_the_number_that_each_is_judged_by():
+    table = make_table(leak_free=(0.8, 0.7, 0.9))
+    two = pd.concat([table, table.assign(variant="plain", published="0.97")], ignore_index=True)
+    rows = rows_of({"separable": two, "blend": table})
+    assert rows[["paper", "variant"]].to_numpy().tolist() == [
+        ["separable", "mixed"],
+        ["blend", "mixed"],
+    ]
+
+
+def test_the_headline_of_a_paper_that_prints_nothing_is_its_accuracy():
+    table = make_table(published="", leak_free=(0.8, 0.7, 0.9))
+    assert rows_of({"separable": table})["metric"].tolist() == ["accuracy"]
+
+
+def test_verdicts_are_counted_in_a_sentence():
+    assert count_verdicts(pd.DataFrame({"paper": [], "verdict": []})) == "No paper was judged."

@@ -103,3 +103,18 @@ def find_defects(
     return table.sort_values(
         "severity", key=lambda names: names.map(SEVERITIES.index), kind="stable", ignore_index=True
     )
+
+
+def count_findings(found: pd.DataFrame) -> str:
+    """Say in a sentence how many findings there are, and the first of the serious ones.
+
+    Parameters
+    ----------
+    found
+        Of `find_defects`.
+    """
+    counts = found["severity"].value_counts()
+    listed = ", ".join(f"{counts[name]} {name}" for name in SEVERITIES if name in counts)
+    serious = found.loc[found["severity"] == SEVERITIES[0], "finding"]
+    first = f" {serious.iloc[0]}" if len(serious) else " None of them is serious."
+    return f"Findings: {listed}.{first}" if listed else "Nothing was found."

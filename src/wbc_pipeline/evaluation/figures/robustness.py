@@ -82,7 +82,7 @@ def robustness_curves(
             for (variant, curve), points in shown.groupby(["variant", "curve"], sort=False):
                 _draw_curve(axes, points, styles[variant, curve])
             axes.set_title(protocol_title(protocol, len(protocols)))
-            axes.set_xlabel(_axis_label(curves, scales or {}))
+            axes.set_xlabel(axis_label(curves, scales or {}))
         line[0].set_ylabel("accuracy")
     grid[0, 0].yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     legend = {name: styles[name, panels[0][0]] for name in distinct(scores["variant"], colours)}
@@ -176,7 +176,12 @@ def _draw_published(
     return bool(points)
 
 
-def _axis_label(curves: Sequence[str], scales: Mapping[str, str]) -> str:
+def axis_label(curves: Sequence[str], scales: Mapping[str, str]) -> str:
+    """Say what the axis of a panel shows.
+
+    >>> axis_label(["noise"], {"noise": "sigma"})
+    'noise (sigma)'
+    """
     if len(curves) == 1:
         return f"{curves[0]} ({scales[curves[0]]})" if curves[0] in scales else curves[0]
     return " / ".join(dict.fromkeys(scales.get(curve, curve) for curve in curves))

@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from wbc_pipeline.evaluation.report.page import DEMO, collapse_intervals, format_value
+from wbc_pipeline.evaluation.report.page import DEMO
+from wbc_pipeline.evaluation.report.tables import collapse_intervals, format_value
 from wbc_pipeline.evaluation.scores.entries import metric_label
 
 

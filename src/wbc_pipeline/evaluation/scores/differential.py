@@ -61,6 +61,34 @@ def count_cells(
     return pd.DataFrame(rows)
 
 
+def summarise_cells(differential: pd.DataFrame, *, files: int) -> str:
+    """Say in a sentence how many cells there are, and of what.
+
+    Parameters
+    ----------
+    differential
+        Of `count_cells`.
+    files
+        How many were asked about.
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"class": ["basophil", "monocyte"], "cells": [1, 3]})
+    >>> summarise_cells(table, files=2)
+    '4 cells in 2 files: 3 monocyte, 1 basophil.'
+    """
+    found = differential[differential["cells"] > 0].sort_values("cells", ascending=False)
+    each = ", ".join(
+        f"{count:,} {name}" for name, count in zip(found["class"], found["cells"], strict=True)
+    )
+    said = [_count(differential["cells"].sum(), "cell"), "in", _count(files, "file")]
+    return " ".join(said) + (f": {each}." if each else ".")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
 @described(
     heading="What speaks against answers", caption="Rows with each flag; one may have several."
 )

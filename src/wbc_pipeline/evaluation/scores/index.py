@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pandas as pd
 
 from wbc_pipeline.evaluation.report.described import described
-from wbc_pipeline.evaluation.report.page import Link
+from wbc_pipeline.evaluation.report.tables import Link
 from wbc_pipeline.evaluation.scores.leaderboard import SUBMISSIONS, leaders
 from wbc_pipeline.evaluation.scores.protocols import LEAK_FREE, leak_of
 from wbc_pipeline.evaluation.scores.ranks import RankTest, compare_ranks, keep_complete

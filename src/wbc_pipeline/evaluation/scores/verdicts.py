@@ -23,6 +23,7 @@ ALWAYS = ("accuracy", "macro_f1")
 # Papers differ by a few hundredths: a wider interval holds what is far worse than a printed number
 # as well, and reaching this number says nothing for it.
 WIDEST_INTERVAL = 0.1
+MOST_VARIANTS = 8  # of a headline
 BESIDE = [
     *("paper", "variant", "metric", "published", "published_on"),
     *(f"reproduced{end}" for end in ("", "_low", "_high", "_sd")),
@@ -123,6 +124,46 @@ def judge_papers(beside: pd.DataFrame, papers: Mapping[str, Mapping], dataset: s
         names = {"variant": row["variant"], "metric": row["metric"]}
         rows.append({"paper": paper, "verdict": verdict, "finding": finding} | names)
     return pd.DataFrame(rows, columns=VERDICTS)
+
+
+def count_verdicts(verdicts: pd.DataFrame) -> str:
+    """Say in a sentence how the papers were judged.
+
+    >>> count_verdicts(pd.DataFrame({"paper": ["a", "b"], "verdict": ["survives", "not reached"]}))
+    'The best printed number of each paper — a: survives, b: not reached.'
+    """
+    judged = zip(verdicts["paper"], verdicts["verdict"], strict=True)
+    each = ", ".join(f"{paper}: {verdict}" for paper, verdict in judged)
+    return f"The best printed number of each paper — {each}." if each else "No paper was judged."
+
+
+def headline_rows(beside: pd.DataFrame, verdicts: pd.DataFrame) -> pd.DataFrame:
+    """Take the rows of `beside_published` that a headline shows.
+
+    Parameters
+    ----------
+    beside
+        Of `beside_published`.
+    verdicts
+        Of `judge_papers`.
+
+    Returns
+    -------
+    DataFrame
+        Of several papers the row that each is judged by. Of a single one also those of other
+        variants whose number of that metric is printed, `MOST_VARIANTS` at most; where none is, the
+        accuracy of the first ones.
+    """
+    judged = verdicts.dropna(subset=["variant", "metric"])
+    if len(verdicts) > 1:
+        keys = ["paper", "variant", "metric"]
+        return judged[keys].merge(beside, on=keys)
+    if judged.empty:
+        return beside[beside["metric"] == ALWAYS[0]].head(MOST_VARIANTS)
+    (variant,), (metric,) = judged["variant"], judged["metric"]
+    printed = beside[(beside["metric"] == metric) & (beside["published"] != "")]
+    is_other = printed["variant"] != variant
+    return printed.loc[is_other.sort_values(kind="stable").index].head(MOST_VARIANTS)
 
 
 def _headline(table: pd.DataFrame) -> dict | None:

@@ -21,6 +21,14 @@ from wbc_pipeline.pipelines.splitting.options import SplittingOptions
 pd = lazy.load("pandas")
 
 SHOWN_EMPTY = ("conflicts", "duplicate_images")  # that there are none is worth a line
+# What a reader is led to, by the name of its item.
+NEXT = {
+    "price": "What a leak is worth",
+    "leaks": "How many cells each split has on two sides",
+    "conflicts": "Images of one cell that carry different labels",
+    "suspect_labels": "Labels that look wrong",
+    "background": "What the background gives away",
+}
 GUESSED = ["label", "domain"]
 GUESS_COLUMNS = [
     "target",
@@ -344,11 +352,13 @@ def write_report(
     **items: dict[str, Any],
 ) -> str:
     """Write the audit as one page of HTML that opens offline."""
+    from wbc_pipeline.evaluation.audit.defects import count_findings
     from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.evaluation.report.page import Opening, render_report
     from wbc_pipeline.sources.combined import caveats
 
     found = {name: item for group in items.values() for name, item in group.items()}
+    defects = found.pop("defects")
     facts = {
         "protocols compared": list(splits["protocol"].unique()),
         "seeds": splits["seed"].nunique(),
@@ -359,6 +369,7 @@ def write_report(
         dataset=dataset,
         is_demo=dataset == "demo",
         summary=describe_command(dataset, command, facts),
+        opening=Opening(sentence=count_findings(defects), items={"defects": defects}, next=NEXT),
         items={
             **{
                 name: item

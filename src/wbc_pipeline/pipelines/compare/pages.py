@@ -14,23 +14,43 @@ from wbc_pipeline.pipelines.reporting.nodes import describe_command
 pd = lazy.load("pandas")
 
 
+NEXT = {
+    "leading_models": "Which networks lead, without a leak and with one",
+    "leaders": "Whether the leaders can be told apart",
+    "published": "Every printed score beside ours",
+    "costs": "What each network costs",
+    "not_run": "What has not been run yet, and the command for it",
+}
+
+
 def draw_leaderboard(
-    leaderboard: pd.DataFrame, options: CompareOptions, dataset: str
+    leaderboard: pd.DataFrame,
+    published: pd.DataFrame,
+    verdicts: pd.DataFrame,
+    options: CompareOptions,
+    dataset: str,
 ) -> tuple[dict[str, Any], Any]:
-    """Draw the leaders of each protocol, and all models for a browser.
+    """Draw the claims of all papers, the leaders of each protocol, and all models for a browser.
 
     Returns
     -------
     items
-        ``leading_models``.
+        ``leading_models``, and ``headline`` if any paper was judged by a number.
     chart
         For kedro-viz.
     """
+    from wbc_pipeline.evaluation.figures.headline import headline
     from wbc_pipeline.evaluation.figures.leaderboard import leading_models
     from wbc_pipeline.evaluation.figures.previews import plotly_leaderboard
+    from wbc_pipeline.evaluation.scores.leaderboard import MODEL
+    from wbc_pipeline.evaluation.scores.verdicts import headline_rows
 
-    figure = leading_models(leaderboard, most=options.shown, dataset=dataset)
-    return {"leading_models": figure}, plotly_leaderboard(leaderboard, dataset=dataset)
+    items = {"leading_models": leading_models(leaderboard, most=options.shown, dataset=dataset)}
+    rows = headline_rows(published, verdicts)
+    if len(rows):
+        cells = leaderboard.set_index(MODEL)["sources"].to_dict()
+        items["headline"] = headline(rows, cells, dataset=dataset)
+    return items, plotly_leaderboard(leaderboard, dataset=dataset)
 
 
 def write_leaderboard(
@@ -48,8 +68,10 @@ def write_leaderboard(
     champion: dict[str, Any],
 ) -> str:
     """Write the page of one data set, which leads to the card of its champion."""
-    from wbc_pipeline.evaluation.report.page import Link, render_report
+    from wbc_pipeline.evaluation.report.page import Opening, render_report
+    from wbc_pipeline.evaluation.report.tables import Link
     from wbc_pipeline.evaluation.scores import leaderboard as board
+    from wbc_pipeline.evaluation.scores.verdicts import count_verdicts
     from wbc_pipeline.sources.combined import caveats, set_names
 
     papers = [name for name in facts if name in set(leaderboard["paper"])]
@@ -66,10 +88,17 @@ def write_leaderboard(
         dataset=dataset,
         is_demo="demo" in set_names(dataset),
         summary=describe_command(dataset, command, counted),
+        opening=Opening(
+            sentence=count_verdicts(verdicts),
+            items={
+                **{name: item for name, item in drawn.items() if name == "headline"},
+                "verdicts": verdicts,
+            },
+            next=NEXT,
+        ),
         items={
-            "verdicts": verdicts,
             **lacking,
-            **drawn,
+            **{name: item for name, item in drawn.items() if name != "headline"},
             "leaderboard": scores,
             "tested_on": tested_on,
             "published": published,

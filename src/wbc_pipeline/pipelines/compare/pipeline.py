@@ -79,7 +79,11 @@ def create_pipeline() -> Pipeline:
             ),
             step(
                 pages.draw_leaderboard,
-                [f"{report}.leaderboard", options, "params:dataset"],
+                [
+                    *(f"{report}.{name}" for name in ("leaderboard", "published", "verdicts")),
+                    options,
+                    "params:dataset",
+                ],
                 [f"{report}.draw_leaderboard_items", f"{report}.leaderboard_chart"],
             ),
             step(

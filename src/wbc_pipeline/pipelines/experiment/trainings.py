@@ -49,6 +49,14 @@ from wbc_pipeline.training.tasks.joint import JointTask
 from wbc_pipeline.training.turns import Turned
 
 PRECISION = ("precision", "channels_last")
+# What is said of a training in a word, the first of these that its history has.
+OUTCOMES = {
+    "val_accuracy": "validation accuracy",
+    "val_iou": "validation IoU",
+    "val_psnr": "validation PSNR",
+    "val_loss": "validation loss",
+    "train_loss": "training loss",
+}
 NEIGHBOURS = "knn"  # the mode of a network that remembers images
 
 
@@ -86,6 +94,20 @@ def task_builder(variant: Variant) -> Callable[..., ClassificationTask]:
     if not is_joint(network_class(variant.network)):
         return build_turned if variant.turns else build_classification
     return build_joint if variant.refine is None else build_refined
+
+
+def describe_outcome(folder: Path) -> str:
+    """Say in words how well the kept weights of a finished training do on validation images.
+
+    Parameters
+    ----------
+    folder
+        Of the training.
+    """
+    history = pd.read_parquet(folder / "history.parquet").set_index("epoch")
+    kept = history.loc[json.loads((folder / "summary.json").read_text())["best_epoch"]]
+    column = next((name for name in OUTCOMES if name in kept and pd.notna(kept[name])), None)
+    return f"{OUTCOMES[column]} {kept[column]:.2f}" if column else "no validation part"
 
 
 @dataclass(frozen=True)
@@ -171,6 +193,7 @@ class Training:
             collective=True,
             resumes=True,
             instead=self.key_with_weights(),
+            finding=describe_outcome,
         )
 
     @property

@@ -19,6 +19,14 @@ pd = lazy.load("pandas")
 FLAGS = {"no_cell_found": NO_CELL, "unlike": UNLIKE, "abstains": ABSTAINS}  # by their columns
 GUESSED = 0.1  # of the way from a guess to certainty, up to which an answer is one
 SHOWN = 8  # overlays on the page
+# What a reader is led to, by the name of its item.
+NEXT = {
+    "photographs": "Box, outline and answer of every cell on some of the photographs",
+    "contact_sheet": "Cells of each class",
+    "flagged": "What speaks against answers",
+    "cells": "Every cell",
+    "unreadable": "Files that could not be read",
+}
 NOTES = (
     "Not for clinical use: a research model's answers, which nobody has checked on these images.",
     "Cells whose nuclei touch are counted as one, and a cell that lacks a violet nucleus, or is "
@@ -140,8 +148,11 @@ def write_page(
 ) -> str:
     """Write the answers as one page of HTML that opens offline."""
     from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.report.page import render_report
-    from wbc_pipeline.evaluation.scores.differential import without_probabilities
+    from wbc_pipeline.evaluation.report.page import Opening, render_report
+    from wbc_pipeline.evaluation.scores.differential import (
+        summarise_cells,
+        without_probabilities,
+    )
     from wbc_pipeline.pipelines.reporting.nodes import describe_command
 
     (result,) = answers.values()
@@ -159,8 +170,14 @@ def write_page(
         dataset=files.asked,
         is_demo="demo" in str(model.training.get("dataset", "")).split("+"),
         summary=describe_command(files.asked, command, facts),
+        opening=Opening(
+            verdict="not for clinical use",
+            sentence=summarise_cells(items["differential"], files=len(files.table)),
+            items={"differential": items["differential"]},
+            next=NEXT,
+        ),
         items={
-            **items,
+            **{name: item for name, item in items.items() if name != "differential"},
             **({"unreadable": failed} if len(unreadable) else {}),
             "cells": describe(
                 without_probabilities(cells),

@@ -26,6 +26,13 @@ pd = lazy.load("pandas")
 
 SHEET_SEVERITY = 3
 PRINTED = "printed in the paper"
+# What a reader is led to, by the name of its item.
+NEXT = {
+    "box_quality": "How well cells are found",
+    "mask_scores": "How well nucleus and cell are outlined",
+    "nucleus_masks": "The best and the worst outlines",
+    "psnr_gain": "What restoration gives back of a degraded image",
+}
 BEST_SCORES = {"psnr": "PSNR (dB)", "ssim": "SSIM", "dice": "Dice of the nucleus"}
 
 
@@ -368,16 +375,18 @@ def report_restoration(
 
 def write_report(*, dataset: str, command: str, **items: dict[str, Any]) -> str:
     """Write all that was measured as one page of HTML that opens offline."""
-    from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.evaluation.report.page import Opening, render_report
     from wbc_pipeline.sources.combined import caveats
 
     found = {name: item for group in items.values() for name, item in group.items()}
-    left_out = found["parts"].dropna(subset="left_out")
+    parts = found.pop("parts")
+    left_out = parts.dropna(subset="left_out")
     return render_report(
         title="Quality of the image library",
         dataset=dataset,
         is_demo=dataset == "demo",
         summary=describe_command(dataset, command, {}),
+        opening=Opening(items={"parts": parts}, next=NEXT),
         items={
             name: item
             for name, item in found.items()

@@ -6,6 +6,7 @@ from typing import Any
 
 import lazy_loader as lazy
 
+from wbc_pipeline.datasets.images import ImageArray
 from wbc_pipeline.datasets.results import Result, policy
 from wbc_pipeline.keys import Key, code_digest, run_name
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants
@@ -23,6 +24,16 @@ pd = lazy.load("pandas")
 
 RUN = ["protocol", "seed", "fold"]
 RUN_KEYS = ["variant", "protocol", "seed"]
+# What a reader of a paper's report is led to, by the name of its item.
+NEXT = {
+    "beside_published": "Every printed score beside ours",
+    "score_intervals": "Each run's score with its interval",
+    "confusion": "Which class is taken for which: click a cell to see the images",
+    "robustness_curves": "What is left of the accuracy as images get worse",
+    "reliability_diagram": "Whether a confidence means what it says",
+    "training_curves": "How the networks learnt",
+    "printed_numbers": "Whether the printed numbers can be right",
+}
 
 
 def score_runs(
@@ -215,6 +226,63 @@ def lay_tables_beside(
     return {"printed_matrices": matrices, "printed_parts": parts}
 
 
+def judge_paper(
+    *,
+    predictions: pd.DataFrame,
+    published: pd.DataFrame,
+    paper: PaperOptions,
+    name: str,
+    dataset: str,
+) -> dict[str, Any]:
+    """Say in a sentence whether the paper's best number holds, and draw what the sentence is about.
+
+    Returns
+    -------
+    items
+        ``beside_published``: printed scores beside ours. ``verdict``: one row, as ``compare``
+        gives it for every paper. ``headline``: the picture.
+    """
+    from wbc_pipeline.evaluation.figures.headline import headline
+    from wbc_pipeline.evaluation.scores import verdicts
+    from wbc_pipeline.evaluation.scores.metrics import tested
+
+    facts = {name: describe_paper(paper)}
+    beside = verdicts.beside_published({name: published}, facts)
+    verdict = verdicts.judge_papers(beside, facts, dataset)
+    runs = tested(predictions).groupby(["variant", "protocol"], observed=True)
+    cells = {(name, *run): count for run, count in runs["source_id"].nunique().items()}
+    shown = verdicts.headline_rows(beside, verdict)
+    return {
+        "beside_published": beside.drop(columns="paper"),
+        "verdict": verdict,
+        "headline": headline(shown, cells, dataset=dataset),
+    }
+
+
+def describe_paper(paper: PaperOptions) -> dict[str, Any]:
+    """Give what a paper is judged by."""
+    return {"protocol": paper.protocol, "datasets": list(dict.fromkeys(paper.datasets.values()))}
+
+
+def explore_mistakes(
+    predictions: pd.DataFrame, manifest: pd.DataFrame, images: ImageArray
+) -> dict[str, Any]:
+    """Put the images behind confusion matrices, for the report.
+
+    Returns
+    -------
+    items
+        ``confusion``.
+    """
+    from wbc_pipeline.evaluation.report.explorer import explore_confusion
+    from wbc_pipeline.evaluation.scores.metrics import tested
+    from wbc_pipeline.imaging.packing import accepted
+
+    names = accepted(manifest)["image_id"]
+    rows = dict(zip(names, range(len(names)), strict=True))
+    return {"confusion": explore_confusion(tested(predictions), images.pixels, rows)}
+
+
 def score_abstention(
     predictions: pd.DataFrame, options: PredictOptions, dataset: str
 ) -> dict[str, Any]:
@@ -271,7 +339,7 @@ def draw_figures(
             "loss_by_outcome": scores.loss_by_outcome(test, dataset=dataset),
             "inference_time": scores.inference_time(metrics, runs, dataset=dataset),
         },
-        previews.plotly_scores(metrics, dataset=dataset),
+        previews.plotly_scores(metrics, published, dataset=dataset),
         previews.plotly_curves(history, dataset=dataset),
         {
             "-".join(str(key) for key in keys) + ".png": scores.confusion_matrices(
@@ -286,19 +354,23 @@ def write_report(
     *,
     dataset: str,
     command: str,
+    name: str,
     paper: PaperOptions,
     manifest: pd.DataFrame,
     splits: pd.DataFrame,
-    published: pd.DataFrame,
     metrics: pd.DataFrame,
     metrics_by_fold: pd.DataFrame,
     runs: pd.DataFrame,
     shift: ShiftOptions | None,
+    scores_chart: Any,
+    curves_chart: Any,
+    robustness_chart: Any,
     **items: dict[str, Any],
 ) -> str:
     """Write the paper's report as one page of HTML that opens offline."""
-    from wbc_pipeline.evaluation.report.described import describe
-    from wbc_pipeline.evaluation.report.page import render_report
+    from wbc_pipeline.evaluation.figures import previews
+    from wbc_pipeline.evaluation.report.described import caption_of, describe, heading_of
+    from wbc_pipeline.evaluation.report.page import Opening, render_report
     from wbc_pipeline.pipelines.splitting.absent_classes import (
         describe_absent_classes,
         describe_left_out,
@@ -309,33 +381,42 @@ def write_report(
     from wbc_pipeline.sources.combined import caveats, set_names
 
     dealt = dealt_sets(dataset, splits)
-    own = {name: item for group in items.values() for name, item in group.items()}
-    printed = {"printed_numbers": own.pop("printed_numbers")}
-    is_demo = "demo" in set_names(dataset)
-    trainings = [runs, *(own[name] for name in ("trained_detectors",) if name in own)]
+    own = {item: shown for group in items.values() for item, shown in group.items()}
+    (verdict,) = own.pop("verdict").to_dict("records")
+    # A chart takes the place of the picture that shows the same; a file has not kept its texts.
+    for item, chart, texts in (
+        ("score_intervals", scores_chart, previews.plotly_scores),
+        ("training_curves", curves_chart, previews.plotly_curves),
+        ("robustness_curves", robustness_chart, previews.plotly_robustness),
+    ):
+        own[item] = describe(chart, heading_of(texts), caption_of(texts))
+    del own["confusion_matrices"]
+    trainings = [runs, *(own[item] for item in ("trained_detectors",) if item in own)]
     facts = {
         "protocols": sorted(splits["protocol"].unique()),
         "seeds": splits["seed"].nunique(),
         "the paper's protocol": paper.protocol,
         "hardware": sorted(runs["hardware"].unique()),
         "precision": sorted(runs["precision"].unique()),
+        "runs in MLflow": describe_tracking(name, dataset),
     }
     return render_report(
         title=paper.title,
         dataset=dataset,
-        is_demo=is_demo,
+        is_demo="demo" in set_names(dataset),
         summary=describe_command(dataset, command, facts),
-        items=_by_heading(
-            {
-                **(printed if is_demo or dealt in paper.datasets.values() else {}),
-                "published": published,
-                "metrics": metrics,
-                **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
-                **own,
-                "runs": describe(runs, "Trainings", "The trainings behind the scores."),
-                **printed,  # last, where nothing on the page can reproduce them
-            }
+        opening=Opening(
+            verdict["verdict"], verdict["finding"], {"headline": own.pop("headline")}, NEXT
         ),
+        items={
+            "beside_published": own.pop("beside_published"),
+            "score_intervals": own.pop("score_intervals"),
+            "metrics": metrics,
+            **({"metrics_by_fold": metrics_by_fold} if metrics_by_fold["fold"].any() else {}),
+            "confusion": own.pop("confusion"),
+            **{item: shown for item, shown in own.items() if not getattr(shown, "empty", False)},
+            "runs": describe(runs, "Trainings", "The trainings behind the scores."),
+        },
         notes=[
             *_explain_other_images(dealt, paper),
             *describe_outside(splits),
@@ -352,16 +433,6 @@ def write_report(
     )
 
 
-def _by_heading(items: dict[str, Any]) -> dict[str, Any]:
-    """Bring what stands under one heading together, in the order of first appearance."""
-    from wbc_pipeline.evaluation.report.described import heading_of
-
-    headings = list(dict.fromkeys(heading_of(item) or name for name, item in items.items()))
-    return dict(
-        sorted(items.items(), key=lambda item: headings.index(heading_of(item[1]) or item[0]))
-    )
-
-
 def describe_command(dataset: str, command: str, facts: dict[str, Any]) -> dict[str, Any]:
     """Give the facts for the head of a report: what was run, when and with which versions."""
     from wbc_pipeline.provenance import provenance
@@ -375,6 +446,19 @@ def describe_command(dataset: str, command: str, facts: dict[str, Any]) -> dict[
         "git commit": made.get("git_commit", "not in a checkout"),
         "versions": made["versions"],
     }
+
+
+def describe_tracking(paper: str, dataset: str) -> str:
+    """Say where MLflow shows the runs behind a report."""
+    from wbc_pipeline.tracking import REPORTS, current_tracker
+
+    tracker = current_tracker.get()
+    if tracker is None:
+        return "not tracked by this command"
+    return (
+        f"experiment {paper}, filter tags.dataset = '{dataset}'; this page is an artifact of the "
+        f"experiment {REPORTS}; mlflow ui --backend-store-uri {tracker.uri} shows both"
+    )
 
 
 def _explain_other_images(dataset: str, paper: PaperOptions) -> list[str]:

@@ -9,14 +9,17 @@ from wbc_pipeline.pipelines.experiment.confidences import list_confidences
 from wbc_pipeline.pipelines.reporting import nodes
 
 SHARED_ITEMS = (
+    "judge_paper",
     "check_printed",
     "compare_with_paper",
     "list_ensembles",
     "score_runs",
     "score_abstention",
     "list_confidences",
+    "explore_mistakes",
 )
 ROBUSTNESS_ITEMS = ("score_robustness", "draw_robustness")
+CHARTS = ("scores_chart", "curves_chart", "robustness_chart")
 SUBMISSION_ITEMS = ("write_submissions",)
 
 
@@ -103,6 +106,22 @@ def report_pipeline(
                 [f"{report}.published", f"{report}.compare_with_paper_items"],
             ),
             step(
+                nodes.judge_paper,
+                {
+                    "predictions": f"{paper}.predictions",
+                    "published": f"{report}.published",
+                    "paper": options["paper"],
+                    "name": f"{paper}.name",
+                    "dataset": "params:dataset",
+                },
+                f"{report}.judge_paper_items",
+            ),
+            step(
+                nodes.explore_mistakes,
+                [f"{paper}.predictions", "manifest", "images"],
+                f"{report}.explore_mistakes_items",
+            ),
+            step(
                 nodes.score_abstention,
                 {
                     "predictions": f"{paper}.predictions",
@@ -139,13 +158,14 @@ def report_pipeline(
                 {
                     "dataset": "params:dataset",
                     "command": "command",
+                    "name": f"{paper}.name",
                     "paper": options["paper"],
                     "manifest": "manifest",
                     "splits": "splits",
                     "shift": f"params:{paper}.shift",
                     **{
                         name: f"{report}.{name}"
-                        for name in ("published", "metrics", "metrics_by_fold", "runs")
+                        for name in ("metrics", "metrics_by_fold", "runs", *CHARTS)
                     },
                     **{name.rpartition(".")[2]: name for name in items},
                 },

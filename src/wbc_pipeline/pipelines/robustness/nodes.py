@@ -290,8 +290,17 @@ def draw_robustness(
     degraded: dict[str, Result],
     options: RobustnessOptions,
     dataset: str,
-) -> dict[str, Any]:
-    """Draw accuracy against the amount of degradation, and one image under every condition."""
+) -> tuple[dict[str, Any], Any]:
+    """Draw accuracy against the amount of degradation, and one image under every condition.
+
+    Returns
+    -------
+    items
+        ``robustness_curves`` and ``degraded_sheet``.
+    chart
+        The curves for a browser.
+    """
+    from wbc_pipeline.evaluation.figures import previews
     from wbc_pipeline.evaluation.figures import robustness as figures
 
     if not degraded:
@@ -308,12 +317,14 @@ def draw_robustness(
         for curve, how in options.curves.items()
         for view in names
     }
-    return {
+    items = {
         "robustness_curves": figures.robustness_curves(
             scores, options.published, scales=scales, dataset=dataset
         ),
         "degraded_sheet": figures.degraded_sheet(pictures, label=first["label"], dataset=dataset),
     }
+    chart = previews.plotly_robustness(scores, options.published, scales=scales, dataset=dataset)
+    return items, chart
 
 
 def _amount(curve: CurveOptions, level: float) -> float:

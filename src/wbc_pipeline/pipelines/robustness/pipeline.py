@@ -83,7 +83,7 @@ def robustness_pipeline(group: str) -> Pipeline:
                     "options": options,
                     "dataset": "params:dataset",
                 },
-                f"{group}.report.draw_robustness_items",
+                [f"{group}.report.draw_robustness_items", f"{group}.report.robustness_chart"],
                 "reporting",
             ),
         ]
