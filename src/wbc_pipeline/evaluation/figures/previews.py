@@ -8,10 +8,10 @@ import pandas as pd
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from wbc_pipeline.evaluation.figures.robustness import axis_label
 from wbc_pipeline.evaluation.figures.style import (
     PROTOCOL_COLOURS,
     UNKNOWN_COLOUR,
+    axis_label,
     clean_rows,
     distinct,
     full_title,

@@ -14,6 +14,7 @@ from wbc_pipeline.evaluation.figures.style import (
     DASHES,
     PALETTE,
     WIDTH,
+    axis_label,
     distinct,
     drawn,
     legend_below,
@@ -174,14 +175,3 @@ def _draw_published(
         style = {"marker": "*", "s": 120, "edgecolor": "black", "linewidth": 0.7, "zorder": 5}
         axes.scatter(amount, value, facecolor=colour, **style)
     return bool(points)
-
-
-def axis_label(curves: Sequence[str], scales: Mapping[str, str]) -> str:
-    """Say what the axis of a panel shows.
-
-    >>> axis_label(["noise"], {"noise": "sigma"})
-    'noise (sigma)'
-    """
-    if len(curves) == 1:
-        return f"{curves[0]} ({scales[curves[0]]})" if curves[0] in scales else curves[0]
-    return " / ".join(dict.fromkeys(scales.get(curve, curve) for curve in curves))

@@ -165,6 +165,17 @@ def shorten(text: str, length: int) -> str:
     return f"{text[: length - tail - 1]}…{text[-tail:]}"
 
 
+def axis_label(curves: Sequence[str], scales: Mapping[str, str]) -> str:
+    """Say what the axis of a panel shows.
+
+    >>> axis_label(["noise"], {"noise": "sigma"})
+    'noise (sigma)'
+    """
+    if len(curves) == 1:
+        return f"{curves[0]} ({scales[curves[0]]})" if curves[0] in scales else curves[0]
+    return " / ".join(dict.fromkeys(scales.get(curve, curve) for curve in curves))
+
+
 def legend_below(figure: Figure, entries: Mapping[str, dict]) -> None:
     """Put a legend of lines and markers below the axes, as wide as its longest name allows."""
     _legend(figure, [Line2D([], [], label=label, **style) for label, style in entries.items()])

@@ -31,6 +31,10 @@ BESIDE = [
     *(f"leak_free{end}" for end in ("", "_low", "_high", "_sd")),
     *("leak_free_under", "difference", "seeds"),
 ]
+NOT_TESTED = {
+    "verdict": "not tested",
+    "finding": "None of the variants whose numbers the paper prints was run.",
+}
 VERDICTS = ["paper", "verdict", "finding", "variant", "metric"]
 
 
@@ -112,8 +116,7 @@ def judge_papers(beside: pd.DataFrame, papers: Mapping[str, Mapping], dataset: s
     for paper in beside["paper"].unique():
         row = _headline(beside[beside["paper"] == paper])
         if row is None:
-            finding = "None of the variants whose numbers the paper prints was run."
-            rows.append({"paper": paper, "verdict": "not tested", "finding": finding})
+            rows.append({"paper": paper, **NOT_TESTED})
             continue
         facts = papers[paper]
         verdict, finding = (

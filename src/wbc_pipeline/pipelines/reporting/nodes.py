@@ -249,6 +249,8 @@ def judge_paper(
     facts = {name: describe_paper(paper)}
     beside = verdicts.beside_published({name: published}, facts)
     verdict = verdicts.judge_papers(beside, facts, dataset)
+    if verdict.empty:
+        verdict = pd.DataFrame([{"paper": name, **verdicts.NOT_TESTED}], columns=verdicts.VERDICTS)
     runs = tested(predictions).groupby(["variant", "protocol"], observed=True)
     cells = {(name, *run): count for run, count in runs["source_id"].nunique().items()}
     shown = verdicts.headline_rows(beside, verdict)
