@@ -7,6 +7,7 @@ from wbc_pipeline.pipelines.localize import nodes, split_views
 
 ROLE = "annotated"  # of the data set that detectors learn from
 ROOM = "localize.localization"
+CUTTING = "localize.cutting"  # apart, since it waits for splits, and what detectors learn from does not
 SELECTED = {"variants": "params:localize.variants", "chosen": "params:variants"}
 FOUND = ("truth", "annotated", "fields", "detectors", "detections", "colour_regions", "overlaps")
 OWN_INPUTS = {
@@ -25,10 +26,10 @@ def create_pipeline() -> Pipeline:
         f"{ROOM}.{name}" for name in FOUND
     )
     frames, scenes = f"{ROOM}.frames", f"{ROOM}.scenes"
-    split_detectors, cut = f"{ROOM}.split_detectors", f"{ROOM}.cut"
+    split_detectors, cut = f"{CUTTING}.split_detectors", f"{CUTTING}.cut"
 
-    def step(func, inputs, output, tag=None):
-        return node(func, inputs, output, name=func.__name__, namespace=ROOM, tags=tag)
+    def step(func, inputs, output, tag=None, *, namespace=ROOM):
+        return node(func, inputs, output, name=func.__name__, namespace=namespace, tags=tag)
 
     return ingestion_pipeline(ROLE) + Pipeline(
         [
@@ -101,6 +102,7 @@ def create_pipeline() -> Pipeline:
                 },
                 split_detectors,
                 "training",
+                namespace=CUTTING,
             ),
             step(
                 split_views.cut_views,
@@ -115,12 +117,14 @@ def create_pipeline() -> Pipeline:
                 },
                 cut,
                 "preprocessing",
+                namespace=CUTTING,
             ),
             step(
                 split_views.open_cut_views,
                 [cut, split_detectors],
                 "localize.cut",
                 ["preprocessing", "training", "prediction"],  # what begins there needs it too
+                namespace=CUTTING,
             ),
             step(
                 nodes.detect_cells,
