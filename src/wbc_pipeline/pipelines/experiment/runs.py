@@ -105,7 +105,8 @@ def refuse_leaks(
     """
     for name, view in views.items():
         for run in runs:
-            rows = np.concatenate([run.rows[part] for part in ("validation", "test")])
+            held_out = [rows for part, rows in run.rows.items() if part in ("validation", "test")]
+            rows = np.concatenate(held_out)
             refuse_fitted(
                 view.steps,
                 images,
