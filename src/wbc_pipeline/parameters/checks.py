@@ -16,6 +16,7 @@ from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.errors import UserError, explain
 from wbc_pipeline.parameters.schema import ParameterError, SharedParameters, refuse
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
+from wbc_pipeline.pipelines.preprocessing.options import tried_chain
 from wbc_pipeline.training.options import StageOptions, merge_stages
 
 
@@ -38,7 +39,6 @@ def check_group(checked: SharedParameters, group: str) -> None:
 
     from wbc_pipeline.evaluation.scores.comparison import check_published
     from wbc_pipeline.evaluation.scores.printed.findings import check_shares
-    from wbc_pipeline.imaging.chain import build_chain
     from wbc_pipeline.models import network_class
     from wbc_pipeline.training.devices import check_devices, choose_device
 
@@ -62,7 +62,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
                 f"variants: {group} has no variant {name!r}; known are {', '.join(known[:-1])}"
             )
     packed = np.zeros((checked.ingestion.image_size,) * 2 + (3,), np.uint8)
-    sizes = {name: len(build_chain(steps)(packed)) for name, steps in own.views.root.items()}
+    sizes = {name: len(tried_chain(steps)(packed)) for name, steps in own.views.root.items()}
     taking_part = own.variants.select(checked.variants).root
     for name, variant in own.variants.networks.items():
         where = f"{group}.variants.{name}"
