@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -150,13 +151,13 @@ def _build(name: str, arguments: str) -> Any:
         return build_network(name, json.loads(arguments), seed=0)
 
 
-def check_source(source: Source, options: SourcesOptions) -> None:
-    """Check that the raw data are there, before any node runs.
+def check_sources(sources: Iterable[Source], options: SourcesOptions) -> None:
+    """Check that the raw data are there, before any node runs; each folder is listed once.
 
     Parameters
     ----------
-    source
-        What is to be listed.
+    sources
+        What is to be listed; a data set may be among them twice.
     options
         The checked ones, in which a name such as 2024 is text.
 
@@ -165,10 +166,13 @@ def check_source(source: Source, options: SourcesOptions) -> None:
     ParameterError
         Saying where the data set was looked for and what to do.
     """
-    try:
-        source.list_images(options.model_dump(exclude_none=True))
-    except (UserError, OSError) as error:
-        raise ParameterError(explain(error) or str(error)) from None
+    listed: dict[Source, Source] = {}
+    for source in sources:
+        source.take_over(listed.setdefault(source, source))
+        try:
+            source.list_images(options.model_dump(exclude_none=True))
+        except (UserError, OSError) as error:
+            raise ParameterError(explain(error) or str(error)) from None
 
 
 def check_data_folder(folder: Path) -> None:

@@ -51,9 +51,8 @@ class ParameterHook:
         checks.check_runner(run_params["runner"])
         if "prune.plan" in pipeline.inputs():
             catalog["prune.plan"] = MemoryDataset(_plan_all(catalog), copy_mode="assign")
-        for name in pipeline.inputs():
-            if name.endswith("source"):
-                checks.check_source(catalog[name].load(), self._checked.sources)
+        names = sorted(name for name in pipeline.inputs() if name.endswith("source"))
+        checks.check_sources([catalog[name].load() for name in names], self._checked.sources)
         checks.check_inputs(pipeline, catalog, run_params["pipeline_names"] or [])
         checks.check_partial(pipeline, catalog, self._checked)
         for group in {
