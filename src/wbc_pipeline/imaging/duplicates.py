@@ -21,7 +21,7 @@ SHORTLIST = 0.97
 
 _VIEWS = range(8)  # rotations by 90 degrees, then those of the mirror image
 _THUMBNAIL = 16  # side in pixels of the grey thumbnails that candidates are found by
-_INVARIANTS = 64  # of a thumbnail's 255, those that differ most
+_INVARIANTS = 64  # of a thumbnail's 255, those of the lowest frequencies
 _BLOCK = 1024  # rows compared at a time with as many others: a few MB
 _PAIRS = 2048  # pairs whose thumbnails are turned at a time
 _SPARE = 1e-4  # of a squared distance: rounding loses no pair
@@ -78,7 +78,8 @@ def group_duplicates(
     """
     how = {"workers": workers, "progress": progress}
     groups = _Groups(len(images))
-    for row, others, views in _candidates(_thumbnails(images, **how), shortlist, progress):
+    small = _thumbnails(images, **how)
+    for row, others, views in _candidates(*small, shortlist, progress):
         detail = fine_detail(images[row])
         for other, view in zip(others, views, strict=True):
             if groups.apart(row, other):  # what is joined already need not be compared
@@ -251,7 +252,7 @@ def _joined(
 
 
 def _candidates(
-    thumbnails: np.ndarray, shortlist: float, progress: bool
+    thumbnails: np.ndarray, invariants: np.ndarray, shortlist: float, progress: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """For each image others that resemble one of its views, and which view that is.
 
@@ -262,10 +263,11 @@ def _candidates(
     if not len(thumbnails):
         return
     limit = 2 - 2 * shortlist + _SPARE
-    invariants = _invariants(thumbnails)
-    order = np.argsort(invariants[:, 0], kind="stable")
+    leading = invariants.var(axis=0).argmax()
+    order = np.argsort(invariants[:, leading], kind="stable")
     invariants = invariants[order]
-    last = np.searchsorted(invariants[:, 0], invariants[:, 0] + np.sqrt(limit))
+    ascending = invariants[:, leading]
+    last = np.searchsorted(ascending, ascending + np.sqrt(limit))
     lengths = (invariants**2).sum(axis=1)
     with progress_bar(progress) as bar:
         blocks = split_rows(range(len(order)), _BLOCK)
@@ -296,7 +298,7 @@ def _likely(
 
 
 def _invariants(thumbnails: np.ndarray) -> np.ndarray:
-    """Give what of a thumbnail no view changes, what differs most first: float32 [N, 64].
+    """Give what of a thumbnail's low frequencies no view changes: float32 [N, 64].
 
     Mirroring changes the sign of odd cosine coefficients, and turning swaps rows and columns. Of
     each coefficient and its transpose are kept two numbers that survive both, and that lie no
@@ -319,28 +321,34 @@ def _invariants(thumbnails: np.ndarray) -> np.ndarray:
         ],
         axis=1,
     )
-    most = np.argsort(-invariants.var(axis=0), kind="stable")
-    return np.ascontiguousarray(invariants[:, most[:_INVARIANTS]], np.float32)
+    frequency = np.concatenate([2 * np.arange(_THUMBNAIL), *[row + column] * 2])
+    lowest = np.argsort(frequency, kind="stable")[1 : _INVARIANTS + 1]  # the first is the mean, 0
+    return invariants[:, lowest].astype(np.float32)
 
 
-def _thumbnails(images: np.ndarray, *, workers: int | None, progress: bool) -> np.ndarray:
-    """Grey thumbnails of mean 0 and length 1 each: float32 [N, 16, 16]."""
+def _thumbnails(
+    images: np.ndarray, *, workers: int | None, progress: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Grey thumbnails of mean 0 and length 1 each, float32 [N, 16, 16], and their invariants."""
 
-    def shrink(rows: range) -> np.ndarray:
+    def shrink(rows: range) -> tuple[np.ndarray, np.ndarray]:
         small = np.empty((len(rows), _THUMBNAIL, _THUMBNAIL), np.float32)
         for thumbnail, row in zip(small, rows, strict=True):
             resized = cv2.resize(images[row], small.shape[1:], interpolation=cv2.INTER_AREA)
             thumbnail[:] = resized.mean(axis=2)
         forget_pages(images)
-        return _units(small)
+        small = _units(small)
+        return small, _invariants(small)
 
     chunks = split_rows(range(len(images)), _ROWS)
     how = {"workers": workers, "progress": progress}
     done = map_chunks(shrink, chunks, title="Shrinking images", **how)
     thumbnails = np.empty((len(images), _THUMBNAIL, _THUMBNAIL), np.float32)
-    for rows, small in zip(chunks, done, strict=True):
+    invariants = np.empty((len(images), _INVARIANTS), np.float32)
+    for rows, (small, unchanged) in zip(chunks, done, strict=True):
         thumbnails[rows.start : rows.stop] = small
-    return thumbnails
+        invariants[rows.start : rows.stop] = unchanged
+    return thumbnails, invariants
 
 
 def fine_detail(image: np.ndarray) -> np.ndarray:
