@@ -36,7 +36,7 @@ _ZOOMS = 32  # steps of three quarters of an octave likewise, more than any imag
 _SIMILAR = 0.85  # cosine from which two features may show the same spot
 _SAMPLE = 200  # images that the mean feature is taken from
 _CHUNK = 64  # images or candidates per task
-_GATHERED = 20_000  # pairs of features read at a time: 6 MB
+_GATHERED = 5_000  # pairs of features read at a time, from pages of 40 MB at most
 _REMEMBERED = 512  # images whose details are kept, 64 kB each of 128 pixels
 
 
