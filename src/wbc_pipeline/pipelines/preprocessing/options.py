@@ -115,6 +115,10 @@ class Views(RootModel[dict[Name, Chain]]):
     """Chains of steps by the name of the view that they make."""
 
 
+class UntriedViews(RootModel[dict[Name, list[dict]]]):
+    """The same where no view is made of them, or they were tried before."""
+
+
 class RestorerOptions(Options):
     """A network that learns on each split to take degradations out of a view.
 
@@ -169,7 +173,7 @@ class PreprocessingOptions(Options):
     backend: Literal["threads", "dask"]
     workers: Annotated[int, Field(gt=0)] | None
     scheduler: str | None
-    views: dict[Name, list[dict]]
+    views: UntriedViews
 
     @model_validator(mode="after")
     def _scheduler_needs_dask(self) -> "PreprocessingOptions":
