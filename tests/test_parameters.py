@@ -230,6 +230,13 @@ def test_a_mistake_is_refused_and_named(load, runtime, expected):
         check_parameters(load(**runtime))
 
 
+def test_chains_of_groups_that_a_command_does_not_take_are_not_built(load):
+    wrong = load(preprocessing={"views": {"clahe": [{"clae": {}}]}})
+    assert check_parameters(wrong, asked={"ingestion"}).preprocessing.views.root["clahe"]
+    with pytest.raises(ParameterError, match="no step 'clae'"):
+        check_parameters(wrong, asked={"preprocessing"})
+
+
 def test_the_last_stage_that_trains_the_head_decides_what_is_corrected_twice(load):
     balanced, plain = {"sampling": "class"}, {"sampling": "uniform"}
     fixed = plain | {"freeze": ["head"]}

@@ -51,6 +51,21 @@ except SystemExit:
     assert run(code)[-1] == ""
 
 
+def test_ingestion_loads_nothing_that_networks_need(tmp_path):
+    words = ["run", "--env=test", "--pipelines=ingestion", f"--params=data={tmp_path}"]
+    code = f"""
+import sys
+from kedro.framework.cli.cli import main
+sys.argv = ["kedro", *{words}]
+try:
+    main()
+except SystemExit as end:
+    assert not end.code
+print(*sorted({{"torch", "torchvision", "lightning", "skimage"}} & set(sys.modules)))
+"""
+    assert run(code)[-1] == ""
+
+
 def test_kedro_run_alone_runs_blend():
     from wbc_pipeline.pipeline_registry import register_pipelines
 

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationInfo
 
 from wbc_pipeline.suggestions import suggestion
 
@@ -38,3 +38,13 @@ def check_name(name: str, known: Collection[str], what: str) -> None:
         raise ValueError(
             f"{what} {name!r} is not known.{suggestion(name, known)} Known are {', '.join(known)}."
         )
+
+
+def is_asked(info: ValidationInfo) -> bool:
+    """Whether a command asks for the group of parameters that is being validated.
+
+    What costs time to check is checked of these alone; a group that is validated by itself is
+    asked for.
+    """
+    tree = info.context
+    return tree is None or tree["group"] in tree["asked"]

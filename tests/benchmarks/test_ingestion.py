@@ -81,6 +81,28 @@ def test_memory_stays_under_a_gigabyte(benchmark, real_data, tmp_path, peak_memo
     assert many < 1024
 
 
+def test_memory_hardly_grows_with_the_number_of_images(
+    benchmark, listing, real_data, tmp_path, peak_memory
+):
+    for path in listing["path"].sample(2000, random_state=0):
+        link = tmp_path / "few" / Path(path).relative_to(real_data)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(path)
+
+    def ingest(raw):
+        parameters = f"dataset=blood_cells,raw={raw},data={tmp_path / 'of'}{raw}"
+        command = [sys.executable, "-m", "kedro", "run", "--pipelines=ingestion"]
+        return peak_memory([*command, "--params", parameters])
+
+    few = ingest(tmp_path / "few")
+    all_of_them = benchmark.pedantic(ingest, args=(real_data,), rounds=1)
+    benchmark.extra_info["peak memory of 2,000 and of 12,444, MB"] = (
+        round(few),
+        round(all_of_them),
+    )
+    assert all_of_them <= 1.2 * few
+
+
 def test_ingestion_with_pinned_sources_takes_under_twenty_seconds(benchmark, real_data, tmp_path):
     """The whole command on the 12,444 files, on a new data folder, on two quiet cores."""
     words = f"--params=dataset=blood_cells,raw={real_data},data={tmp_path}"

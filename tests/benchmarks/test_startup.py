@@ -21,6 +21,17 @@ def kedro(*words):
     )
 
 
+def python(*words):
+    return subprocess.run(
+        [sys.executable, *words],
+        cwd=PROJECT,
+        env=ENVIRONMENT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
 def test_registry_list_takes_a_moment(benchmark):
     def list_pipelines():
         assert kedro("registry", "list").wait() == 0
@@ -60,15 +71,14 @@ def test_second_run_reaches_its_first_training_batch_quickly(benchmark, tmp_path
     changed = f"--params=data={tmp_path},blend.train.learning_rate=2.0e-3"
 
     def until_training():
-        run = subprocess.run(
-            [sys.executable, "-c", FIRST_BATCH, *words, changed],
-            cwd=PROJECT,
-            env=ENVIRONMENT,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
+        run = python("-c", FIRST_BATCH, *words, changed)
         assert "the first batch is here" in run.stdout
 
-    benchmark.pedantic(until_training, rounds=1)
-    assert benchmark.stats["min"] < 20
+    floor = []
+    for _ in range(3):
+        start = time.perf_counter()
+        python("-c", "import torch, lightning.pytorch")
+        floor.append(time.perf_counter() - start)
+    benchmark.pedantic(until_training, rounds=3)
+    benchmark.extra_info["seconds of importing torch and Lightning alone"] = round(min(floor), 2)
+    assert benchmark.stats["min"] < min(floor) + 2

@@ -76,8 +76,21 @@ def test_flat_images_and_no_images_are_no_trouble():
 
 
 def test_duplicates_are_found_across_blocks():
-    images = np.stack([cell_like(seed % 150, size=32) for seed in range(300)])
-    assert group_duplicates(images).tolist() == [*range(150), *range(150)]
+    cells = np.stack([cell_like(seed, size=16) for seed in range(700)])
+    turned = np.rot90(cells[:, :, ::-1], axes=(1, 2))
+    groups = group_duplicates(np.concatenate([cells, turned]))
+    assert groups.tolist() == [*range(700), *range(700)]
+
+
+def test_equal_images_are_one_group_however_many():
+    images = np.repeat(cell_like(0, size=32)[None], 300, axis=0)
+    assert set(group_duplicates(images)) == {0}
+
+
+def test_the_result_of_grouping_does_not_depend_on_the_number_of_threads():
+    images = np.stack([cell_like(seed % 400, size=16) for seed in range(600)])
+    one, three = (group_duplicates(images, workers=workers) for workers in (1, 3))
+    assert one.tolist() == three.tolist()
 
 
 def test_the_real_duplicates_of_leukemia5_are_found_and_share_their_label(real_data, tmp_path):

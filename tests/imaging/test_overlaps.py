@@ -77,6 +77,21 @@ def test_the_result_does_not_depend_on_the_number_of_threads(photograph):
     assert len(one) > 5
 
 
+def test_features_on_disk_leave_nothing_behind(photograph, tmp_path):
+    images = np.stack([cut(photograph, 20 * step, 10 * step) for step in range(2)])
+    assert len(find_overlaps(images, scratch=tmp_path)) == 1
+    assert not list(tmp_path.iterdir())
+
+
+def test_pairs_far_apart_in_a_long_array_are_found(photograph):
+    others = [
+        np.random.default_rng(place).integers(0, 255, (SIZE, SIZE, 3), np.uint8)
+        for place in range(100)
+    ]
+    images = np.stack([cut(photograph, 0, 0), *others, cut(photograph, 60, 0)])
+    assert find_overlaps(images)[["first", "second"]].to_numpy().tolist() == [[0, 101]]
+
+
 def test_lisc_shows_cells_that_were_photographed_several_times(real_data, tmp_path):
     wanted = [f"baso/{number}.jpg" for number in (1, 2, 11, 15, 20, 30, 31, 40, 50)]
     names, images = pack(real_data, tmp_path, "lisc", wanted)
@@ -93,6 +108,15 @@ def test_one_cell_under_two_white_balances_and_turned_is_found_in_leukemia5(real
     others = [f"monocyte/{name}.jpg" for name in ("MO_311939", "MO_145357", "MO_231316")]
     names, images = pack(real_data, tmp_path, "leukemia5", [*next(iter(twins)), *others])
     assert pairs_of(names, find_overlaps(images)) == twins
+
+
+def test_blasts_at_two_zooms_are_found_in_all_idb2(real_data, tmp_path):
+    listing = list_source("all_idb2", real_data, data=tmp_path)
+    pack_images(listing, tmp_path / "all_idb2.npy", image_size=SIZE)
+    overlaps = find_overlaps(np.load(tmp_path / "all_idb2.npy", mmap_mode="r"))
+    pairs = set(zip(overlaps["first"], overlaps["second"], strict=True))
+    assert len(pairs) == 18
+    assert {(182, 183), (228, 230)} < pairs  # few features agree, and not all of one direction
 
 
 def test_one_cell_under_two_labels_is_found_in_segmentation_wbc(real_data, tmp_path):

@@ -9,7 +9,7 @@ from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.imaging.duplicates import group_duplicates, group_sources, join_groups
 from wbc_pipeline.imaging.overlaps import find_overlaps
 from wbc_pipeline.imaging.packing import build_manifest, pack_images
-from wbc_pipeline.sources import blood_cells, blood_cells_originals, demo, lisc
+from wbc_pipeline.sources import blood_cells, blood_cells_originals, combined, demo, lisc
 from wbc_pipeline.sources.combined import (
     caveats,
     join_sets,
@@ -171,3 +171,17 @@ def test_a_set_that_is_unknown_or_named_twice_is_refused():
         set_names("demo+lsic")
     with pytest.raises(ValueError, match="twice"):
         set_names("lisc+demo+lisc")
+
+
+def test_a_data_set_that_a_command_asks_for_twice_is_listed_once(tmp_path, monkeypatch):
+    passes = []
+    listed = combined.list_source
+    monkeypatch.setattr(
+        combined, "list_source", lambda *args, **how: passes.append(args) or listed(*args, **how)
+    )
+    shown, boxed = (Source("demo", tmp_path, tmp_path) for _ in range(2))
+    small = {"demo": {"cells_per_class": 1, "views_per_cell": 1, "image_size": 32}}
+    first = shown.list_images(small)
+    boxed.take_over(shown)
+    assert boxed.list_images(small).equals(first)
+    assert len(passes) == 1

@@ -54,6 +54,10 @@ class Source:
 
         return join_sets(self._list_sets(options), classes=options.get("classes", "shared")).copy()
 
+    def take_over(self, other: "Source") -> None:
+        """Spare the listing of what an equal source has listed already."""
+        self._listings.update(other._listings)
+
     @property
     def copied_sets(self) -> list[str]:
         """Names of the data sets whose images are augmented copies of others, their originals."""

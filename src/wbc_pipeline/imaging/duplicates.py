@@ -10,21 +10,31 @@ from itertools import chain
 import cv2
 import numpy as np
 import pandas as pd
+from scipy.fft import dctn
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from wbc_pipeline.imaging.arrays import forget_pages
+from wbc_pipeline.imaging.arrays import forget_pages, map_chunks, progress_bar, split_rows
 
 SIMILARITY = 0.5
 SHORTLIST = 0.97
 
 _VIEWS = range(8)  # rotations by 90 degrees, then those of the mirror image
 _THUMBNAIL = 16  # side in pixels of the grey thumbnails that candidates are found by
-_BLOCK = 256  # rows compared at a time: bounds the memory to a few times 256 x N scores
+_INVARIANTS = 64  # of a thumbnail's 255, those of the lowest frequencies
+_BLOCK = 1024  # rows compared at a time with as many others: a few MB
+_PAIRS = 2048  # pairs whose thumbnails are turned at a time
+_SPARE = 1e-4  # of a squared distance: rounding loses no pair
+_ROWS = 256  # images in memory at a time: 13 MB of 128 pixels
 
 
 def group_duplicates(
-    images: np.ndarray, *, similarity: float = SIMILARITY, shortlist: float = SHORTLIST
+    images: np.ndarray,
+    *,
+    similarity: float = SIMILARITY,
+    shortlist: float = SHORTLIST,
+    workers: int | None = None,
+    progress: bool = True,
 ) -> np.ndarray:
     """Group the images that show the same picture, as it is or under a rotation or mirroring.
 
@@ -56,27 +66,51 @@ def group_duplicates(
         Least correlation of the detail of duplicates, up to 1.
     shortlist
         Least correlation of the thumbnails of candidates; lower finds more and takes longer.
+    workers
+        Threads; None for one per core.
+    progress
+        Show a progress bar, if standard error is a terminal.
 
     Returns
     -------
     int64 ``[N]``: the group of each image, numbered from 0 by first appearance. An image of one
-    flat colour is a group of its own.
+    flat colour is a group of its own. Memory grows by 1.3 kB an image.
     """
-    groups = np.arange(len(images))
-    for row, others, views in _candidates(_thumbnails(images), shortlist):
+    how = {"workers": workers, "progress": progress}
+    groups = _Groups(len(images))
+    small = _thumbnails(images, **how)
+    for row, others, views in _candidates(*small, shortlist, progress):
         detail = fine_detail(images[row])
-        same = [
-            other
-            for other, view in zip(others, views, strict=True)
-            if groups[other] != groups[row]  # what is joined already need not be compared
-            and _unit(_view(detail[None], view)[0]) @ _unit(fine_detail(images[other]))
-            >= similarity
-        ]
-        if same:
-            joined = groups[[row, *same]]
-            groups[np.isin(groups, joined)] = joined.min()
+        for other, view in zip(others, views, strict=True):
+            if groups.apart(row, other):  # what is joined already need not be compared
+                turned = _unit(_view(detail[None], view)[0])
+                if turned @ _unit(fine_detail(images[other])) >= similarity:
+                    groups.join(row, other)
         forget_pages(images)
-    return np.unique(groups, return_inverse=True)[1]
+    return pd.factorize(groups.numbers())[0]
+
+
+class _Groups:
+    """Disjoint sets of rows; joining two does not look at the others."""
+
+    def __init__(self, rows: int):
+        self._parents = np.arange(rows)
+
+    def _first(self, row: int) -> int:
+        while self._parents[row] != row:
+            self._parents[row] = self._parents[self._parents[row]]
+            row = self._parents[row]
+        return row
+
+    def apart(self, first: int, second: int) -> bool:
+        return self._first(first) != self._first(second)
+
+    def join(self, first: int, second: int) -> None:
+        first, second = sorted((self._first(first), self._first(second)))
+        self._parents[second] = first
+
+    def numbers(self) -> np.ndarray:
+        return np.array([self._first(row) for row in range(len(self._parents))], np.int64)
 
 
 def join_groups(groups: np.ndarray, pairs: np.ndarray) -> np.ndarray:
@@ -119,7 +153,7 @@ def hash_pixels(images: np.ndarray) -> list[str]:
     digests = []
     for row, image in enumerate(images):
         digests.append(hashlib.blake2b(image.tobytes(), digest_size=16).hexdigest())
-        if row % 1024 == 1023:
+        if row % _ROWS == _ROWS - 1:
             forget_pages(images)
     return digests
 
@@ -218,32 +252,103 @@ def _joined(
 
 
 def _candidates(
-    thumbnails: np.ndarray, shortlist: float
+    thumbnails: np.ndarray, invariants: np.ndarray, shortlist: float, progress: bool
 ) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-    """For each image the later ones that resemble one of its views, and which view that is."""
-    flat = _units(thumbnails)
-    for start in range(0, len(thumbnails), _BLOCK):
-        block = thumbnails[start : start + _BLOCK]
-        views = np.stack([_units(_view(block, view)) for view in _VIEWS])  # [8, block, 256]
-        best = views[0] @ flat[start:].T  # [block, later images]
-        for view in views[1:]:
-            np.maximum(best, view @ flat[start:].T, out=best)
-        for i, scores in enumerate(best):
-            later = i + 1 + np.flatnonzero(scores[i + 1 :] >= shortlist)
-            if len(later):
-                others = start + later
-                yield start + i, others, np.argmax(views[:, i] @ flat[others].T, axis=0)
+    """For each image others that resemble one of its views, and which view that is.
+
+    Two unit vectors that correlate by c lie sqrt(2 - 2c) apart, and invariants lie no further apart
+    than the nearest views: pairs whose invariants are further apart need not be turned. Sorted by
+    one invariant, most pairs are far apart in that already.
+    """
+    if not len(thumbnails):
+        return
+    limit = 2 - 2 * shortlist + _SPARE
+    leading = invariants.var(axis=0).argmax()
+    order = np.argsort(invariants[:, leading], kind="stable")
+    invariants = invariants[order]
+    ascending = invariants[:, leading]
+    last = np.searchsorted(ascending, ascending + np.sqrt(limit))
+    lengths = (invariants**2).sum(axis=1)
+    with progress_bar(progress) as bar:
+        blocks = split_rows(range(len(order)), _BLOCK)
+        for block in bar.track(blocks, description="Comparing thumbnails"):
+            rows = slice(block.start, block.stop)
+            for others in split_rows(range(block.start, last[block.stop - 1]), _BLOCK):
+                columns = slice(others.start, others.stop)
+                apart = lengths[rows, None] + lengths[columns]
+                apart -= 2 * invariants[rows] @ invariants[columns].T
+                near = np.stack(np.nonzero(apart <= limit), axis=1)
+                near += np.array([rows.start, columns.start])
+                near = np.sort(order[near[near[:, 0] < near[:, 1]]], axis=1)
+                yield from _likely(thumbnails, near, shortlist)
 
 
-def _thumbnails(images: np.ndarray) -> np.ndarray:
-    """[N, 16, 16] float32 grey."""
-    small = np.empty((len(images), _THUMBNAIL, _THUMBNAIL), np.float32)
-    for i, image in enumerate(images):
-        thumbnail = cv2.resize(image, small.shape[1:], interpolation=cv2.INTER_AREA)
-        small[i] = thumbnail.mean(axis=2)
-        if i % 1024 == 1023:
-            forget_pages(images)
-    return small
+def _likely(
+    thumbnails: np.ndarray, pairs: np.ndarray, shortlist: float
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Turn the first image of each pair, and keep those that one view makes alike."""
+    for some in split_rows(pairs, _PAIRS):
+        first, second = thumbnails[some[:, 0]], thumbnails[some[:, 1]]
+        scores = [np.einsum("pij,pij->p", _view(first, view), second) for view in _VIEWS]
+        alike = np.max(scores, axis=0) >= shortlist
+        views = np.argmax(scores, axis=0)
+        for row in np.unique(some[alike, 0]):
+            own = alike & (some[:, 0] == row)
+            yield row, some[own, 1], views[own]
+
+
+def _invariants(thumbnails: np.ndarray) -> np.ndarray:
+    """Give what of a thumbnail's low frequencies no view changes: float32 [N, 64].
+
+    Mirroring changes the sign of odd cosine coefficients, and turning swaps rows and columns. Of
+    each coefficient and its transpose are kept two numbers that survive both, and that lie no
+    further apart, for two thumbnails, than the coefficients of the nearest views.
+    """
+    waves = dctn(thumbnails, axes=(1, 2), norm="ortho")
+    odd = np.arange(_THUMBNAIL) % 2 == 1
+    row, column = np.triu_indices(_THUMBNAIL, 1)
+    upper, lower = waves[:, row, column], waves[:, column, row]
+    total, difference = (upper + lower) / np.sqrt(2), np.abs(upper - lower) / np.sqrt(2)
+    total = np.where(odd[row] & odd[column], np.abs(total), total)
+    mixed = odd[row] != odd[column]
+    upper, lower = np.abs(upper), np.abs(lower)
+    diagonal = np.diagonal(waves, axis1=1, axis2=2)
+    invariants = np.concatenate(
+        [
+            np.where(odd, np.abs(diagonal), diagonal),
+            np.where(mixed, np.maximum(upper, lower), total),
+            np.where(mixed, np.minimum(upper, lower), difference),
+        ],
+        axis=1,
+    )
+    frequency = np.concatenate([2 * np.arange(_THUMBNAIL), *[row + column] * 2])
+    lowest = np.argsort(frequency, kind="stable")[1 : _INVARIANTS + 1]  # the first is the mean, 0
+    return invariants[:, lowest].astype(np.float32)
+
+
+def _thumbnails(
+    images: np.ndarray, *, workers: int | None, progress: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    """Grey thumbnails of mean 0 and length 1 each, float32 [N, 16, 16], and their invariants."""
+
+    def shrink(rows: range) -> tuple[np.ndarray, np.ndarray]:
+        small = np.empty((len(rows), _THUMBNAIL, _THUMBNAIL), np.float32)
+        for thumbnail, row in zip(small, rows, strict=True):
+            resized = cv2.resize(images[row], small.shape[1:], interpolation=cv2.INTER_AREA)
+            thumbnail[:] = resized.mean(axis=2)
+        forget_pages(images)
+        small = _units(small)
+        return small, _invariants(small)
+
+    chunks = split_rows(range(len(images)), _ROWS)
+    how = {"workers": workers, "progress": progress}
+    done = map_chunks(shrink, chunks, title="Shrinking images", **how)
+    thumbnails = np.empty((len(images), _THUMBNAIL, _THUMBNAIL), np.float32)
+    invariants = np.empty((len(images), _INVARIANTS), np.float32)
+    for rows, (small, unchanged) in zip(chunks, done, strict=True):
+        thumbnails[rows.start : rows.stop] = small
+        invariants[rows.start : rows.stop] = unchanged
+    return thumbnails, invariants
 
 
 def fine_detail(image: np.ndarray) -> np.ndarray:
@@ -272,11 +377,10 @@ def _view(images: np.ndarray, view: int) -> np.ndarray:
 
 
 def _units(images: np.ndarray) -> np.ndarray:
-    """Like `_unit`, of many grey images at once: [N, S, S] to float32 [N, S * S]."""
-    number, *sides = images.shape
-    flat = images.reshape(number, np.prod(sides)).astype(np.float32)
-    flat -= flat.mean(axis=1, keepdims=True)
-    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-3)
+    """Like `_unit`, of many grey images at once: float32 [N, S, S] to the same shape."""
+    centred = images - images.mean(axis=(1, 2), keepdims=True)
+    lengths = np.sqrt((centred**2).sum(axis=(1, 2), keepdims=True))
+    return centred / np.maximum(lengths, 1e-3)
 
 
 def _unit(image: np.ndarray) -> np.ndarray:

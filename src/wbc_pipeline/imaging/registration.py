@@ -6,39 +6,77 @@ import numpy as np
 _REPROJECTION = 3.0  # pixels that a matched feature may lie off
 
 
-def describe(
-    grey: np.ndarray, number: int, where: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find the strongest local features (SIFT [1]_, made robust by its square root [2]_).
+#: A local feature: where it lies in pixels, its width, its direction in degrees, and its raw SIFT
+#: descriptor, which OpenCV rounds to whole numbers.
+FEATURE = np.dtype([("point", "f4", 2), ("size", "f4"), ("angle", "f4"), ("descriptor", "u1", 128)])
+
+
+def detect(grey: np.ndarray, number: int, where: np.ndarray | None = None) -> np.ndarray:
+    """Find the strongest local features (SIFT [1]_).
 
     Parameters
     ----------
     grey
         uint8 [H, W].
     number
-        How many at most, the strongest ones.
+        How many at most, the strongest ones; more where the last are equally strong.
     where
         uint8 [H, W], not 0 where features may lie; None for everywhere.
+
+    Returns
+    -------
+    `FEATURE` [F].
+
+    References
+    ----------
+    .. [1] Lowe, Distinctive image features from scale-invariant keypoints, IJCV 60, 2004.
+    """
+    sift = cv2.SIFT_create(nfeatures=number, contrastThreshold=0.02)  # smears are soft
+    keypoints, descriptors = sift.detectAndCompute(grey, where)
+    features = np.empty(len(keypoints), FEATURE)
+    if keypoints:
+        features["point"] = cv2.KeyPoint.convert(keypoints)
+        features["size"] = [keypoint.size for keypoint in keypoints]
+        features["angle"] = [keypoint.angle for keypoint in keypoints]
+        features["descriptor"] = descriptors
+    return features
+
+
+def root_descriptors(features: np.ndarray) -> np.ndarray:
+    """Take the square roots of descriptors, which makes them robust [1]_.
+
+    Parameters
+    ----------
+    features
+        `FEATURE` [F].
+
+    Returns
+    -------
+    float32 [F, 128], of length 1 each.
+
+    References
+    ----------
+    .. [1] Arandjelovic and Zisserman, Three things everyone should know to improve object
+       retrieval, CVPR 2012.
+    """
+    descriptors = features["descriptor"].astype(np.float32)
+    return np.sqrt(descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6))
+
+
+def describe(
+    grey: np.ndarray, number: int, where: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Find the strongest local features; the parameters are those of `detect`.
 
     Returns
     -------
     points
         float32 [F, 2], x and y in pixels.
     descriptors
-        float32 [F, 128], of length 1 each.
-
-    References
-    ----------
-    .. [1] Lowe, Distinctive image features from scale-invariant keypoints, IJCV 60, 2004.
-    .. [2] Arandjelovic and Zisserman, Three things everyone should know to improve object
-       retrieval, CVPR 2012.
+        float32 [F, 128], of length 1 each; see `root_descriptors`.
     """
-    sift = cv2.SIFT_create(nfeatures=number, contrastThreshold=0.02)  # smears are soft
-    keypoints, descriptors = sift.detectAndCompute(grey, where)
-    if not keypoints:
-        return np.empty((0, 2), np.float32), np.empty((0, 128), np.float32)
-    shares = descriptors / np.maximum(descriptors.sum(axis=1, keepdims=True), 1e-6)
-    return cv2.KeyPoint.convert(keypoints), np.sqrt(shares)
+    features = detect(grey, number, where)
+    return features["point"].copy(), root_descriptors(features)
 
 
 def fit_map(

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Iterable
 from functools import lru_cache
 from operator import attrgetter
 from pathlib import Path
@@ -16,6 +17,7 @@ from wbc_pipeline.datasets.source import Source
 from wbc_pipeline.errors import UserError, explain
 from wbc_pipeline.parameters.schema import ParameterError, SharedParameters, refuse
 from wbc_pipeline.pipelines.ingestion.options import SourcesOptions
+from wbc_pipeline.pipelines.preprocessing.options import tried_chain
 from wbc_pipeline.training.options import StageOptions, merge_stages
 
 
@@ -38,7 +40,6 @@ def check_group(checked: SharedParameters, group: str) -> None:
 
     from wbc_pipeline.evaluation.scores.comparison import check_published
     from wbc_pipeline.evaluation.scores.printed.findings import check_shares
-    from wbc_pipeline.imaging.chain import build_chain
     from wbc_pipeline.models import network_class
     from wbc_pipeline.training.devices import check_devices, choose_device
 
@@ -62,7 +63,7 @@ def check_group(checked: SharedParameters, group: str) -> None:
                 f"variants: {group} has no variant {name!r}; known are {', '.join(known[:-1])}"
             )
     packed = np.zeros((checked.ingestion.image_size,) * 2 + (3,), np.uint8)
-    sizes = {name: len(build_chain(steps)(packed)) for name, steps in own.views.root.items()}
+    sizes = {name: len(tried_chain(steps)(packed)) for name, steps in own.views.root.items()}
     taking_part = own.variants.select(checked.variants).root
     for name, variant in own.variants.networks.items():
         where = f"{group}.variants.{name}"
@@ -150,13 +151,13 @@ def _build(name: str, arguments: str) -> Any:
         return build_network(name, json.loads(arguments), seed=0)
 
 
-def check_source(source: Source, options: SourcesOptions) -> None:
-    """Check that the raw data are there, before any node runs.
+def check_sources(sources: Iterable[Source], options: SourcesOptions) -> None:
+    """Check that the raw data are there, before any node runs; each folder is listed once.
 
     Parameters
     ----------
-    source
-        What is to be listed.
+    sources
+        What is to be listed; a data set may be among them twice.
     options
         The checked ones, in which a name such as 2024 is text.
 
@@ -165,10 +166,13 @@ def check_source(source: Source, options: SourcesOptions) -> None:
     ParameterError
         Saying where the data set was looked for and what to do.
     """
-    try:
-        source.list_images(options.model_dump(exclude_none=True))
-    except (UserError, OSError) as error:
-        raise ParameterError(explain(error) or str(error)) from None
+    listed: dict[Source, Source] = {}
+    for source in sources:
+        source.take_over(listed.setdefault(source, source))
+        try:
+            source.list_images(options.model_dump(exclude_none=True))
+        except (UserError, OSError) as error:
+            raise ParameterError(explain(error) or str(error)) from None
 
 
 def check_data_folder(folder: Path) -> None:

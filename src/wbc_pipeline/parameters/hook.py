@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 from kedro.framework.hooks import hook_impl
+from kedro.framework.project import pipelines
 from kedro.io import CatalogProtocol, MemoryDataset
 from kedro.pipeline import Pipeline
 
@@ -37,7 +38,7 @@ class ParameterHook:
         from wbc_pipeline.parameters.schema import check_parameters
 
         self._parameters = context.config_loader["parameters"]
-        self._checked = check_parameters(self._parameters)
+        self._checked = check_parameters(self._parameters, asked=_asked_groups())
         current_policy.set(Policy(tuple(split_text(self._parameters["rerun"]))))
 
     @hook_impl(tryfirst=True)  # before anything is tracked
@@ -50,9 +51,8 @@ class ParameterHook:
         checks.check_runner(run_params["runner"])
         if "prune.plan" in pipeline.inputs():
             catalog["prune.plan"] = MemoryDataset(_plan_all(catalog), copy_mode="assign")
-        for name in pipeline.inputs():
-            if name.endswith("source"):
-                checks.check_source(catalog[name].load(), self._checked.sources)
+        names = sorted(name for name in pipeline.inputs() if name.endswith("source"))
+        checks.check_sources([catalog[name].load() for name in names], self._checked.sources)
         checks.check_inputs(pipeline, catalog, run_params["pipeline_names"] or [])
         checks.check_partial(pipeline, catalog, self._checked)
         for group in {
@@ -98,6 +98,16 @@ class ParameterHook:
         self._first = None
 
 
+def _asked_groups() -> set[str]:
+    """Name the groups of parameters that the requested pipelines take."""
+    names = pipelines._requested_pipelines or ["__default__"]
+    inputs = {each for name in names for each in pipelines.get(name, Pipeline([])).inputs()}
+    inputs.discard("params:preprocessing")  # taken for where to work, not for the views in it
+    return {
+        name.removeprefix("params:").split(".")[0] for name in inputs if name.startswith("params:")
+    }
+
+
 def _refuse_unreadable(catalog: CatalogProtocol) -> None:
     """End with an error, after all else is written, where files could not be read."""
     unreadable = catalog.load(UNREADABLE)
@@ -112,7 +122,6 @@ def _refuse_unreadable(catalog: CatalogProtocol) -> None:
 
 def _plan_all(catalog: CatalogProtocol) -> "Plan":
     """Plan every pipeline, with the current parameters."""
-    from kedro.framework.project import pipelines
     from kedro.validation.type_extractor import TypeExtractor
     from pydantic import TypeAdapter
 

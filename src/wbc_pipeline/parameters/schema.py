@@ -1,10 +1,18 @@
 """What YAML and ``--params`` may say."""
 
+from collections.abc import Collection
 from types import UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
-from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator
+from pydantic import (
+    Field,
+    ValidationError,
+    ValidationInfo,
+    ValidatorFunctionWrapHandler,
+    create_model,
+    field_validator,
+)
 
 from wbc_pipeline.errors import OWN_PARAMETERS
 from wbc_pipeline.options import Options, check_name, split_text
@@ -14,7 +22,7 @@ from wbc_pipeline.pipelines.experiment.options import Selection
 from wbc_pipeline.pipelines.ingestion.options import IngestionOptions, SourcesOptions
 from wbc_pipeline.pipelines.papers import PAPERS
 from wbc_pipeline.pipelines.predict.options import PredictOptions
-from wbc_pipeline.pipelines.preprocessing.options import Name, PreprocessingOptions
+from wbc_pipeline.pipelines.preprocessing.options import CheckedPreprocessing, Name
 from wbc_pipeline.pipelines.quality.options import QualityOptions
 from wbc_pipeline.pipelines.roi.options import RoiOptions
 from wbc_pipeline.pipelines.splitting.options import Protocols, SplittingOptions
@@ -92,7 +100,7 @@ class SharedParameters(Options):
     sources: SourcesOptions
     ingestion: IngestionOptions
     splitting: SplittingOptions
-    preprocessing: PreprocessingOptions
+    preprocessing: CheckedPreprocessing
     roi: RoiOptions
     audit: AuditOptions
     quality: QualityOptions
@@ -100,6 +108,15 @@ class SharedParameters(Options):
     predict: PredictOptions
 
     _split_rerun = field_validator("rerun", mode="before")(split_text)
+
+    @field_validator("*", mode="wrap")
+    @classmethod
+    def _name_group(
+        cls, given: Any, check: ValidatorFunctionWrapHandler, info: ValidationInfo
+    ) -> Any:
+        if info.context is not None:
+            info.context["group"] = info.field_name  # for `is_asked`
+        return check(given)
 
     @field_validator("dataset", "boxes")
     @classmethod
@@ -146,10 +163,17 @@ def refuse(problem: str) -> ParameterError:
     return ParameterError(f"Parameters were refused:\n- {problem}")
 
 
-def check_parameters(parameters: dict[str, Any]) -> SharedParameters:
+def check_parameters(
+    parameters: dict[str, Any], asked: Collection[str] | None = None
+) -> SharedParameters:
     """Check the whole tree of parameters, and return it typed.
 
-    That takes half a second, as every chain of steps is built.
+    Parameters
+    ----------
+    parameters
+        As YAML and ``--params`` say them.
+    asked
+        Groups whose chains of steps are built too, which takes seconds; None for all.
 
     Raises
     ------
@@ -157,7 +181,9 @@ def check_parameters(parameters: dict[str, Any]) -> SharedParameters:
         Naming each parameter at fault, what is wrong with it, and the nearest known name.
     """
     try:
-        return Parameters.model_validate(parameters)
+        return Parameters.model_validate(
+            parameters, context={"asked": Parameters.model_fields if asked is None else asked}
+        )
     except ValidationError as error:
         problems = error.errors()
         of_dataset = {one["msg"] for one in problems if one["loc"] == ("dataset",)}

@@ -176,9 +176,11 @@ def listing_digest(listing: pd.DataFrame) -> str:
     64 hexadecimal digits.
     """
     known = listing[list(LISTING_COLUMNS)].drop(columns=["path", "mask_path"]).astype(object)
-    known = known.where(known.notna(), None).to_dict("records")
+    known = known.where(known.notna(), None)
     digest = hashlib.sha256()
-    for row, path, mask in zip(known, listing["path"], listing["mask_path"], strict=True):
+    rows = known.itertuples(index=False, name=None)
+    for values, path, mask in zip(rows, listing["path"], listing["mask_path"], strict=True):
+        row = dict(zip(known.columns, values, strict=True))
         if row["box"] is not None:
             row["box"] = [float(number) for number in row["box"]]
         mask_file, row["mask_in_file"] = (None, None) if pd.isna(mask) else split_reference(mask)

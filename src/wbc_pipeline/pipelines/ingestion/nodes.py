@@ -88,7 +88,7 @@ def find_duplicates(
     def compute(folder: Path) -> None:
         alike = duplicates.group_duplicates(images.pixels, similarity=options.duplicate_similarity)
         pairs = overlaps.find_overlaps(
-            images.pixels, similarity=options.overlap_similarity, rows=rows
+            images.pixels, similarity=options.overlap_similarity, rows=rows, scratch=folder
         )
         table = pd.DataFrame(
             {

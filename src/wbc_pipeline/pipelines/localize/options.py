@@ -1,15 +1,30 @@
 """Parameters of the localization paper."""
 
+from typing import Annotated
+
 from pydantic import Field, field_validator, model_validator
 
 from wbc_pipeline.models import DETECTORS
 from wbc_pipeline.options import Options, check_name
 from wbc_pipeline.pipelines.experiment.options import CompositeOptions, PaperParameters, Selection
-from wbc_pipeline.pipelines.preprocessing.options import Name, Views
+from wbc_pipeline.pipelines.preprocessing.options import Name, Views, chain_check, tried_chain
 from wbc_pipeline.pipelines.reporting.options import Published
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 STATISTICS = ["mean", "min", "max", "sd", "median"]  # of an IoU, as printed
+
+
+def _begin_with_files(looks: Views) -> None:
+    for name, steps in looks.root.items():
+        if not tried_chain(steps).full_resolution:
+            raise ValueError(f"{name} begins with full_resolution")
+
+
+def _find_something(colour: Views) -> None:
+    for name, steps in colour.root.items():
+        chain = tried_chain(steps)
+        if not (chain.full_resolution and chain.finds):
+            raise ValueError(f"{name} begins with full_resolution and ends with a region")
 
 
 class SceneOptions(CompositeOptions):
@@ -147,9 +162,9 @@ class LocalizationOptions(Options):
     names: list[str]
     test: float = Field(gt=0, lt=1)
     frame: int = Field(ge=64, multiple_of=32)
-    looks: Views
+    looks: Annotated[Views, chain_check(_begin_with_files)]
     fields: FieldOptions | None = None
-    colour: Views
+    colour: Annotated[Views, chain_check(_find_something)]
     chosen: Selection
     detectors: dict[Name, DetectorOptions]
     train: StageOptions
@@ -205,27 +220,6 @@ class LocalizationOptions(Options):
                 "true or false for channels_last"
             )
         return trainer
-
-    @field_validator("looks")
-    @classmethod
-    def _begin_with_files(cls, looks: Views) -> Views:
-        from wbc_pipeline.imaging.chain import build_chain
-
-        for name, steps in looks.root.items():
-            if not build_chain(steps).full_resolution:
-                raise ValueError(f"{name} begins with full_resolution")
-        return looks
-
-    @field_validator("colour")
-    @classmethod
-    def _find_something(cls, colour: Views) -> Views:
-        from wbc_pipeline.imaging.chain import build_chain
-
-        for name, steps in colour.root.items():
-            chain = build_chain(steps)
-            if not (chain.full_resolution and chain.finds):
-                raise ValueError(f"{name} begins with full_resolution and ends with a region")
-        return colour
 
 
 class LocalizeOptions(PaperParameters):

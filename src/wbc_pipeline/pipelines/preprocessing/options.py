@@ -1,23 +1,66 @@
 """Parameters of views."""
 
-from typing import Annotated, Literal
+import json
+from collections.abc import Callable
+from functools import lru_cache
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, RootModel, field_validator, model_validator
+from pydantic import (
+    AfterValidator,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from wbc_pipeline.models import RESTORERS
-from wbc_pipeline.options import Options, check_name
+from wbc_pipeline.options import Options, check_name, is_asked
 from wbc_pipeline.training.options import StageOptions
 
+if TYPE_CHECKING:
+    from wbc_pipeline.imaging.chain import Chain as BuiltChain
 
-def _is_a_chain(steps: list[dict]) -> list[dict]:
+
+def chain_check(check: Callable[[Any], object]) -> AfterValidator:
+    """Make a validator of chains that runs where the command asks for them.
+
+    To build a chain imports half of SciPy for some steps, and torch for others.
+
+    Parameters
+    ----------
+    check
+        Takes the value, and raises ValueError if it is refused.
+    """
+
+    def validate(value: Any, info: ValidationInfo) -> Any:
+        if is_asked(info):
+            check(value)
+        return value
+
+    return AfterValidator(validate)
+
+
+def tried_chain(steps: list[dict]) -> "BuiltChain":
+    """Build a chain to look at; the same steps once in a command.
+
+    Raises
+    ------
+    ValueError
+        See `wbc_pipeline.imaging.chain.build_chain`.
+    """
+    return _tried(json.dumps(steps))
+
+
+@lru_cache
+def _tried(steps: str) -> "BuiltChain":
     from wbc_pipeline.imaging.chain import build_chain
 
-    build_chain(steps)
-    return steps
+    return build_chain(json.loads(steps))
 
 
 # Steps that make a view of an image; see ``wbc_pipeline.imaging.chain``.
-Chain = Annotated[list[dict], AfterValidator(_is_a_chain)]
+Chain = Annotated[list[dict], chain_check(tried_chain)]
 
 # What names a folder on every system.
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$")]
@@ -26,13 +69,13 @@ PART_MARK = "@"  # between a view's name and the part whose shift it shows
 PAIRS = "pairs"  # in place of a part: degraded for restorers alone, as images come degraded
 
 
-def _only_degrades(steps: list[dict]) -> list[dict]:
+def _only_degrades(steps: list[dict]) -> None:
     import numpy as np
 
-    from wbc_pipeline.imaging.chain import build_chain, parse_step
+    from wbc_pipeline.imaging.chain import parse_step
     from wbc_pipeline.imaging.registry import STEPS
 
-    chain, image = build_chain(steps), np.full((60, 64, 3), 128, np.uint8)
+    chain, image = tried_chain(steps), np.full((60, 64, 3), 128, np.uint8)
     names = [parse_step(step)[0] for step in steps]
     changes = all(STEPS[name].kind == "change_image" for name in names if name in STEPS)
     if chain.full_resolution or not changes or chain(image).shape != image.shape:
@@ -42,10 +85,9 @@ def _only_degrades(steps: list[dict]) -> list[dict]:
         )
     if fitted := [name for name in names if STEPS[name].fit is not None]:
         raise ValueError(f"{fitted[0]} is fitted on images, and a shift is not; put it in a view")
-    return steps
 
 
-Shift = Annotated[Chain, AfterValidator(_only_degrades)]
+Shift = Annotated[Chain, chain_check(_only_degrades)]
 
 
 class ShiftOptions(Options):
@@ -71,6 +113,10 @@ class ShiftOptions(Options):
 
 class Views(RootModel[dict[Name, Chain]]):
     """Chains of steps by the name of the view that they make."""
+
+
+class UntriedViews(RootModel[dict[Name, list[dict]]]):
+    """The same where no view is made of them, or they were tried before."""
 
 
 class RestorerOptions(Options):
@@ -110,7 +156,7 @@ class Restorers(RootModel[dict[Name, RestorerOptions]]):
 
 
 class PreprocessingOptions(Options):
-    """Where views are worked out, and those of the pipeline ``preprocessing``.
+    """Where views are worked out, and those of the pipeline ``preprocessing``, not looked at.
 
     Parameters
     ----------
@@ -127,10 +173,16 @@ class PreprocessingOptions(Options):
     backend: Literal["threads", "dask"]
     workers: Annotated[int, Field(gt=0)] | None
     scheduler: str | None
-    views: Views
+    views: UntriedViews
 
     @model_validator(mode="after")
     def _scheduler_needs_dask(self) -> "PreprocessingOptions":
         if self.scheduler and self.backend != "dask":
             raise ValueError(f"scheduler {self.scheduler} needs backend: dask")
         return self
+
+
+class CheckedPreprocessing(PreprocessingOptions):
+    """The same with views that were tried."""
+
+    views: Views

@@ -3,10 +3,10 @@
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field
+from pydantic import Field
 
 from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.preprocessing.options import Chain, Name
+from wbc_pipeline.pipelines.preprocessing.options import Chain, Name, chain_check, tried_chain
 from wbc_pipeline.pipelines.reporting.options import Printed
 
 
@@ -25,15 +25,14 @@ class Method(Options):
     grid: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(default_factory=dict)
 
 
-def _ends_with(kind: str, method: Method) -> Method:
+def _ends_with(kind: str, method: Method) -> None:
     """Refuse what finds no mask or region; each value is tried alone, as all would take long."""
     import numpy as np
 
     from wbc_pipeline.evaluation.localization.tuning import change_steps
-    from wbc_pipeline.imaging.chain import build_chain
 
     values = [{name: value} for name, values in method.grid.items() for value in values]
-    chains = [build_chain(change_steps(method.steps, change)) for change in ({}, *values)]
+    chains = [tried_chain(change_steps(method.steps, change)) for change in ({}, *values)]
     frame = chains[0].run(np.zeros((64, 64, 3), np.uint8))
     if getattr(frame, kind) is None or frame.resized:
         raise ValueError(f"the steps must end with one that finds a {kind}, and resize nothing")
@@ -43,31 +42,27 @@ def _ends_with(kind: str, method: Method) -> Method:
             if kind == "region"
             else "expert masks are of the packed size, so leave full_resolution out"
         )
-    return method
 
 
-def _finds_mask(steps: list[dict]) -> list[dict]:
-    return _ends_with("mask", Method(steps=steps)).steps
+def _finds_mask(steps: list[dict]) -> None:
+    _ends_with("mask", Method(steps=steps))
 
 
-def _keeps_the_size(steps: list[dict]) -> list[dict]:
+def _keeps_the_size(steps: list[dict]) -> None:
     import numpy as np
 
-    from wbc_pipeline.imaging.chain import build_chain
-
-    chain, image = build_chain(steps), np.zeros((60, 64, 3), np.uint8)
+    chain, image = tried_chain(steps), np.zeros((60, 64, 3), np.uint8)
     if chain.full_resolution or chain(image).shape != image.shape:
         raise ValueError(
             "what is restored is compared with the packed image, pixel by pixel: leave "
             "full_resolution out, and resize or crop nothing"
         )
-    return steps
 
 
 class MaskOptions(Options):
     """Ways to find nucleus or cell, each of which ends with a mask."""
 
-    methods: dict[Name, Annotated[Method, AfterValidator(partial(_ends_with, "mask"))]]
+    methods: dict[Name, Annotated[Method, chain_check(partial(_ends_with, "mask"))]]
 
 
 class PublishedBoxes(Options):
@@ -96,7 +91,7 @@ class RegionOptions(Options):
     """
 
     names: list[str]
-    methods: dict[Name, Annotated[Method, AfterValidator(partial(_ends_with, "region"))]]
+    methods: dict[Name, Annotated[Method, chain_check(partial(_ends_with, "region"))]]
     published: PublishedBoxes
 
 
@@ -117,8 +112,8 @@ class RestorationOptions(Options):
 
     images: int = Field(gt=0)
     severities: list[Literal[1, 2, 3, 4, 5]] = Field(min_length=1)
-    nucleus: Annotated[Chain, AfterValidator(_finds_mask)]
-    methods: dict[Name, Annotated[Chain, AfterValidator(_keeps_the_size)]]
+    nucleus: Annotated[Chain, chain_check(_finds_mask)]
+    methods: dict[Name, Annotated[Chain, chain_check(_keeps_the_size)]]
 
 
 class IntervalOptions(Options):

@@ -2,10 +2,10 @@
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.preprocessing.options import Chain, Name
+from wbc_pipeline.pipelines.preprocessing.options import Chain, Name, chain_check, tried_chain
 from wbc_pipeline.pipelines.reporting.options import Printed
 from wbc_pipeline.pipelines.splitting.options import Protocol
 
@@ -24,18 +24,15 @@ Degradation = Literal[
 FALLING = ("shot_noise", "jpeg")
 
 
-def _keeps_the_size(steps: list[dict]) -> list[dict]:
+def _keeps_the_size(steps: list[dict]) -> None:
     import numpy as np
 
-    from wbc_pipeline.imaging.chain import build_chain
-
-    chain, image = build_chain(steps), np.zeros((60, 64, 3), np.uint8)
+    chain, image = tried_chain(steps), np.zeros((60, 64, 3), np.uint8)
     if chain.full_resolution or chain(image).shape != image.shape:
         raise ValueError(
             "a restoration gives the view an image of the size that it got: leave "
             "full_resolution out, and resize or crop nothing"
         )
-    return steps
 
 
 class CurveOptions(Options):
@@ -58,7 +55,7 @@ class CurveOptions(Options):
     degradation: Degradation
     amounts: Annotated[list[Annotated[float, Field(gt=0)]], Field(min_length=1)] | None = None
     severities: Annotated[list[Literal[1, 2, 3, 4, 5]], Field(min_length=1)] | None = None
-    restore: Annotated[Chain, AfterValidator(_keeps_the_size)] = Field(default_factory=list)
+    restore: Annotated[Chain, chain_check(_keeps_the_size)] = Field(default_factory=list)
     finds_on: Literal["degraded", "clean"] = "degraded"
 
     @model_validator(mode="after")

@@ -1,9 +1,21 @@
 """Parameters of regions of interest."""
 
-from pydantic import field_validator
+from typing import Annotated
 
 from wbc_pipeline.options import Options
-from wbc_pipeline.pipelines.preprocessing.options import Views
+from wbc_pipeline.pipelines.preprocessing.options import Views, chain_check, tried_chain
+
+
+def _find_something(views: Views) -> None:
+    if not views.root:
+        raise ValueError("name at least one view")
+    for name, steps in views.root.items():
+        chain = tried_chain(steps)
+        if not (chain.full_resolution and chain.finds):
+            raise ValueError(
+                f"{name} must begin with full_resolution and have a step that finds a region "
+                "or a mask, such as colour_region; others belong under preprocessing.views"
+            )
 
 
 class RoiOptions(Options):
@@ -19,20 +31,4 @@ class RoiOptions(Options):
     """
 
     box_names: list[str]
-    views: Views
-
-    @field_validator("views")
-    @classmethod
-    def _find_something(cls, views: Views) -> Views:
-        from wbc_pipeline.imaging.chain import build_chain
-
-        if not views.root:
-            raise ValueError("name at least one view")
-        for name, steps in views.root.items():
-            chain = build_chain(steps)
-            if not (chain.full_resolution and chain.finds):
-                raise ValueError(
-                    f"{name} must begin with full_resolution and have a step that finds a region "
-                    "or a mask, such as colour_region; others belong under preprocessing.views"
-                )
-        return views
+    views: Annotated[Views, chain_check(_find_something)]
