@@ -8,8 +8,6 @@ from wbc_pipeline.pipelines.localize import nodes, split_views
 ROLE = "annotated"  # of the data set that detectors learn from
 ROOM = "localize.localization"
 CUTTING = "localize.cutting"  # apart, since it waits for splits, and detectors do not
-    "localize.cutting"  # apart, since it waits for splits, and what detectors learn from does not
-)
 SELECTED = {"variants": "params:localize.variants", "chosen": "params:variants"}
 FOUND = ("truth", "annotated", "fields", "detectors", "detections", "colour_regions", "overlaps")
 OWN_INPUTS = {
