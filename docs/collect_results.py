@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pandas as pd
 
-DIGITS = 4
+DIGITS = 5
 TABLE, ENVIRONMENT, RUN = "{}.csv", "environment.txt", "run.json"
 
 

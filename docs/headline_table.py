@@ -58,18 +58,19 @@ def _line(entry: dict, results: Path) -> list[str]:
     return [
         f"[{entry['paper']}](docs/results/{entry['paper']}.md)",
         entry["score"],
-        _published(entry["paper"], **entry["where"]),
+        _published(entry),
         _score(row, entry.get("reproduced")),
         _score(row, entry.get("leak_free")),
         f"{entry['images']}; {entry['schedule']}",
     ]
 
 
-def _published(paper: str, *, variant: str, metric: str, **_: str) -> str:
+def _published(entry: dict) -> str:
     """Give what the paper prints, in per cent and with its digits; two numbers where it has two."""
+    paper, where = entry["paper"], entry["where"]
     parameters = yaml.safe_load((PROJECT / f"conf/base/parameters_{paper}.yml").read_text())
-    printed = parameters[paper]["published"][variant][metric]
-    return " / ".join(str(Decimal(each).scaleb(2)) for each in _listed(printed))
+    of = parameters[paper]["published"][entry.get("published_of", where["variant"])]
+    return " / ".join(str(Decimal(each).scaleb(2)) for each in _listed(of[where["metric"]]))
 
 
 def _listed(printed: str | list[str]) -> list[str]:

@@ -39,7 +39,7 @@ def collect(report, *tables):
 def test_tables_are_rounded_and_lie_beside_what_they_were_made_by(report):
     target, done = collect(report, "metrics")
     assert done.returncode == 0, done.stderr
-    assert (target / "metrics.csv").read_text() == "accuracy\n0.1235\n"
+    assert (target / "metrics.csv").read_text() == "accuracy\n0.12346\n"
     facts = json.loads((target / "run.json").read_text())
     assert (facts["first"], facts["last"], facts["hours"]) == ("2026-11-27", "2026-11-28", 2.0)
     assert "pandas==" in (target / "environment.txt").read_text()
