@@ -391,7 +391,8 @@ def write_report(
         ("training_curves", curves_chart, previews.plotly_curves),
         ("robustness_curves", robustness_chart, previews.plotly_robustness),
     ):
-        own[item] = describe(chart, heading_of(texts), caption_of(texts))
+        if chart.data:
+            own[item] = describe(chart, heading_of(texts), caption_of(texts))
     del own["confusion_matrices"]
     trainings = [runs, *(own[item] for item in ("trained_detectors",) if item in own)]
     facts = {

@@ -298,13 +298,15 @@ def draw_robustness(
     items
         ``robustness_curves`` and ``degraded_sheet``.
     chart
-        The curves for a browser.
+        The curves for a browser; nothing is drawn where nothing was degraded.
     """
+    import plotly.graph_objects as go
+
     from wbc_pipeline.evaluation.figures import previews
     from wbc_pipeline.evaluation.figures import robustness as figures
 
     if not degraded:
-        return {}
+        return {}, go.Figure()
     scales = {name: curve.scale for name, curve in options.curves.items()}
     first = sample.iloc[0]
     names = dict.fromkeys(name.partition("/")[0] for name in degraded)
