@@ -257,6 +257,7 @@ def test_no_rows_are_shown_only_where_that_says_something():
         splits=pd.DataFrame({"protocol": ["source"], "seed": [0]}),
         refused=pd.DataFrame({"protocol": ["filename"], "reason": ["names suggest nothing"]}),
         runs=pd.DataFrame({"hardware": ["cpu"]}),
+        find_defects={"defects": pd.DataFrame({"severity": [], "finding": []})},
         compare_images={name: pd.DataFrame({"image_id": []}) for name in ("conflicts", "overlaps")},
     )
     assert 'id="table-conflicts"' in report
