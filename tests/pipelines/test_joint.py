@@ -90,8 +90,8 @@ def test_scores_of_masks_stand_in_the_metrics_and_in_the_tracking(joined):
     client = mlflow.MlflowClient(f"sqlite:///{joined}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("blend").experiment_id])
     tracked = {run.data.tags["variant"]: run.data.metrics for run in runs}
-    assert tracked["joint"]["test_iou_cell"] == pytest.approx(metrics.loc["joint", "iou_cell"])
-    assert "test_iou_cell" not in tracked["alone"]
+    assert tracked["joint"]["test/iou_cell"] == pytest.approx(metrics.loc["joint", "iou_cell"])
+    assert "test/iou_cell" not in tracked["alone"]
 
 
 def test_a_joint_training_is_kept_by_its_losses_and_its_prior(joined):
