@@ -4,11 +4,12 @@
 """
 
 import re
-from decimal import Decimal
 from pathlib import Path
 
 import pandas as pd
 import yaml
+
+from wbc_pipeline.evaluation.scores.comparison import printed_percent, printed_text
 
 RESULTS = Path(__file__).parent / "results"
 PROJECT = Path(__file__).parents[1]
@@ -70,11 +71,7 @@ def _published(entry: dict) -> str:
     paper, where = entry["paper"], entry["where"]
     parameters = yaml.safe_load((PROJECT / f"conf/base/parameters_{paper}.yml").read_text())
     of = parameters[paper]["published"][entry.get("published_of", where["variant"])]
-    return " / ".join(str(Decimal(each).scaleb(2)) for each in _listed(of[where["metric"]]))
-
-
-def _listed(printed: str | list[str]) -> list[str]:
-    return [printed] if isinstance(printed, str) else printed
+    return printed_percent(printed_text(of[where["metric"]]))
 
 
 def _score(row: pd.Series, columns: list[str] | None) -> str:

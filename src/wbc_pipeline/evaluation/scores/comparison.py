@@ -1,6 +1,7 @@
 """Published against reproduced against leak-free, and variants against each other."""
 
 from collections.abc import Collection, Mapping
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -349,6 +350,15 @@ def _as_list(value: object) -> list:
 def printed_text(value: object) -> str:
     """Write down what a paper prints, several values with a slash between."""
     return " / ".join(str(item) for item in _as_list(value))
+
+
+def printed_percent(text: str) -> str:
+    """Write printed shares in per cent, with the digits that they have.
+
+    >>> printed_percent("0.9907 / 0.9993")
+    '99.07 / 99.93'
+    """
+    return " / ".join(f"{Decimal(share).scaleb(2):f}" for share in text.split(" / "))
 
 
 def _sd(values: np.ndarray) -> float:

@@ -1,13 +1,12 @@
 """One sentence on each paper, made from what it prints and what came of running it again."""
 
 from collections.abc import Mapping
-from decimal import Decimal
 
 import numpy as np
 import pandas as pd
 
 from wbc_pipeline.evaluation.report.described import described
-from wbc_pipeline.evaluation.scores.comparison import published_values
+from wbc_pipeline.evaluation.scores.comparison import printed_percent, published_values
 from wbc_pipeline.evaluation.scores.directions import SHIFTS
 from wbc_pipeline.evaluation.scores.entries import metric_label
 from wbc_pipeline.evaluation.scores.protocols import leak_of
@@ -276,9 +275,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _printed(row: Mapping) -> str:
-    """Write what a paper prints in per cent, with the digits that it has."""
-    shares = [Decimal(text) for text in row["published"].split(" / ")]
-    return " / ".join(f"{share.scaleb(2):f}" for share in shares) + " %"
+    return f"{printed_percent(row['published'])} %"
 
 
 def _measured(row: Mapping, kind: str) -> str:
