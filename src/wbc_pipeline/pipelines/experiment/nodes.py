@@ -12,11 +12,11 @@ from wbc_pipeline.errors import UserError
 from wbc_pipeline.keys import Key, code_digest, digest
 from wbc_pipeline.pipelines.experiment.options import Selection, Variants, weights_file
 from wbc_pipeline.pipelines.preprocessing.options import PART_MARK, Restorers
+from wbc_pipeline.pipelines.splitting.options import TESTED_PARTS
 from wbc_pipeline.training.options import StageOptions, TrainerOptions, merge_stages
 
 pd = lazy.load("pandas")
 
-TESTED_PARTS = ("validation", "test")  # an ensemble's weights are fitted on the first
 ALL = Selection(["all"])
 NO_RESTORERS = Restorers()
 RUN_COLUMNS = ("variant", "protocol", "seed", "fold")
@@ -217,7 +217,7 @@ def predict(
         images=accepted(manifest),
         splits=splits,
         conditions=conditions,
-        parts=TESTED_PARTS,
+        parts=TESTED_PARTS,  # an ensemble's weights are fitted on the first
         trainings=trainings,
         chosen=chosen,
         variants=variants,

@@ -17,7 +17,7 @@ from wbc_pipeline.keys import run_name
 from wbc_pipeline.models import load_network, network_class
 from wbc_pipeline.models.joint import is_joint
 from wbc_pipeline.pipelines.experiment.options import Variant
-from wbc_pipeline.pipelines.splitting.options import UNUSED
+from wbc_pipeline.pipelines.splitting.options import TESTED_PARTS, UNUSED
 from wbc_pipeline.sources.combined import unique_source_ids
 from wbc_pipeline.training.devices import describe_hardware
 from wbc_pipeline.training.options import LEARNT_FROM, OUTSIDE, StageOptions
@@ -105,7 +105,7 @@ def refuse_leaks(
     """
     for name, view in views.items():
         for run in runs:
-            held_out = [rows for part, rows in run.rows.items() if part in ("validation", "test")]
+            held_out = [rows for part, rows in run.rows.items() if part in TESTED_PARTS]
             rows = np.concatenate(held_out)
             refuse_fitted(
                 view.steps,

@@ -7,6 +7,7 @@ from pydantic import Field, RootModel, field_validator, model_validator
 from wbc_pipeline.options import Options, split_text
 
 Protocol = Literal["random", "filename", "published", "source", "domain", "dataset"]
+TESTED_PARTS = ("validation", "test")  # whose images no network may have learnt from
 UNUSED = "unused"  # where `train_images` puts the rest of a training part; played by nobody
 
 

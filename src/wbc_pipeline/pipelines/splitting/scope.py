@@ -5,7 +5,7 @@ from __future__ import annotations
 import lazy_loader as lazy
 
 from wbc_pipeline.errors import UserError
-from wbc_pipeline.pipelines.splitting.options import SplittingOptions
+from wbc_pipeline.pipelines.splitting.options import TESTED_PARTS, SplittingOptions
 from wbc_pipeline.training.options import OUTSIDE
 
 pd = lazy.load("pandas")
@@ -74,7 +74,7 @@ def add_outside(splits: pd.DataFrame, dealt: pd.DataFrame, outside: pd.DataFrame
     groups = dealt.set_index("image_id")["source_group"]
     tables = [splits]
     for run, fold in splits.groupby(["protocol", "seed", "fold"], sort=False):
-        kept_apart = fold.loc[fold["part"].isin(["validation", "test"]), "image_id"].map(groups)
+        kept_apart = fold.loc[fold["part"].isin(TESTED_PARTS), "image_id"].map(groups)
         learnt = outside[~outside["source_group"].isin(kept_apart.dropna())]
         place = dict(zip(("protocol", "seed", "fold"), run, strict=True))
         tables.append(learnt[["dataset", "image_id"]].assign(**place, part=OUTSIDE))
